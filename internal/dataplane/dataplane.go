@@ -1,0 +1,211 @@
+// Package dataplane is the forwarding contract: what the control plane tells a data plane, as effects, and what
+// it hears back, as events. All of it is values. Package user forwards for real; [Memory] is its twin for the
+// simulator.
+//
+// A packet leaves like this: the destination's longest match among the routes gives a tunnel and a protocol next
+// hop; the next hop's adjacency gives an endpoint and, on a protected tunnel, the SA it must leave through. A next
+// hop without an adjacency is a [Miss], and the packet goes to the tunnel's fallback meanwhile.
+package dataplane
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Encapsulation is what a tunnel wraps packets in.
+type Encapsulation uint8
+
+const (
+	GRE    Encapsulation = iota // RFC 2784 with RFC 2890 key, IP protocol 47
+	GREUDP                      // RFC 8086: the same in UDP, port 4754
+)
+
+func (e Encapsulation) String() string {
+	if e == GREUDP {
+		return "udp"
+	}
+	return "gre"
+}
+
+// UDPPort is the GRE-in-UDP port, RFC 8086 section 9. Our routers send from it too, so that a NAT on the way keeps one mapping.
+const UDPPort = 4754
+
+// Key is a GRE key; a packet without one is another tunnel than a packet with key 0.
+type Key struct {
+	Value uint32
+	Set   bool
+}
+
+// SA is a handle of a security association. 0 is none: clear.
+type SA uint32
+
+// Endpoint is where a peer is on the underlay: its address, and its port when the encapsulation has one, else 0.
+type Endpoint = netip.AddrPort
+
+// Tunnel is one multipoint interface.
+type Tunnel struct {
+	Name          string
+	VRF           string
+	Cloud         uint32 // NHRP network-id: a packet from and to one cloud may be told of a shorter way
+	Local         netip.Addr
+	Key           Key
+	Encapsulation Encapsulation
+	Addresses     []netip.Prefix
+	MTU           int   // of the overlay, octets
+	TTL           uint8 // of the outer header
+	MSS           bool  // clamp the TCP MSS to what fits
+	Redirect      bool  // report Transit
+	FastPath      bool  // forward between peers of the cloud without the kernel
+	Protected     bool  // nothing may pass outside an SA
+}
+
+// Effects.
+type (
+	// SetTunnel makes the tunnel or changes what differs. Adjacencies and counters stay.
+	SetTunnel struct{ Tunnel }
+
+	// DeleteTunnel removes the tunnel, its device and its adjacencies.
+	DeleteTunnel struct{ Name string }
+
+	// SetAdjacency says where a protocol next hop is. Multicast also sends the tunnel's multicast there.
+	SetAdjacency struct {
+		Tunnel    string
+		NextHop   netip.Addr
+		Endpoint  Endpoint
+		SA        SA
+		Multicast bool
+	}
+
+	// DeleteAdjacency forgets a next hop.
+	DeleteAdjacency struct {
+		Tunnel  string
+		NextHop netip.Addr
+	}
+
+	// SetFallback names the next hop that takes what has no adjacency; the zero Addr for none.
+	// Tunnels have one per family of the next hop.
+	SetFallback struct {
+		Tunnel  string
+		IPv6    bool // which family's
+		NextHop netip.Addr
+	}
+
+	// SetRoute mirrors one route of the kernel. A next hop whose Tunnel is "" is not ours: the kernel forwards.
+	// Several next hops share the flows by hash.
+	SetRoute struct {
+		VRF      string
+		Prefix   netip.Prefix
+		NextHops []NextHop
+	}
+
+	// DeleteRoute forgets a route.
+	DeleteRoute struct {
+		VRF    string
+		Prefix netip.Prefix
+	}
+
+	// Send puts a control packet into GRE. SA must be set on a protected tunnel.
+	Send struct {
+		Tunnel   string
+		To       Endpoint
+		SA       SA
+		Protocol uint16 // EtherType in the GRE header
+		Payload  []byte
+	}
+
+	// AskUsed asks whether a packet took the route since the last AskUsed; answered by [Used].
+	AskUsed struct {
+		VRF    string
+		Prefix netip.Prefix
+	}
+)
+
+// NextHop of a [SetRoute]. Via is the zero Addr for a destination on the link.
+type NextHop struct {
+	Tunnel string
+	Via    netip.Addr
+	Weight uint8
+}
+
+// Events, posted to the module that is named with the plane (NHRP).
+type (
+	// TunnelUp tells that a tunnel exists and forwards, or that something of it changed (its local address, say).
+	// Package proto/tunnel publishes it, as a Notice.
+	TunnelUp struct{ Tunnel }
+
+	// TunnelDown tells that a tunnel cannot forward, and why: its underlay is gone, say. Removed means for good.
+	TunnelDown struct {
+		Name    string
+		Reason  string
+		Removed bool
+	}
+
+	// Received is a control packet (EtherType 0x2001) out of GRE. Payload is borrowed until the event is handled.
+	Received struct {
+		Tunnel   string
+		From     Endpoint
+		SA       SA
+		Protocol uint16
+		Payload  []byte
+	}
+
+	// Miss tells of a packet whose next hop has no adjacency. Rate limited per next hop.
+	Miss struct {
+		Tunnel                       string
+		NextHop, Source, Destination netip.Addr
+	}
+
+	// Transit tells of a packet that came out of a cloud and goes back into it. From is where it came from,
+	// Packet its first octets (at most 128). Rate limited per flow.
+	Transit struct {
+		Tunnel string
+		From   Endpoint
+		Packet []byte
+	}
+
+	// Used answers [AskUsed].
+	Used struct {
+		VRF    string
+		Prefix netip.Prefix
+		Used   bool
+	}
+
+	// Failed tells that an effect could not be done.
+	Failed struct {
+		Tunnel string
+		Doing  string
+		Err    string
+	}
+)
+
+// Counters of one tunnel, or of one peer of it.
+type Counters struct {
+	PacketsIn  uint64 `json:"packetsIn"`
+	PacketsOut uint64 `json:"packetsOut"`
+	BytesIn    uint64 `json:"bytesIn"`
+	BytesOut   uint64 `json:"bytesOut"`
+}
+
+// TunnelStats is what a plane counts for a tunnel. Drops are by reason, in words.
+type TunnelStats struct {
+	Tunnel string `json:"interface"`
+	Counters
+	Drops map[string]uint64 `json:"drops"`
+}
+
+// PeerStats is what a plane counts for an adjacency.
+type PeerStats struct {
+	Tunnel   string
+	NextHop  netip.Addr
+	Endpoint Endpoint
+	Counters
+	LastIn time.Duration // since the plane's epoch; 0 = never
+}
+
+// Plane is what a data plane also answers, at any time and from any goroutine.
+type Plane interface {
+	Do(effect any) // any of the effects above; others are ignored
+	Stats() []TunnelStats
+	Peers(tunnel string) []PeerStats
+	Close() error
+}
