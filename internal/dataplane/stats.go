@@ -1,0 +1,104 @@
+package dataplane
+
+import "sync/atomic"
+
+// Traffic counts packets and octets of the overlay, without the outer headers.
+type Traffic struct{ packetsIn, packetsOut, bytesIn, bytesOut atomic.Uint64 }
+
+// CountIn counts what came out of the tunnel.
+func (t *Traffic) CountIn(packets, bytes int) {
+	t.packetsIn.Add(uint64(packets))
+	t.bytesIn.Add(uint64(bytes))
+}
+
+// CountOut counts what went into the tunnel.
+func (t *Traffic) CountOut(packets, bytes int) {
+	t.packetsOut.Add(uint64(packets))
+	t.bytesOut.Add(uint64(bytes))
+}
+
+// Counters is what was counted so far.
+func (t *Traffic) Counters() Counters {
+	return Counters{
+		PacketsIn: t.packetsIn.Load(), PacketsOut: t.packetsOut.Load(),
+		BytesIn: t.bytesIn.Load(), BytesOut: t.bytesOut.Load(),
+	}
+}
+
+func (t *Traffic) reset() {
+	for _, c := range []*atomic.Uint64{&t.packetsIn, &t.packetsOut, &t.bytesIn, &t.bytesOut} {
+		c.Store(0)
+	}
+}
+
+// Reason is why a packet was dropped.
+type Reason uint8
+
+// The reasons, in the words that `show counters` and the metrics use.
+const (
+	DropNoRoute          Reason = iota // no route by this tunnel and no fallback
+	DropNoAdjacency                    // the next hop is unknown and there is no fallback
+	DropNoReplica                      // multicast that nobody is to get
+	DropNoUnderlay                     // the tunnel has no socket: its local address is gone, say
+	DropUnprotected                    // clear, on a tunnel that protects
+	DropTooBig                         // does not fit on the way and may not be fragmented
+	DropTimeExceeded                   // TTL or hop limit ran out
+	DropMalformed                      // not an IP packet of the length it claims
+	DropBadGRE                         // GRE of another version, with routing, a wrong checksum, or cut short
+	DropUnknownKey                     // GRE with a key of no tunnel on this address; counted on the first of them
+	DropUnknownProtocol                // GRE with something that is neither IP nor NHRP
+	DropECNIllegal                     // congestion experienced outside a packet that cannot say so, RFC 6040
+	DropICMPRedirect                   // the kernel's ICMP redirect, which NHRP's replaces
+	DropControlQueueFull               // the control plane is busy, or one peer sends it too much
+	DropSendFailed                     // the underlay refused
+	DropDeviceFailed                   // the TUN device refused
+	DropUnnumbered                     // an ICMP error is due, but the tunnel has no address to send it from
+	reasons
+)
+
+var reasonNames = [reasons]string{
+	"no-route", "no-adjacency", "no-replica", "no-underlay", "unprotected", "too-big", "time-exceeded", "malformed",
+	"bad-gre", "unknown-key", "unknown-protocol", "ecn-illegal", "icmp-redirect", "control-queue-full",
+	"send-failed", "device-failed", "unnumbered",
+}
+
+func (r Reason) String() string { return reasonNames[r] }
+
+// Drops counts dropped packets by reason.
+type Drops struct{ counts [reasons]atomic.Uint64 }
+
+// Drop counts one packet.
+func (d *Drops) Drop(r Reason) { d.counts[r].Add(1) }
+
+// ByReason is what was counted, without the zeroes.
+func (d *Drops) ByReason() map[string]uint64 {
+	m := map[string]uint64{}
+	for r := range d.counts {
+		if n := d.counts[r].Load(); n > 0 {
+			m[Reason(r).String()] = n
+		}
+	}
+	return m
+}
+
+func (d *Drops) reset() {
+	for r := range d.counts {
+		d.counts[r].Store(0)
+	}
+}
+
+// Stats is what the tunnel counted.
+func (i *Interface) Stats() TunnelStats {
+	return TunnelStats{Tunnel: i.Name, Counters: i.Counters(), Drops: i.ByReason()}
+}
+
+// Peers is what the tunnel's adjacencies counted, by next hop.
+func (i *Interface) Peers() []PeerStats {
+	var list []PeerStats
+	for _, a := range i.Adjacencies() {
+		list = append(list, PeerStats{
+			Tunnel: i.Name, NextHop: a.NextHop, Endpoint: a.Endpoint, Counters: a.Counters(), LastIn: a.LastIn(),
+		})
+	}
+	return list
+}
