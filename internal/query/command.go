@@ -1,0 +1,185 @@
+package query
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/spokeway/spokeway/internal/proto/nhrp"
+)
+
+// Command is one row of the table of commands: what is typed, what is answered.
+type Command struct {
+	Name     string
+	Aliases  []string // other words for it, those of IOS among them
+	Help     string   // one line, lower case
+	Args     string   // for the reference; every show command also takes the filters of [Filter]
+	Row      any      // a zero row: the columns and JSON keys of the answer
+	Metrics  []Metric
+	snapshot func(src Source, args []string) (any, error) // rows: a slice of Row
+	decode   func(data []byte) (any, error)
+	text     func(w io.Writer, rows any) error
+}
+
+// Shows are the `show` commands, in the order the help lists them.
+func Shows() []Command {
+	return []Command{
+		show(Command{
+			Name: "nhrp", Aliases: []string{"ip nhrp", "ipv6 nhrp", "nhrp cache", "ip nhrp detail"},
+			Help:    "the NHRP cache: which protocol address is at which NBMA address",
+			Metrics: nhrpMetrics(),
+		}, Source.NHRP),
+		show(Command{
+			Name: "shortcuts", Aliases: []string{"shortcut", "ip nhrp shortcut", "ipv6 nhrp shortcut", "nhrp shortcut"},
+			Help:    "prefixes that go to a peer directly instead of through the hub",
+			Metrics: shortcutMetrics(),
+		}, Source.Shortcuts),
+		show(Command{
+			Name: "peers", Aliases: []string{"dmvpn", "ip nhrp nhs", "ip nhrp peers", "nhrp nhs"},
+			Help:    "hubs and spokes, how they are reached, and why not",
+			Metrics: peerMetrics(),
+		}, Source.Peers),
+		routes(),
+		show(Command{
+			Name: "interfaces", Aliases: []string{"interface", "tunnels", "ip interface", "ipv6 interface"},
+			Help:    "tunnels and addressed interfaces, with traffic and drops by reason",
+			Metrics: interfaceMetrics(),
+		}, Source.Interfaces),
+		show(Command{
+			Name: "timers", Help: "what is due when, and whose it is",
+			Metrics: timerMetrics(),
+		}, Source.Timers),
+		config(),
+		show(Command{
+			Name: "counters", Aliases: []string{"ip nhrp traffic", "ipv6 nhrp traffic", "nhrp traffic", "statistics"},
+			Help:    "packets and events counted by module, with dropped ones by reason",
+			Metrics: counterMetrics(),
+		}, Source.Counters),
+	}
+}
+
+// Clears are the `clear` commands. [Source.Clear] does them.
+func Clears() []Command {
+	return []Command{
+		{Name: "nhrp", Aliases: []string{"ip nhrp", "ipv6 nhrp"}, Args: "[FILTER]",
+			Help: "forget learned NHRP entries; FILTER is an interface, address or prefix"},
+		{Name: "shortcuts", Aliases: []string{"ip nhrp shortcut", "ipv6 nhrp shortcut", "nhrp shortcut"}, Args: "[FILTER]",
+			Help: "drop shortcuts; traffic goes by the hub until they form again"},
+		{Name: "counters", Aliases: []string{"ip nhrp counters", "ip nhrp traffic", "statistics"}, Args: "[FILTER]",
+			Help: "set counters to zero; FILTER is a module or interface"},
+	}
+}
+
+// Snapshot takes the rows of a show command from a router.
+func (c Command) Snapshot(src Source, args []string) (any, error) { return c.snapshot(src, args) }
+
+// Decode reads rows back from what [JSON] wrote. Keys it does not know are ignored.
+func (c Command) Decode(data []byte) (any, error) { return c.decode(data) }
+
+// Text prints rows for people.
+func (c Command) Text(w io.Writer, rows any) error {
+	if c.text != nil {
+		return c.text(w, rows)
+	}
+	return Table(w, rows)
+}
+
+// show completes a command whose rows come from one method and may be filtered.
+func show[T any](c Command, rows func(Source) []T) Command {
+	c.Args = "[FILTER...]"
+	return rowsOf(c, func(src Source, args []string) ([]T, error) {
+		return Filter(rows(src), args)
+	})
+}
+
+func rowsOf[T any](c Command, snapshot func(Source, []string) ([]T, error)) Command {
+	c.Row = *new(T)
+	c.snapshot = func(src Source, args []string) (any, error) { return snapshot(src, args) }
+	c.decode = func(data []byte) (any, error) {
+		var rows []T
+		if err := json.Unmarshal(data, &rows); err != nil {
+			return nil, fmt.Errorf("read the daemon's answer: %w", err)
+		}
+		return rows, nil
+	}
+	return c
+}
+
+func routes() Command {
+	c := Command{
+		Name: "routes", Aliases: []string{"route", "ip route", "ipv6 route"},
+		Help:    "routes offered and selected; with an address, which one it takes and why",
+		Args:    "[ADDRESS] [FILTER...]",
+		Metrics: routeMetrics(),
+	}
+	return rowsOf(c, func(src Source, args []string) ([]RouteRow, error) {
+		if len(args) > 0 {
+			if a, err := netip.ParseAddr(args[0]); err == nil {
+				return explainFor(src, a, args[1:])
+			}
+		}
+		return Filter(src.Routes(), args)
+	})
+}
+
+func explainFor(src Source, a netip.Addr, filters []string) ([]RouteRow, error) {
+	rows, err := Filter(src.Routes(), filters)
+	if err != nil {
+		return nil, err
+	}
+	rows = Explain(rows, src.NHRP(), a)
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("no route to %s: %w", a, ErrNotFound)
+	}
+	return rows, nil
+}
+
+// ConfigRow is the one row of `show config`.
+type ConfigRow struct {
+	Config json.RawMessage `json:"config"`
+	YAML   string          `json:"yaml"`
+}
+
+func config() Command {
+	c := Command{
+		Name: "config", Aliases: []string{"running-config", "configuration"},
+		Help: "the configuration in use, every default filled in, without secrets",
+	}
+	c = rowsOf(c, func(src Source, args []string) ([]ConfigRow, error) {
+		text := src.Config()
+		doc, err := yaml.YAMLToJSON([]byte(text))
+		if err != nil {
+			return nil, fmt.Errorf("print the configuration as JSON: %w", err)
+		}
+		return []ConfigRow{{Config: doc, YAML: text}}, nil
+	})
+	c.text = func(w io.Writer, rows any) error {
+		for _, r := range rows.([]ConfigRow) {
+			if _, err := io.WriteString(w, r.YAML); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return c
+}
+
+// Stages is the answer to `why`: rows of [nhrp.Stage] as a list for people.
+func Stages(w io.Writer, stages []nhrp.Stage) error {
+	width := 0
+	for _, s := range stages {
+		width = max(width, len(s.Name))
+	}
+	for _, s := range stages {
+		if _, err := fmt.Fprintf(w, "%-7s  %-*s  %s\n", s.State, width, s.Name, s.Detail); err != nil {
+			return err
+		}
+		if s.Remedy != "" {
+			fmt.Fprintf(w, "%7s  %*s  remedy: %s\n", "", width, "", s.Remedy)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package query
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spokeway/spokeway/internal/proto/nhrp"
+)
+
+// Metric is a metric drawn from the rows of a show command.
+type Metric struct {
+	Name   string
+	Help   string
+	Type   prometheus.ValueType
+	Labels []string
+	sample func(row any, emit emit)
+}
+
+// emit adds value to the series with these label values: rows with equal labels make one series.
+type emit func(value float64, labels ...string)
+
+func gauge[T any](name, help, labels string, sample func(T, emit)) Metric {
+	return metric(name, help, labels, prometheus.GaugeValue, sample)
+}
+
+func counter[T any](name, help, labels string, sample func(T, emit)) Metric {
+	return metric(name, help, labels, prometheus.CounterValue, sample)
+}
+
+func metric[T any](name, help, labels string, typ prometheus.ValueType, sample func(T, emit)) Metric {
+	return Metric{
+		Name: "spokeway_" + name, Help: help, Type: typ, Labels: strings.Fields(labels),
+		sample: func(row any, e emit) { sample(row.(T), e) },
+	}
+}
+
+func nhrpMetrics() []Metric {
+	return []Metric{
+		gauge("nhrp_entries", "entries of the NHRP cache", "interface type",
+			func(r nhrp.CacheRow, e emit) { e(1, r.Interface, r.Type) }),
+	}
+}
+
+func shortcutMetrics() []Metric {
+	return []Metric{
+		gauge("shortcuts", "shortcuts, usable ones being dynamic", "interface type",
+			func(r nhrp.ShortcutRow, e emit) { e(1, r.Interface, r.Type) }),
+	}
+}
+
+func peerMetrics() []Metric {
+	return []Metric{
+		gauge("peers", "peers by state", "interface role path state",
+			func(r nhrp.PeerRow, e emit) { e(1, r.Interface, r.Role, r.Path, r.State) }),
+		gauge("hub_up", "1 when we are registered with the hub", "interface nbma",
+			func(r nhrp.PeerRow, e emit) {
+				if r.Role == "hub" {
+					e(truth(r.State == "up"), r.Interface, r.NBMA)
+				}
+			}),
+		gauge("peer_rtt_seconds", "last measured round trip to a peer", "interface protocol nbma",
+			func(r nhrp.PeerRow, e emit) {
+				if r.RTT > 0 {
+					e(r.RTT, r.Interface, r.Protocol.String(), r.NBMA)
+				}
+			}),
+	}
+}
+
+func routeMetrics() []Metric {
+	return []Metric{
+		gauge("routes", "routes offered by a protocol, and whether they are selected", "vrf protocol selected",
+			func(r RouteRow, e emit) { e(1, r.VRF, r.Protocol, strconv.FormatBool(r.Selected)) }),
+	}
+}
+
+func interfaceMetrics() []Metric {
+	return []Metric{
+		gauge("interface_up", "1 when the interface can carry traffic", "interface",
+			func(r InterfaceRow, e emit) { e(truth(r.State == "up"), r.Name) }),
+		gauge("interface_mtu_bytes", "largest packet the interface takes", "interface",
+			func(r InterfaceRow, e emit) { e(float64(r.MTU), r.Name) }),
+		counter("interface_receive_packets_total", "packets received", "interface",
+			func(r InterfaceRow, e emit) { e(float64(r.PacketsIn), r.Name) }),
+		counter("interface_receive_bytes_total", "bytes received", "interface",
+			func(r InterfaceRow, e emit) { e(float64(r.BytesIn), r.Name) }),
+		counter("interface_transmit_packets_total", "packets sent", "interface",
+			func(r InterfaceRow, e emit) { e(float64(r.PacketsOut), r.Name) }),
+		counter("interface_transmit_bytes_total", "bytes sent", "interface",
+			func(r InterfaceRow, e emit) { e(float64(r.BytesOut), r.Name) }),
+		counter("interface_drops_total", "packets dropped, by reason", "interface reason",
+			func(r InterfaceRow, e emit) {
+				for reason, n := range r.Drops {
+					e(float64(n), r.Name, reason)
+				}
+			}),
+	}
+}
+
+func timerMetrics() []Metric {
+	return []Metric{
+		gauge("timers", "timers armed", "module",
+			func(r TimerRow, e emit) { e(1, r.Module) }),
+	}
+}
+
+func counterMetrics() []Metric {
+	return []Metric{
+		counter("events_total", "what `show counters` counts", "module interface name",
+			func(r CounterRow, e emit) { e(float64(r.Value), r.Module, r.Interface, r.Name) }),
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,95 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/spokeway/spokeway/internal/proto/nhrp"
+)
+
+// Source is a running router as its operator sees it. Its methods may be called from any goroutine.
+type Source interface {
+	NHRP() []nhrp.CacheRow
+	Shortcuts() []nhrp.ShortcutRow
+	Peers() []nhrp.PeerRow
+	Routes() []RouteRow
+	Interfaces() []InterfaceRow
+	Timers() []TimerRow
+	Counters() []CounterRow
+	// Config is the running configuration as canonical YAML, without secrets.
+	Config() string
+	// Why is the way to a peer, by protocol or NBMA address, stage by stage; [ErrNotFound] when there is none.
+	Why(peer string) ([]nhrp.Stage, error)
+	// Clear forgets the rows of a `clear` command that filter matches ("" is all) and counts them.
+	Clear(what, filter string) (int, error)
+	// Reload reads the configuration again, applies what differs and says what that was.
+	Reload(ctx context.Context) (changes []string, err error)
+}
+
+// ErrNotFound says that what was asked for does not exist.
+var ErrNotFound = errors.New("not found")
+
+// RouteRow is one row of `show routes`. Reason is filled by `show routes ADDRESS`.
+type RouteRow struct {
+	VRF      string       `json:"vrf" table:",optional"`
+	Prefix   netip.Prefix `json:"prefix"`
+	Protocol string       `json:"protocol"` // connected static nhrp kernel …
+	Distance uint8        `json:"distance"`
+	Metric   uint32       `json:"metric"`
+	NextHops []NextHopRow `json:"nextHops"` // none: blackhole
+	Selected bool         `json:"selected"`
+	Age      float64      `json:"age"` // seconds
+	Reason   string       `json:"reason,omitempty" table:",optional"`
+}
+
+// NextHopRow is one way out of a route. Via is the zero Addr when the destination is on the link.
+type NextHopRow struct {
+	Via       netip.Addr `json:"via"`
+	Interface string     `json:"interface"`
+}
+
+// String is the next hop in the words of `ip route`.
+func (n NextHopRow) String() string {
+	switch {
+	case !n.Via.IsValid():
+		return "dev " + n.Interface
+	case n.Interface == "":
+		return "via " + n.Via.String()
+	}
+	return "via " + n.Via.String() + " dev " + n.Interface
+}
+
+// InterfaceRow is one row of `show interfaces`: a tunnel, or an interface of the host that spokeway addresses.
+type InterfaceRow struct {
+	Name          string            `json:"name"`
+	State         string            `json:"state"` // up down
+	Reason        string            `json:"reason" table:",optional"`
+	Underlay      string            `json:"underlay"` // interface, or address
+	Local         netip.Addr        `json:"local"`    // the underlay address in use
+	Key           *uint32           `json:"key"`      // null: GRE without a key
+	Encapsulation string            `json:"encapsulation"`
+	MTU           int               `json:"mtu"`
+	Addresses     []netip.Prefix    `json:"addresses"`
+	PacketsIn     uint64            `json:"packetsIn"`
+	PacketsOut    uint64            `json:"packetsOut"`
+	BytesIn       uint64            `json:"bytesIn"`
+	BytesOut      uint64            `json:"bytesOut"`
+	Drops         map[string]uint64 `json:"drops" table:",optional"` // packets by reason
+}
+
+// TimerRow is one row of `show timers`.
+type TimerRow struct {
+	Module    string  `json:"module"`
+	Name      string  `json:"name"`
+	Of        string  `json:"of"`        // whose it is
+	ExpiresIn float64 `json:"expiresIn"` // seconds
+}
+
+// CounterRow is one row of `show counters`.
+type CounterRow struct {
+	Module    string `json:"module"`
+	Interface string `json:"interface"`
+	Name      string `json:"name"` // in words: "received registration request", "dropped: bad checksum"
+	Value     uint64 `json:"value"`
+}
