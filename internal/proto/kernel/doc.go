@@ -1,0 +1,25 @@
+// Package kernel is the module between the RIB and the kernel's routing table.
+//
+// The kernel's table is the truth. The edge reports it route by route ([Learned], [Forgotten]); this module
+//
+//   - offers connected prefixes and the routes of others (FRR, BIRD, ip route) to the RIB,
+//   - writes what the RIB selects of our own protocols ([Install], [Remove]), under our protocol number
+//     ([Protocol]) and with the administrative distance as metric, so that the kernel arbitrates between our
+//     routes and those of others as an engineer expects,
+//   - mirrors the table, whoever wrote it, to the data plane.
+//
+// An NHRP shortcut whose prefix equals a route of somebody else out of the same tunnel is not written: the
+// kernel already sends those packets into the tunnel, so only the data plane is told the other next hop. What
+// another daemon wrote is never changed, and it never sees a rival for it.
+//
+// Routes that an earlier process left behind stay until the modules have settled after a start, then those
+// nobody wants any more are removed. A route of ours that the kernel dropped, because its interface went down
+// or somebody deleted it, is written again.
+//
+//	kernel.go  events, effects
+//	module.go  the module: events in
+//	plan.go    what should be in the kernel and in the data plane
+//	twin.go    a kernel's table in memory, for tests and the simulator
+//
+// Left out: tables other than main, type of service, source routes, nexthop objects of our own.
+package kernel

@@ -1,0 +1,378 @@
+package kernel
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/rib"
+)
+
+// Times.
+const (
+	// SettleTime is how long after the start routes of an earlier process are kept for whoever may want them.
+	SettleTime = 30 * time.Second
+	// RepairTime is how long after a route of ours was lost or changed it is put right. It lets our own changes,
+	// which come back as events too, pass by, and bounds a quarrel with a program that keeps deleting.
+	RepairTime = time.Second
+	// RetryTime is how long after the kernel refused a route it is tried again.
+	RetryTime = 15 * time.Second
+)
+
+// Module is the module named "kernel".
+type Module struct {
+	entries map[table]*entry
+	links   map[string]core.Link
+	tunnels map[string]bool
+	settled bool
+	dirty   map[table]bool // to be looked at by repair
+	failed  map[table]bool // to be looked at by retry
+
+	settle, repair, retry core.Timer
+}
+
+// table names a prefix of a VRF.
+type table struct {
+	vrf    string
+	prefix netip.Prefix
+}
+
+// New makes the module.
+func New() *Module {
+	return &Module{
+		entries: map[table]*entry{}, links: map[string]core.Link{}, tunnels: map[string]bool{},
+		dirty: map[table]bool{}, failed: map[table]bool{},
+		settle: core.Timer{Name: "settle"}, repair: core.Timer{Name: "repair"}, retry: core.Timer{Name: "retry"},
+	}
+}
+
+// Name is "kernel".
+func (m *Module) Name() string { return Name }
+
+// WantsRoutes makes the module hear every change of the RIB.
+func (m *Module) WantsRoutes() {}
+
+// Handle is the way in.
+func (m *Module) Handle(env *core.Env, ev core.Event) {
+	switch ev := ev.(type) {
+	case rib.Change:
+		e := m.entry(ev.VRF, ev.Prefix)
+		e.selected = ev.New
+		m.reconcile(env, e)
+	case Learned:
+		m.learned(env, ev)
+	case Forgotten:
+		m.forgotten(env, Key(ev))
+	case Synced:
+		env.Arm(&m.settle, SettleTime)
+	case Refused:
+		m.refused(env, ev)
+	case core.Link:
+		m.link(env, ev)
+	case core.Notice:
+		m.notice(env, ev.Body)
+	case core.Request:
+		m.Handle(env, ev.Body)
+	case Settled:
+		m.sweep(env)
+	case core.Expired:
+		m.expired(env, ev.Timer)
+	case core.Stop:
+		m.stop(env)
+	}
+}
+
+func (m *Module) entry(vrf string, p netip.Prefix) *entry {
+	t := table{vrf, p.Masked()}
+	e := m.entries[t]
+	if e == nil {
+		e = &entry{table: t}
+		m.entries[t] = e
+	}
+	return e
+}
+
+// learned takes one route of the kernel into the mirror.
+func (m *Module) learned(env *core.Env, l Learned) {
+	l.Prefix = l.Prefix.Masked()
+	e := m.entry(l.VRF, l.Prefix)
+	if old := e.at(l.Metric); old != nil && old.Ours == l.Ours && old.Connected == l.Connected {
+		*old = l // in place: the RIB shall see a change, not a loss
+	} else {
+		m.drop(env, e, l.Metric)
+		e.actual = append(e.actual, l)
+	}
+	slices.SortStableFunc(e.actual, func(a, b Learned) int { return cmp.Compare(a.Metric, b.Metric) })
+	m.offer(env, e, l)
+	if l.Ours && (e.asked == nil || !e.asked.Equal(l.Route)) {
+		m.suspect(env, e)
+	}
+	m.reconcile(env, e)
+}
+
+func (m *Module) forgotten(env *core.Env, k Key) {
+	e := m.entry(k.VRF, k.Prefix)
+	m.drop(env, e, k.Metric)
+	if e.asked != nil && e.asked.Metric == k.Metric {
+		m.suspect(env, e)
+	}
+	m.reconcile(env, e)
+}
+
+// drop takes the route with this metric out of the mirror, and out of the RIB unless it was ours.
+func (m *Module) drop(env *core.Env, e *entry, metric uint32) {
+	l := e.at(metric)
+	if l == nil {
+		return
+	}
+	gone := *l
+	e.actual = slices.DeleteFunc(e.actual, func(l Learned) bool { return l.Metric == metric })
+	switch {
+	case gone.Ours:
+	case !gone.Connected:
+		env.Unroute(rib.Key{VRF: gone.VRF, Prefix: gone.Prefix, Protocol: rib.Kernel, Metric: metric})
+	default:
+		env.Unroute(rib.Key{VRF: gone.VRF, Prefix: gone.Prefix, Protocol: rib.Connected})
+		m.offerConnected(env, e)
+	}
+}
+
+// offer gives a route of somebody else to the RIB. Its distance is its metric, since that is what the kernel
+// compares with the distances we write.
+func (m *Module) offer(env *core.Env, e *entry, l Learned) {
+	switch {
+	case l.Ours:
+	case l.Connected:
+		m.offerConnected(env, e)
+	default:
+		env.Route(rib.Route{
+			VRF: l.VRF, Prefix: l.Prefix, Protocol: rib.Kernel,
+			Distance: uint8(min(l.Metric, 255)), Metric: l.Metric, NextHops: l.NextHops,
+		})
+	}
+}
+
+// offerConnected offers the best of the connected routes: two interfaces may share a prefix.
+func (m *Module) offerConnected(env *core.Env, e *entry) {
+	if i := slices.IndexFunc(e.actual, func(l Learned) bool { return l.Connected }); i >= 0 {
+		l := e.actual[i]
+		env.Route(rib.Route{VRF: l.VRF, Prefix: l.Prefix, Protocol: rib.Connected, Metric: l.Metric, NextHops: l.NextHops})
+	}
+}
+
+// reconcile asks the edge for what is missing, then removes what is too much, so that there is no gap.
+func (m *Module) reconcile(env *core.Env, e *entry) {
+	want, lent, problem := m.plan(e)
+	if problem != "" && problem != e.refused {
+		env.Log(core.Warn, "conflict", "prefix", e.table.prefix, "cause", problem)
+	}
+	before := e.asked
+	m.write(env, e, want, problem)
+	for _, l := range e.actual {
+		if l.Ours && m.surplus(e, l, before) {
+			env.Emit(Remove(l.Key()))
+		}
+	}
+	if before != nil && (e.asked == nil || e.asked.Metric != before.Metric) && e.at(before.Metric) == nil {
+		env.Emit(Remove(before.Key())) // asked for, its echo still on the way
+	}
+	m.present(env, e, lent)
+	if e.empty() {
+		delete(m.entries, e.table)
+	}
+}
+
+func (m *Module) write(env *core.Env, e *entry, want *Route, problem string) {
+	switch {
+	case want == nil:
+		e.asked, e.refused = nil, problem
+	case e.asked == nil && e.has(*want): // left by an earlier process: taken over
+		e.asked, e.refused = want, ""
+	case e.asked == nil || !e.asked.Equal(*want):
+		e.asked, e.refused = want, ""
+		env.Emit(Install{*want})
+	}
+}
+
+// surplus reports whether l, a route of ours, has no business in the kernel any more. A leftover of an earlier
+// process has until the modules settled, unless its prefix is wanted in another way.
+func (m *Module) surplus(e *entry, l Learned, before *Route) bool {
+	if e.asked != nil {
+		return l.Metric != e.asked.Metric
+	}
+	return m.settled || before != nil && before.Metric == l.Metric
+}
+
+func (m *Module) present(env *core.Env, e *entry, lent []rib.NextHop) {
+	hops := m.mirror(e, lent)
+	switch {
+	case slices.Equal(hops, e.shown):
+		return
+	case hops == nil:
+		env.Emit(dataplane.DeleteRoute{VRF: e.table.vrf, Prefix: e.table.prefix})
+	default:
+		env.Emit(dataplane.SetRoute{VRF: e.table.vrf, Prefix: e.table.prefix, NextHops: hops})
+	}
+	e.shown = hops
+}
+
+func (m *Module) refused(env *core.Env, r Refused) {
+	e := m.entries[table{r.VRF, r.Prefix.Masked()}]
+	if e == nil || e.asked == nil || !e.asked.Equal(r.Route) {
+		return
+	}
+	if e.refused != r.Err {
+		env.Log(core.Warn, "refused", "prefix", r.Prefix, "cause", r.Err)
+	}
+	e.refused = r.Err
+	m.failed[e.table] = true
+	if !m.retry.Armed() {
+		env.Arm(&m.retry, RetryTime)
+	}
+}
+
+// link follows an interface: what leaves by it can be written now, or no longer.
+func (m *Module) link(env *core.Env, l core.Link) {
+	old, known := m.links[l.Name]
+	if l.Gone {
+		if known && old.Index != l.Index {
+			return // a namesake has taken its place already
+		}
+		delete(m.links, l.Name)
+	} else {
+		m.links[l.Name] = l
+	}
+	now := m.links[l.Name]
+	if old.Up == now.Up && old.Index == now.Index {
+		return
+	}
+	m.each(func(e *entry) {
+		if !leaves(e, l.Name) {
+			return
+		}
+		m.reconcile(env, e)
+		if now.Up && e.asked != nil {
+			env.Emit(Install{*e.asked}) // the kernel may have dropped it without a word
+		}
+	})
+}
+
+func leaves(e *entry, name string) bool {
+	by := func(h rib.NextHop) bool { return h.Interface == name }
+	return e.selected != nil && slices.ContainsFunc(e.selected.NextHops, by) ||
+		e.asked != nil && slices.ContainsFunc(e.asked.NextHops, by)
+}
+
+// each visits the entries in order, so that one history gives one trace.
+func (m *Module) each(f func(*entry)) {
+	all := make([]table, 0, len(m.entries))
+	for t := range m.entries {
+		all = append(all, t)
+	}
+	m.visit(all, f)
+}
+
+func (m *Module) visit(tables []table, f func(*entry)) {
+	slices.SortFunc(tables, func(a, b table) int {
+		return cmp.Or(cmp.Compare(a.vrf, b.vrf), a.prefix.Compare(b.prefix))
+	})
+	for _, t := range tables {
+		if e := m.entries[t]; e != nil {
+			f(e)
+		}
+	}
+}
+
+func (m *Module) notice(env *core.Env, body any) {
+	switch n := body.(type) {
+	case dataplane.TunnelUp:
+		m.tunnel(env, n.Name, true)
+	case dataplane.TunnelDown:
+		if n.Removed {
+			m.tunnel(env, n.Name, false)
+		}
+	}
+}
+
+// tunnel learns that an interface is a tunnel of ours, or is no more.
+func (m *Module) tunnel(env *core.Env, name string, is bool) {
+	if m.tunnels[name] == is {
+		return
+	}
+	if m.tunnels[name] = is; !is {
+		delete(m.tunnels, name)
+	}
+	by := func(h rib.NextHop) bool { return h.Interface == name }
+	m.each(func(e *entry) {
+		if b := e.best(); b != nil && slices.ContainsFunc(b.NextHops, by) {
+			_, lent, _ := m.plan(e)
+			m.present(env, e, lent)
+		}
+	})
+}
+
+// suspect has the entry looked at once the echoes of our own changes have passed.
+func (m *Module) suspect(env *core.Env, e *entry) {
+	m.dirty[e.table] = true
+	if !m.repair.Armed() {
+		env.Arm(&m.repair, RepairTime)
+	}
+}
+
+func (m *Module) expired(env *core.Env, t *core.Timer) {
+	switch t {
+	case &m.settle:
+		m.sweep(env)
+	case &m.repair:
+		m.again(env, &m.dirty)
+	case &m.retry:
+		m.again(env, &m.failed)
+	}
+}
+
+// again compares entries with the kernel as if nothing had been asked yet.
+func (m *Module) again(env *core.Env, set *map[table]bool) {
+	var all []table
+	for t := range *set {
+		all = append(all, t)
+	}
+	*set = map[table]bool{}
+	m.visit(all, func(e *entry) {
+		was := e.refused
+		if e.asked != nil && !e.has(*e.asked) {
+			e.asked = nil
+		}
+		m.reconcile(env, e)
+		if e.asked != nil {
+			e.refused = was // so that the same refusal is not told again
+		}
+	})
+}
+
+// sweep removes what an earlier process left and nobody wants.
+func (m *Module) sweep(env *core.Env) {
+	if m.settled {
+		return
+	}
+	m.settled = true
+	env.Stop(&m.settle)
+	m.each(func(e *entry) { m.reconcile(env, e) })
+}
+
+// stop takes our routes out of the kernel: a router that was told to stop leaves nothing behind.
+func (m *Module) stop(env *core.Env) {
+	m.each(func(e *entry) {
+		for _, l := range e.actual {
+			if l.Ours {
+				env.Emit(Remove(l.Key()))
+			}
+		}
+		if e.asked != nil && !e.has(*e.asked) {
+			env.Emit(Remove(e.asked.Key()))
+		}
+		e.asked = nil
+	})
+}

@@ -1,0 +1,188 @@
+// Package static is the module of static routes.
+//
+// A route names a next hop, an interface, both, or is a blackhole. A next hop without an interface is resolved by the
+// RIB: through a connected prefix, a route of another protocol, or another static route, and again whenever the RIB
+// changes. What does not lead anywhere is withdrawn. Of several routes for one prefix those with the lowest distance
+// that lead somewhere are used, together (ECMP); the others float until those fail.
+//
+// A next hop is never resolved through the default route: while a tunnel is down, its next hops would move to the
+// provider's side, and with them, in clear, what was meant for the tunnel.
+//
+//	static.go   configuration and the module
+//	resolve.go  next hop to interface
+//
+// Left out: tracking by BFD or probes.
+package static
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/rib"
+)
+
+// Name is the name of the module.
+const Name = "static"
+
+// Route is one statement. Via and Interface may both be set; Blackhole has neither.
+type Route struct {
+	VRF       string
+	To        netip.Prefix
+	Via       netip.Addr
+	Interface string
+	Distance  uint8 // 0 = that of static routes
+	Blackhole bool
+}
+
+// Configure, as the body of a [core.Request], gives the whole set of routes. Only differences act.
+type Configure struct{ Routes []Route }
+
+// Module is the module named "static".
+type Module struct {
+	order    []dest
+	routes   map[dest][]Route // by distance
+	offered  map[dest]bool    // in the RIB
+	links    map[string]core.Link
+	reported map[Route]bool // told that it leads nowhere
+}
+
+type dest struct {
+	vrf    string
+	prefix netip.Prefix
+}
+
+// New makes the module, without routes.
+func New() *Module {
+	return &Module{
+		routes: map[dest][]Route{}, offered: map[dest]bool{},
+		links: map[string]core.Link{}, reported: map[Route]bool{},
+	}
+}
+
+// Name is "static".
+func (m *Module) Name() string { return Name }
+
+// WantsRoutes makes the module hear every change of the RIB.
+func (m *Module) WantsRoutes() {}
+
+// Handle is the way in.
+func (m *Module) Handle(env *core.Env, ev core.Event) {
+	switch ev := ev.(type) {
+	case core.Request:
+		if c, ok := ev.Body.(Configure); ok {
+			m.configure(env, c.Routes)
+		}
+	case core.Link:
+		m.link(env, ev)
+	case rib.Change:
+		m.changed(env, ev)
+	}
+}
+
+func (m *Module) configure(env *core.Env, routes []Route) {
+	old := m.order
+	m.order, m.routes, m.reported = nil, map[dest][]Route{}, map[Route]bool{}
+	for _, r := range routes {
+		if r.Distance == 0 {
+			r.Distance = rib.Static.Distance()
+		}
+		d := dest{r.VRF, r.To.Masked()}
+		if m.routes[d] == nil {
+			m.order = append(m.order, d)
+		}
+		m.routes[d] = append(m.routes[d], r)
+	}
+	for _, rs := range m.routes {
+		slices.SortStableFunc(rs, func(a, b Route) int { return int(a.Distance) - int(b.Distance) })
+	}
+	for _, d := range old {
+		if m.routes[d] == nil {
+			m.withdraw(env, d)
+		}
+	}
+	m.evaluateAll(env)
+}
+
+func (m *Module) link(env *core.Env, l core.Link) {
+	old := m.links[l.Name]
+	if l.Gone && old.Index != l.Index {
+		return // unknown, or a namesake has taken its place already
+	}
+	if m.links[l.Name] = l; l.Gone {
+		delete(m.links, l.Name)
+	}
+	if old.Up != m.links[l.Name].Up {
+		m.evaluateAll(env)
+	}
+}
+
+// changed looks again at the routes whose next hop lies in the prefix that changed.
+func (m *Module) changed(env *core.Env, c rib.Change) {
+	for _, d := range m.order {
+		concerns := func(r Route) bool { return r.Interface == "" && c.Prefix.Contains(r.Via) }
+		if d.vrf == c.VRF && slices.ContainsFunc(m.routes[d], concerns) {
+			m.evaluate(env, d)
+		}
+	}
+}
+
+func (m *Module) evaluateAll(env *core.Env) {
+	for _, d := range m.order {
+		m.evaluate(env, d)
+	}
+}
+
+// evaluate offers the best routes of a prefix that lead somewhere.
+func (m *Module) evaluate(env *core.Env, d dest) {
+	var best *Route
+	var hops []rib.NextHop
+	for i, r := range m.routes[d] {
+		if best != nil && r.Distance > best.Distance {
+			break
+		}
+		found, ok := m.hops(env, r, 0)
+		m.report(env, r, ok)
+		if !ok {
+			continue
+		}
+		best = &m.routes[d][i]
+		hops = union(hops, found)
+	}
+	if best == nil {
+		m.withdraw(env, d)
+		return
+	}
+	m.offered[d] = true
+	env.Route(rib.Route{VRF: d.vrf, Prefix: d.prefix, Protocol: rib.Static, Distance: best.Distance, NextHops: hops})
+}
+
+func (m *Module) withdraw(env *core.Env, d dest) {
+	if m.offered[d] {
+		delete(m.offered, d)
+		env.Unroute(rib.Key{VRF: d.vrf, Prefix: d.prefix, Protocol: rib.Static})
+	}
+}
+
+// report tells once that a route leads nowhere, and once that it does again.
+func (m *Module) report(env *core.Env, r Route, ok bool) {
+	if m.reported[r] == !ok {
+		return
+	}
+	if ok {
+		delete(m.reported, r)
+		env.Log(core.Info, "reachable", "to", r.To, "via", r.Via, "interface", r.Interface)
+		return
+	}
+	m.reported[r] = true
+	env.Log(core.Info, "unreachable", "to", r.To, "via", r.Via, "interface", r.Interface)
+}
+
+func union(a, b []rib.NextHop) []rib.NextHop {
+	for _, h := range b {
+		if !slices.Contains(a, h) {
+			a = append(a, h)
+		}
+	}
+	return a
+}

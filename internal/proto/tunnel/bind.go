@@ -1,0 +1,153 @@
+package tunnel
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/dataplane"
+)
+
+// state is one tunnel as it stands.
+type state struct {
+	cfg    Config
+	local  netip.Addr       // the underlay address in use, or last in use
+	index  int              // of the underlay interface
+	made   bool             // the data plane has the tunnel
+	up     bool             // published as such
+	reason string           // why it is down
+	sent   dataplane.Tunnel // to the data plane
+	iface  core.SetInterface
+}
+
+// bind looks at the underlay and tells whoever is concerned what differs from before.
+func (m *Module) bind(env *core.Env, t *state) {
+	link, local, reason := m.underlay(t)
+	if reason != "" {
+		m.down(env, t, reason)
+		return
+	}
+	t.local = local
+	tun := t.tunnel(link.MTU)
+	changed := !t.made || !reflect.DeepEqual(t.sent, tun)
+	fresh := !t.up || t.index != link.Index
+	t.index = link.Index
+	if changed {
+		t.sent, t.made = tun, true
+		env.Emit(dataplane.SetTunnel{Tunnel: tun})
+	}
+	t.address(env)
+	if !changed && !fresh {
+		return
+	}
+	t.up, t.reason = true, ""
+	env.Publish(dataplane.TunnelUp{Tunnel: tun})
+	env.Log(core.Info, "up", "tunnel", tun.Name, "local", tun.Local, "underlay", link.Name, "mtu", tun.MTU)
+}
+
+func (m *Module) down(env *core.Env, t *state, reason string) {
+	if t.reason == reason {
+		return
+	}
+	t.up, t.reason = false, reason
+	env.Publish(dataplane.TunnelDown{Name: t.cfg.Name, Reason: reason})
+	env.Log(core.Warn, "down", "tunnel", t.cfg.Name, "cause", reason)
+}
+
+// address has the edge give the device its addresses, when they differ from those it had.
+func (t *state) address(env *core.Env) {
+	want := core.SetInterface{Name: t.cfg.Name, Addresses: t.cfg.Addresses, MTU: t.sent.MTU}
+	if t.iface.Name == want.Name && t.iface.MTU == want.MTU && slices.Equal(t.iface.Addresses, want.Addresses) {
+		return
+	}
+	t.iface = want
+	env.Emit(want)
+}
+
+func (t *state) tunnel(underlayMTU int) dataplane.Tunnel {
+	c := t.cfg
+	tun := dataplane.Tunnel{
+		Name: c.Name, VRF: c.VRF, Cloud: c.Cloud, Local: t.local, Key: c.Key, Encapsulation: c.Encapsulation,
+		Addresses: c.Addresses, MTU: c.MTU, TTL: c.TTL, MSS: c.ClampMSS, Redirect: c.Redirect,
+		FastPath: c.FastPath, Protected: c.Protected,
+	}
+	if tun.MTU == 0 {
+		tun.MTU = measured(underlayMTU, tun)
+	}
+	return tun
+}
+
+// The overlay must carry what its protocols need whole: RFC 791 and RFC 8200 section 5.
+const (
+	minMTU4 = 576
+	minMTU6 = 1280
+)
+
+// measured is the largest overlay packet that fits into one underlay packet.
+func measured(underlay int, t dataplane.Tunnel) int {
+	least := minMTU4
+	if slices.ContainsFunc(t.Addresses, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
+		least = minMTU6
+	}
+	return max(underlay-dataplane.Overhead(t), least)
+}
+
+// underlay is the interface below the tunnel and the local address there, or the reason why there is none.
+func (m *Module) underlay(t *state) (core.Link, netip.Addr, string) {
+	if a := t.cfg.UnderlayAddress; a.IsValid() {
+		return m.carrier(a)
+	}
+	name := t.cfg.UnderlayInterface
+	l, ok := m.links[name]
+	switch {
+	case !ok:
+		return l, netip.Addr{}, fmt.Sprintf("underlay %s does not exist", name)
+	case !l.Up:
+		return l, netip.Addr{}, fmt.Sprintf("underlay %s is down", name)
+	}
+	if a := choose(l, t.cfg.UnderlayIPv6, t.local); a.IsValid() {
+		return l, a, ""
+	}
+	family := "IPv4"
+	if t.cfg.UnderlayIPv6 {
+		family = "IPv6"
+	}
+	return l, netip.Addr{}, fmt.Sprintf("underlay %s has no %s address", name, family)
+}
+
+// carrier is the interface that has an underlay address, preferably one that is up.
+func (m *Module) carrier(a netip.Addr) (core.Link, netip.Addr, string) {
+	reason := fmt.Sprintf("underlay address %s is on no interface", a)
+	for _, name := range slices.Sorted(maps.Keys(m.links)) {
+		l := m.links[name]
+		if !l.HasAddress(a) {
+			continue
+		}
+		if l.Up {
+			return l, a, ""
+		}
+		reason = fmt.Sprintf("underlay %s, which has %s, is down", name, a)
+	}
+	return core.Link{}, a, reason
+}
+
+// choose is the local address: the one in use while the interface keeps it, else its first global one.
+func choose(l core.Link, v6 bool, inUse netip.Addr) netip.Addr {
+	var first netip.Addr
+	for _, p := range l.Addresses {
+		a := p.Addr()
+		if a.Is6() != v6 || !a.IsGlobalUnicast() {
+			continue
+		}
+		if a == inUse {
+			return a
+		}
+		if !first.IsValid() {
+			first = a
+		}
+	}
+	return first
+}

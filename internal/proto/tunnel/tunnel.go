@@ -1,0 +1,146 @@
+// Package tunnel is the module that brings tunnels up: it binds each to its underlay.
+//
+// A tunnel names an underlay interface or an underlay address. This module follows the interfaces of the host,
+// chooses the local underlay address, measures the overlay MTU, tells the data plane ([dataplane.SetTunnel]) and
+// the edge ([core.SetInterface]), and publishes [dataplane.TunnelUp] and [dataplane.TunnelDown] to every module,
+// as notices. TunnelUp is published again whenever something of the tunnel changed: its local address, its key, or
+// the interface below it, which may have been made anew with the same address. NHRP registers again on it.
+//
+//	tunnel.go  configuration and the module
+//	bind.go    the choice of the local address and what follows from it
+//
+// Left out: the way to the peer. Whether the underlay leads to a server is for NHRP to say.
+package tunnel
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/dataplane"
+)
+
+// Name is the name of the module.
+const Name = "tunnel"
+
+// Config is one tunnel. Exactly one of UnderlayInterface and UnderlayAddress is set.
+type Config struct {
+	Name              string
+	VRF               string
+	Cloud             uint32 // NHRP network-id
+	UnderlayInterface string
+	UnderlayAddress   netip.Addr
+	UnderlayIPv6      bool // which family of UnderlayInterface to use
+	Addresses         []netip.Prefix
+	Key               dataplane.Key
+	MTU               int // 0 = measured from the underlay
+	TTL               uint8
+	ClampMSS          bool
+	Encapsulation     dataplane.Encapsulation
+	Redirect          bool
+	FastPath          bool
+	Protected         bool
+}
+
+// Configure, as the body of a [core.Request], gives the whole set of tunnels. Only differences act.
+type Configure struct{ Tunnels []Config }
+
+// Module is the module named "tunnel".
+type Module struct {
+	links   map[string]core.Link
+	tunnels map[string]*state
+	leaving map[string]int // index of a device we deleted and whose end is still to be told
+}
+
+// New makes the module, without tunnels.
+func New() *Module {
+	return &Module{links: map[string]core.Link{}, tunnels: map[string]*state{}, leaving: map[string]int{}}
+}
+
+// Name is "tunnel".
+func (m *Module) Name() string { return Name }
+
+// Handle is the way in.
+func (m *Module) Handle(env *core.Env, ev core.Event) {
+	switch ev := ev.(type) {
+	case core.Link:
+		m.link(env, ev)
+	case core.Request:
+		if c, ok := ev.Body.(Configure); ok {
+			m.configure(env, c.Tunnels)
+		}
+	}
+}
+
+// configure removes first, so that a name, a key or an address can move from one tunnel to another.
+func (m *Module) configure(env *core.Env, tunnels []Config) {
+	want := map[string]Config{}
+	for _, c := range tunnels {
+		want[c.Name] = c
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.tunnels)) {
+		if _, keep := want[name]; !keep {
+			m.remove(env, m.tunnels[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		t := m.tunnels[name]
+		if t == nil {
+			t = &state{}
+			m.tunnels[name] = t
+		}
+		t.cfg = want[name]
+		m.bind(env, t)
+	}
+}
+
+func (m *Module) remove(env *core.Env, t *state) {
+	name := t.cfg.Name
+	if l, ok := m.links[name]; ok && t.made {
+		m.leaving[name] = l.Index
+	}
+	delete(m.tunnels, name)
+	if t.made {
+		env.Emit(dataplane.DeleteTunnel{Name: name})
+	}
+	env.Publish(dataplane.TunnelDown{Name: name, Reason: "removed from the configuration", Removed: true})
+	env.Log(core.Info, "removed", "tunnel", name)
+}
+
+// link follows an interface of the host: an underlay, or the device of a tunnel.
+func (m *Module) link(env *core.Env, l core.Link) {
+	if l.Gone {
+		m.gone(env, l)
+	} else {
+		m.links[l.Name] = l
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.tunnels)) {
+		if t := m.tunnels[name]; t.cfg.UnderlayInterface == l.Name || t.cfg.UnderlayAddress.IsValid() {
+			m.bind(env, t)
+		}
+	}
+}
+
+func (m *Module) gone(env *core.Env, l core.Link) {
+	if cmp.Or(m.links[l.Name].Index, l.Index) != l.Index {
+		return // a namesake has taken its place already
+	}
+	delete(m.links, l.Name)
+	if m.leaving[l.Name] == l.Index {
+		delete(m.leaving, l.Name)
+		return
+	}
+	if t := m.tunnels[l.Name]; t != nil && t.made {
+		m.remake(env, t)
+	}
+}
+
+// remake makes a device anew that somebody deleted under us.
+func (m *Module) remake(env *core.Env, t *state) {
+	env.Log(core.Warn, "device-deleted", "tunnel", t.cfg.Name, "cause", "somebody deleted the device; making it again")
+	env.Emit(dataplane.DeleteTunnel{Name: t.cfg.Name})
+	*t = state{cfg: t.cfg, local: t.local}
+	m.bind(env, t)
+}
