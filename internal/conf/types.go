@@ -43,6 +43,8 @@ type Tunnel struct {
 	FastPath          bool
 	Protect           string // profile; "" = clear
 	NHRP              *nhrp.Config
+	// AuthenticationFile is where NHRP.Authentication was read from; "" when it stands in the configuration itself.
+	AuthenticationFile string
 }
 
 // Route is a static route. Via and Interface may both be set; Blackhole has neither.

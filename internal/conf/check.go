@@ -1,0 +1,4 @@
+package conf
+
+// check looks for contradictions between keys.
+func check(r *reader, c *Config) {}

@@ -1,0 +1,98 @@
+package conf
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Change is one thing that differs between two configurations. Old is "" when it is new, New when it is gone.
+// Secrets are not told, only that they changed.
+type Change struct {
+	Path     string // "tunnels.tun100.nhrp.holdtime"
+	Old, New string
+}
+
+func (c Change) String() string {
+	switch {
+	case c.Old == "":
+		return "added " + strings.TrimSpace(c.Path+" "+c.New)
+	case c.New == "":
+		return "removed " + strings.TrimSpace(c.Path+" "+c.Old)
+	case c.Old == c.New:
+		return c.Path + ": changed"
+	}
+	return fmt.Sprintf("%s: %s → %s", c.Path, c.Old, c.New)
+}
+
+// Diff is what changes from old to new, in order of path.
+func Diff(old, new *Config) []Change {
+	out := diffNodes("", rootKeys.write(old), rootKeys.write(new))
+	slices.SortStableFunc(out, func(a, b Change) int { return cmp.Compare(a.Path, b.Path) })
+	return out
+}
+
+func diffNodes(path string, old, new *node) []Change {
+	switch {
+	case old != nil && new != nil && len(old.children()) > 0 && len(new.children()) > 0:
+		return diffChildren(path, old.children(), new.children())
+	case old != nil && new != nil && old.secret && new.secret && old.text != new.text:
+		return []Change{{path, redacted, redacted}}
+	}
+	c := Change{Path: path, Old: old.brief(), New: new.brief()}
+	if c.Old == c.New {
+		return nil
+	}
+	return []Change{c}
+}
+
+func diffChildren(path string, old, new []pair) []Change {
+	var out []Change
+	for _, o := range old {
+		out = append(out, diffNodes(join(path, o.key), o.value, find(new, o.key))...)
+	}
+	for _, n := range new {
+		if find(old, n.key) == nil {
+			out = append(out, diffNodes(join(path, n.key), nil, n.value)...)
+		}
+	}
+	return out
+}
+
+func find(pairs []pair, key string) *node {
+	for _, p := range pairs {
+		if p.key == key {
+			return p.value
+		}
+	}
+	return nil
+}
+
+// children are the pairs of a mapping, or the items of a list of mappings by their labels.
+func (n *node) children() []pair {
+	if n.kind == mapping {
+		return n.pairs
+	}
+	var out []pair
+	seen := map[string]int{}
+	for _, item := range n.items {
+		if item.kind != mapping {
+			return nil
+		}
+		key := item.label
+		if seen[key]++; seen[key] > 1 {
+			key = fmt.Sprintf("%s #%d", key, seen[key])
+		}
+		out = append(out, pair{key: "[" + key + "]", value: item})
+	}
+	return out
+}
+
+// brief is the node in one line, without secrets.
+func (n *node) brief() string {
+	if n == nil {
+		return ""
+	}
+	return (&printer{redact: true}).flow(n)
+}
