@@ -1,0 +1,252 @@
+package dataplane
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Memory is the twin of the user plane for one router of the simulator: the same tables, fed with [Datagram]
+// values, without a goroutine, a device or a socket. Everything it does happens before the call that caused it
+// returns. The functions are set before it is used; none of them may call back into it.
+type Memory struct {
+	*Tables
+	Now      func() time.Duration
+	Post     func(event any)                  // an event of the contract, for the control plane
+	Transmit func(*Datagram)                  // onto the underlay
+	Deliver  func(tunnel string, d *Datagram) // out of the tunnel's device, to the kernel
+	Device   func(t Tunnel, gone bool)        // the tunnel's device appeared, changed or went
+
+	demux map[memoryKey]string // which tunnel has this local address and key
+}
+
+// memoryKey tells tunnels apart on what arrives: several may share an address.
+type memoryKey struct {
+	local netip.Addr
+	key   Key
+	encap Encapsulation
+}
+
+var _ Plane = (*Memory)(nil)
+
+// NewMemory makes a plane without tunnels.
+func NewMemory() *Memory {
+	return &Memory{Tables: NewTables(), demux: map[memoryKey]string{}}
+}
+
+// Do does one effect of the contract; it ignores others.
+func (m *Memory) Do(effect any) {
+	switch e := effect.(type) {
+	case SetTunnel:
+		m.setDevice(e.Tunnel)
+		return
+	case DeleteTunnel:
+		m.deleteDevice(e.Name)
+	case Send:
+		m.send(e)
+		return
+	}
+	if ev := m.Apply(effect); ev != nil {
+		m.Post(ev)
+	}
+}
+
+func (t Tunnel) memoryKey() memoryKey { return memoryKey{t.Local, t.Key, t.Encapsulation} }
+
+func (m *Memory) setDevice(t Tunnel) {
+	if name, taken := m.demux[t.memoryKey()]; taken && name != t.Name {
+		m.Post(Failed{t.Name, "make the tunnel", "its address and key are those of " + name})
+		return
+	}
+	if i := m.Interface(t.Name); i != nil {
+		delete(m.demux, i.Config().memoryKey())
+	}
+	m.demux[t.memoryKey()] = t.Name
+	m.Apply(SetTunnel{t})
+	m.Device(t, false)
+}
+
+func (m *Memory) deleteDevice(name string) {
+	if i := m.Interface(name); i != nil {
+		delete(m.demux, i.Config().memoryKey())
+		m.Device(*i.Config(), true)
+	}
+}
+
+// Output takes what the kernel sends into a tunnel's device.
+func (m *Memory) Output(tunnel string, d *Datagram) {
+	i := m.Interface(tunnel)
+	switch {
+	case i == nil:
+	case i.Floods(d.Destination):
+		m.flood(i, d)
+	default:
+		m.forward(i, i.Lookup(d.Destination, FlowHash(d)), d)
+	}
+}
+
+func (m *Memory) flood(i *Interface, d *Datagram) {
+	peers := i.Multicast()
+	if len(peers) == 0 {
+		i.Drop(DropNoReplica)
+	}
+	for _, a := range peers {
+		m.encapsulate(i, a, d)
+	}
+}
+
+func (m *Memory) forward(i *Interface, w Way, d *Datagram) {
+	w.Use()
+	if w.Missed && m.MissDue(w.NextHop, m.Now()) {
+		m.Post(Miss{w.Interface.Name, w.NextHop, d.Source, d.Destination})
+	}
+	switch {
+	case w.Adjacency != nil:
+		m.encapsulate(w.Interface, w.Adjacency, d)
+	case w.NextHop.IsValid():
+		i.Drop(DropNoAdjacency)
+	default:
+		i.Drop(DropNoRoute)
+	}
+}
+
+// encapsulate sends d to an adjacency, or tells its source that it does not fit.
+func (m *Memory) encapsulate(i *Interface, a *Adjacency, d *Datagram) {
+	t := i.Config()
+	switch {
+	case t.Protected && a.SA == 0:
+		i.Drop(DropUnprotected)
+		return
+	case t.MTU > 0 && d.Size > t.MTU && (d.DF || d.Destination.Is6()):
+		i.Drop(DropTooBig)
+		m.tooBig(t, d)
+		return
+	}
+	i.CountOut(1, d.Size)
+	a.CountOut(1, d.Size)
+	m.wrap(t, a.Endpoint, d.Class, d.Size, GREPacket{Key: t.Key, Protocol: d.EtherType(), Inner: d})
+}
+
+func (m *Memory) tooBig(t *Tunnel, d *Datagram) {
+	n := slices.IndexFunc(t.Addresses, func(p netip.Prefix) bool { return p.Addr().Is4() == d.Source.Is4() })
+	if n < 0 || d.Destination.IsMulticast() {
+		return
+	}
+	m.Deliver(t.Name, &Datagram{
+		Source: t.Addresses[n].Addr(), Destination: d.Source, TTL: 64, Size: 2*HeaderLen(d.Source) + 16,
+		Body: ICMPError{TooBig, t.MTU, d},
+	})
+}
+
+// wrap sends g to an endpoint.
+func (m *Memory) wrap(t *Tunnel, to Endpoint, class uint8, size int, g GREPacket) {
+	d := &Datagram{
+		Source: t.Local, Destination: to.Addr(), TTL: t.TTL, Class: class, Size: size + Overhead(*t), Body: g,
+	}
+	if t.Encapsulation == GREUDP {
+		d.Body = UDP{UDPPort, to.Port(), g}
+	}
+	m.Transmit(d)
+}
+
+// control is the traffic class of what the control plane says: CS6, RFC 4594 section 3.1.
+const control = 0xc0
+
+func (m *Memory) send(e Send) {
+	i := m.Interface(e.Tunnel)
+	switch {
+	case i == nil:
+		m.Post(Failed{e.Tunnel, "send to " + e.To.String(), "there is no tunnel of this name"})
+	case i.Config().Protected && e.SA == 0:
+		m.Post(Failed{e.Tunnel, "send to " + e.To.String(), "the tunnel is protected and there is no security association"})
+	default:
+		payload := slices.Clone(e.Payload)
+		m.wrap(i.Config(), e.To, control, len(payload), GREPacket{Key: i.Config().Key, Protocol: e.Protocol, Payload: payload})
+	}
+}
+
+// Input takes what arrived from the underlay; false when no tunnel wants it.
+func (m *Memory) Input(d *Datagram) bool {
+	from, encap, body := netip.AddrPortFrom(d.Source, 0), GRE, d.Body
+	if u, ok := body.(UDP); ok {
+		from, encap, body = netip.AddrPortFrom(d.Source, u.SourcePort), GREUDP, u.Body
+		if u.DestinationPort != UDPPort {
+			return false
+		}
+	}
+	g, ok := body.(GREPacket)
+	i := m.Interface(m.demux[memoryKey{d.Destination, g.Key, encap}])
+	if !ok || i == nil {
+		return false
+	}
+	m.decapsulate(i, from, d, g)
+	return true
+}
+
+func (m *Memory) decapsulate(i *Interface, from Endpoint, outer *Datagram, g GREPacket) {
+	switch {
+	case i.Config().Protected:
+		i.Drop(DropUnprotected)
+	case g.Inner == nil:
+		m.Post(Received{Tunnel: i.Name, From: from, Protocol: g.Protocol, Payload: g.Payload})
+	default:
+		i.CountIn(1, g.Inner.Size)
+		if a := i.From(from, g.Inner.Destination.Is6()); a != nil {
+			a.CountIn(1, g.Inner.Size)
+			a.Seen(m.Now())
+		}
+		m.inward(i, from, congestion(outer, g.Inner))
+	}
+}
+
+// congestion carries a congestion mark of the outer header over to the inner one, RFC 6040 section 4.2.
+func congestion(outer, inner *Datagram) *Datagram {
+	const ecn = 3
+	if outer.Class&ecn != ecn || inner.Class&ecn == 0 {
+		return inner
+	}
+	d := *inner
+	d.Class |= ecn
+	return &d
+}
+
+// inward passes on what came out of a tunnel, and tells of it when it goes back into the cloud.
+func (m *Memory) inward(i *Interface, from Endpoint, d *Datagram) {
+	w, back := i.Transit(from, d.Destination, FlowHash(d))
+	if back && i.Config().Redirect && m.TransitDue(d.Source, d.Destination, m.Now()) {
+		m.Post(Transit{i.Name, from, d.Head()})
+	}
+	if !back || !i.Config().FastPath || d.TTL <= 1 {
+		m.Deliver(i.Name, d)
+		return
+	}
+	next := *d
+	next.TTL--
+	m.forward(w.Interface, w, &next)
+}
+
+// Stats are the counters of every tunnel, by name.
+func (m *Memory) Stats() []TunnelStats {
+	var all []TunnelStats
+	for _, i := range m.Interfaces() {
+		all = append(all, i.Stats())
+	}
+	return all
+}
+
+// Peers are the counters of every adjacency of a tunnel, by next hop.
+func (m *Memory) Peers(tunnel string) []PeerStats {
+	if i := m.Interface(tunnel); i != nil {
+		return i.Peers()
+	}
+	return nil
+}
+
+// Close has nothing to release.
+func (m *Memory) Close() error { return nil }
+
+// FlowHash is the same for all packets of a flow.
+func FlowHash(d *Datagram) uint32 {
+	h := hashAddr(d.Source)*31 + hashAddr(d.Destination)*17 + uint64(d.Protocol())
+	return uint32(h ^ h>>32)
+}
