@@ -53,22 +53,35 @@ type ParseError struct {
 }
 
 func (e *ParseError) Error() string {
-	return "malformed NHRP packet: " + e.Reason + " at " + numbered("octet", e.Offset)
+	return "malformed NHRP packet: " + reasonWords[e.Reason] + " at " + numbered("octet", e.Offset)
 }
 
 // Reasons of a [ParseError].
 const (
-	reasonTruncated = "truncated" // fewer octets than the packet's own length, or than a header
-	reasonVersion   = "version"   // not ours
-	reasonLength    = "length"    // lengths or offsets that contradict each other
+	reasonTruncated = "truncated"
+	reasonVersion   = "version"
+	reasonLength    = "length"
 	reasonChecksum  = "checksum"
-	reasonType      = "type"      // not a packet type
-	reasonFamily    = "family"    // not IPv4 or IPv6
-	reasonAddress   = "address"   // not an address of the packet's families
-	reasonCIE       = "cie"       // an entry that exceeds the list
-	reasonExtension = "extension" // an extension that exceeds the list, or a list without end
-	reasonLimit     = "limit"     // more entries or extensions than we hold
+	reasonType      = "type"
+	reasonFamily    = "family"
+	reasonAddress   = "address"
+	reasonCIE       = "cie"
+	reasonExtension = "extension"
+	reasonLimit     = "limit"
 )
+
+var reasonWords = map[string]string{
+	reasonTruncated: "cut short",
+	reasonVersion:   "version other than 1",
+	reasonLength:    "lengths that contradict each other",
+	reasonChecksum:  "wrong checksum",
+	reasonType:      "unknown packet type",
+	reasonFamily:    "address family other than IPv4 and IPv6",
+	reasonAddress:   "address of another family than the packet's",
+	reasonCIE:       "client information entry longer than its list",
+	reasonExtension: "extension longer than its list, or list without end",
+	reasonLimit:     "too many entries",
+}
 
 func malformed(reason string, at int) *ParseError {
 	code := ProtocolError
@@ -82,40 +95,40 @@ func malformed(reason string, at int) *ParseError {
 // a [*ParseError].
 func Parse(b []byte) (Packet, error) {
 	var p Packet
-	b, err := checkFixed(b)
-	if err != nil {
-		return Packet{}, err
-	}
-	extOff, err := p.parseFixed(b)
-	if err != nil {
-		return Packet{}, err
-	}
-	end := len(b)
-	if extOff != 0 {
-		end = extOff
-	}
-	if err := p.parseMandatory(b[:end]); err != nil {
-		return Packet{}, err
-	}
-	if extOff != 0 {
-		p.Extensions, err = parseExtensions(b[extOff:], extOff)
-	}
-	if err != nil {
-		return Packet{}, err
+	if bad := p.parse(b); bad != nil {
+		return Packet{}, bad
 	}
 	return p, nil
 }
 
+func (p *Packet) parse(b []byte) *ParseError {
+	b, bad := checkFixed(b)
+	if bad != nil {
+		return bad
+	}
+	extOff, bad := p.parseFixed(b)
+	if bad != nil {
+		return bad
+	}
+	if extOff == 0 {
+		return p.parseMandatory(b)
+	}
+	if bad := p.parseMandatory(b[:extOff]); bad != nil {
+		return bad
+	}
+	p.Extensions, bad = parseExtensions(b[extOff:], extOff)
+	return bad
+}
+
 // checkFixed holds that b begins with an NHRP packet that arrived whole and unaltered, and returns just that.
-func checkFixed(b []byte) ([]byte, error) {
+func checkFixed(b []byte) ([]byte, *ParseError) {
 	if len(b) < fixedLen {
 		return nil, malformed(reasonTruncated, len(b))
 	}
-	if b[16] != version {
-		return nil, malformed(reasonVersion, 16)
-	}
 	size := int(binary.BigEndian.Uint16(b[atSize:]))
 	switch {
+	case b[16] != version:
+		return nil, malformed(reasonVersion, 16)
 	case size < fixedLen+mandatoryLen:
 		return nil, malformed(reasonLength, atSize)
 	case size > len(b):
@@ -127,7 +140,7 @@ func checkFixed(b []byte) ([]byte, error) {
 }
 
 // parseFixed reads the fixed header of a checked packet and returns the offset of its extensions, 0 for none.
-func (p *Packet) parseFixed(b []byte) (extOff int, err error) {
+func (p *Packet) parseFixed(b []byte) (extOff int, bad *ParseError) {
 	afn, protocol := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 	extOff = int(binary.BigEndian.Uint16(b[atExtOff:]))
 	p.Type, p.HopCount = Type(b[17]), b[9]
@@ -146,7 +159,7 @@ func (p *Packet) parseFixed(b []byte) (extOff int, err error) {
 }
 
 // parseMandatory reads the mandatory part, which ends where b does.
-func (p *Packet) parseMandatory(b []byte) error {
+func (p *Packet) parseMandatory(b []byte) *ParseError {
 	m := b[fixedLen:]
 	nbmaLen, subLen := int(b[18]&nbmaLenMask), int(b[19]&nbmaLenMask)
 	sourceLen, destinationLen := int(m[0]), int(m[1])
@@ -160,30 +173,27 @@ func (p *Packet) parseMandatory(b []byte) error {
 	source, rest := cut(rest, sourceLen)
 	destination, rest := cut(rest, destinationLen)
 	p.SourceSub = sub
-	if !p.setAddrs(nbma, source, destination) || !isNative(b[18]) || !isNative(b[19]) {
+	if !isNative(b[18]) || !isNative(b[19]) || !p.parseAddrs(nbma, source, destination) {
 		return malformed(reasonAddress, fixedLen+mandatoryLen)
 	}
-	if !p.Type.listsClients() {
-		p.ErrorCode = ErrorCode(binary.BigEndian.Uint16(m[4:]))
-		p.ErrorOffset = binary.BigEndian.Uint16(m[6:])
-		p.Payload, _ = cut(rest, len(rest))
-		return nil
+	if p.Type.listsClients() {
+		p.RequestID = binary.BigEndian.Uint32(m[4:])
+		return p.parseClients(rest, at)
 	}
-	p.RequestID = binary.BigEndian.Uint32(m[4:])
-	return p.parseClients(rest, at)
+	p.ErrorCode = ErrorCode(binary.BigEndian.Uint16(m[4:]))
+	p.ErrorOffset = binary.BigEndian.Uint16(m[6:])
+	p.Payload, _ = cut(rest, len(rest))
+	return nil
 }
 
-func (p *Packet) setAddrs(nbma, source, destination []byte) bool {
-	var known [3]bool
-	p.SourceNBMA, known[0] = parseAddr(nbma)
-	p.Source, known[1] = parseAddr(source)
-	p.Destination, known[2] = parseAddr(destination)
-	return known == [3]bool{true, true, true} && p.ofFamilies(p.SourceNBMA, p.Source) && p.ofFamilies(p.SourceNBMA, p.Destination)
+func (p *Packet) parseAddrs(nbma, source, destination []byte) bool {
+	return parseAddr(&p.SourceNBMA, nbma) && parseAddr(&p.Source, source) && parseAddr(&p.Destination, destination) &&
+		p.ofFamilies(p.SourceNBMA, p.Source) && p.ofFamilies(netip.Addr{}, p.Destination)
 }
 
-func (p *Packet) parseClients(b []byte, at int) (err error) {
-	if p.CIEs, err = parseCIEs(b, at); err != nil {
-		return err
+func (p *Packet) parseClients(b []byte, at int) (bad *ParseError) {
+	if p.CIEs, bad = parseCIEs(b, at); bad != nil {
+		return bad
 	}
 	for i := range p.CIEs {
 		if !p.ofFamilies(p.CIEs[i].NBMA, p.CIEs[i].Protocol) {

@@ -9,9 +9,8 @@ import (
 const maxCIEs = 256
 
 const (
-	cieLen       = 12   // of a CIE without addresses
-	nbmaLenMask  = 0x3f // low bits of an NBMA type/length octet, RFC 2332 section 5.1
-	hostByAllOne = 0xff
+	cieLen      = 12   // of a CIE without addresses
+	nbmaLenMask = 0x3f // low bits of an NBMA type/length octet, RFC 2332 section 5.1
 )
 
 // CIE is a client information entry, RFC 2332 section 5.2.0.1. The zero Addr is an address of length 0.
@@ -36,14 +35,21 @@ func (c CIE) Bits(addrBits int) int {
 }
 
 // ParseCIEs reads a list of CIEs that fills b, as the responder, transit and NAT extensions hold it. The family of
-// an address follows from its length. The result refers to b.
-func ParseCIEs(b []byte) ([]CIE, error) { return parseCIEs(b, 0) }
+// an address follows from its length. The result refers to b. An error is a [*ParseError].
+func ParseCIEs(b []byte) ([]CIE, error) {
+	cies, bad := parseCIEs(b, 0)
+	if bad != nil {
+		bad.Code = InvalidExtension
+		return nil, bad
+	}
+	return cies, nil
+}
 
 // parseCIEs is ParseCIEs for a list that stands at an offset of its packet.
-func parseCIEs(b []byte, at int) ([]CIE, error) {
-	n, err := countCIEs(b, at)
-	if n == 0 || err != nil {
-		return nil, err
+func parseCIEs(b []byte, at int) ([]CIE, *ParseError) {
+	n, bad := countCIEs(b, at)
+	if n == 0 || bad != nil {
+		return nil, bad
 	}
 	cies := make([]CIE, n)
 	for i := range cies {
@@ -57,7 +63,7 @@ func parseCIEs(b []byte, at int) ([]CIE, error) {
 }
 
 // countCIEs walks the list once, so that parseCIEs may index without looking and allocate once.
-func countCIEs(b []byte, at int) (n int, err error) {
+func countCIEs(b []byte, at int) (n int, bad *ParseError) {
 	for len(b) > 0 {
 		if len(b) < cieLen || len(b) < cieSize(b) {
 			return 0, malformed(reasonCIE, at)
@@ -84,11 +90,8 @@ func (c *CIE) parse(b []byte) bool {
 	c.Preference = b[11]
 	nbma, rest := cut(b[cieLen:], int(b[8]&nbmaLenMask))
 	sub, protocol := cut(rest, int(b[9]&nbmaLenMask))
-	var known, known2 bool
-	c.NBMA, known = parseAddr(nbma)
 	c.NBMASub = sub
-	c.Protocol, known2 = parseAddr(protocol)
-	return known && known2 && isNative(b[8]) && isNative(b[9])
+	return isNative(b[8]) && isNative(b[9]) && parseAddr(&c.NBMA, nbma) && parseAddr(&c.Protocol, protocol)
 }
 
 // AppendCIEs appends a list of CIEs to b, for an extension's value.
@@ -113,12 +116,14 @@ func (c *CIE) append(b []byte) []byte {
 // isNative reports whether an NBMA type/length octet has neither the E.164 bit nor the reserved one.
 func isNative(typeLen byte) bool { return typeLen&^nbmaLenMask == 0 }
 
-// parseAddr reads an address of 0, 4 or 16 octets.
-func parseAddr(b []byte) (netip.Addr, bool) {
+// parseAddr reads an address of 0, 4 or 16 octets into a; false when there are other than that.
+func parseAddr(a *netip.Addr, b []byte) (ok bool) {
 	if len(b) == 0 {
-		return netip.Addr{}, true
+		*a = netip.Addr{}
+		return true
 	}
-	return netip.AddrFromSlice(b)
+	*a, ok = netip.AddrFromSlice(b)
+	return ok
 }
 
 func addrLen(a netip.Addr) byte { return byte(a.BitLen() / 8) }

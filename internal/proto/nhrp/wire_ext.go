@@ -70,10 +70,10 @@ func (p *Packet) Extension(t ExtensionType) *Extension {
 
 // parseExtensions reads the list in b, which stands at an offset of its packet, up to the end marker. What follows
 // the marker is nobody's and is ignored.
-func parseExtensions(b []byte, at int) ([]Extension, error) {
-	n, err := countExtensions(b, at)
-	if n == 0 || err != nil {
-		return nil, err
+func parseExtensions(b []byte, at int) ([]Extension, *ParseError) {
+	n, bad := countExtensions(b, at)
+	if n == 0 || bad != nil {
+		return nil, bad
 	}
 	exts := make([]Extension, n)
 	for i := range exts {
@@ -88,7 +88,7 @@ func parseExtensions(b []byte, at int) ([]Extension, error) {
 
 // countExtensions walks the list once, so that parseExtensions may index without looking and allocate once.
 // The list must have an end marker, RFC 2332 section 5.3.
-func countExtensions(b []byte, at int) (n int, err error) {
+func countExtensions(b []byte, at int) (n int, bad *ParseError) {
 	for len(b) >= extLen {
 		size := extLen + int(binary.BigEndian.Uint16(b[2:]))
 		if len(b) < size {
