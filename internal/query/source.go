@@ -27,8 +27,12 @@ type Source interface {
 	Reload(ctx context.Context) (changes []string, err error)
 }
 
-// ErrNotFound says that what was asked for does not exist.
-var ErrNotFound = errors.New("not found")
+var (
+	// ErrNotFound says that what was asked for does not exist.
+	ErrNotFound = errors.New("not found")
+	// ErrConfig says that a configuration is not accepted, and that nothing of it was applied.
+	ErrConfig = errors.New("configuration not accepted")
+)
 
 // RouteRow is one row of `show routes`. Reason is filled by `show routes ADDRESS`.
 type RouteRow struct {
