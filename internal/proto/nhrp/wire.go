@@ -136,7 +136,7 @@ func checkFixed(b []byte) ([]byte, *ParseError) {
 	case sum(b[:size]) != 0xffff:
 		return nil, malformed(reasonChecksum, atChecksum)
 	}
-	return b[:size:size], nil
+	return b[:size], nil
 }
 
 // parseFixed reads the fixed header of a checked packet and returns the offset of its extensions, 0 for none.

@@ -3,6 +3,7 @@ package nhrp
 import (
 	"crypto/subtle"
 	"encoding/binary"
+	"strconv"
 )
 
 // maxExtensions bounds the extensions of one packet.
@@ -56,6 +57,11 @@ type Extension struct {
 	Compulsory bool // C: a responder that does not know the type must refuse the packet
 	U          bool // the unused bit, only carried through
 	Value      []byte
+}
+
+// String tells the value's length but not the value, which may be a password.
+func (e Extension) String() string {
+	return e.Type.String() + " of " + strconv.Itoa(len(e.Value)) + " octets"
 }
 
 // Extension returns the first extension of the type, or nil.
@@ -146,10 +152,10 @@ func (e Extension) Password() (string, bool) {
 }
 
 func (e *Extension) secret() ([]byte, bool) {
-	if e.Type != Authentication || len(e.Value) <= authTypeLen {
+	if e.Type != Authentication || len(e.Value) <= authTypeLen || binary.BigEndian.Uint32(e.Value) != authClearText {
 		return nil, false
 	}
-	return e.Value[authTypeLen:], binary.BigEndian.Uint32(e.Value) == authClearText
+	return e.Value[authTypeLen:], true
 }
 
 // Authentic reports whether the packet carries the password: in one authentication extension, not in one of several.

@@ -416,8 +416,13 @@ func TestParseErrors(t *testing.T) {
 		{"ar$shtl with the reserved bit", set(18, 0x84), "address", 28, nhrp.ProtocolError},
 		{"ar$sstl of E.164", set(19, 0x40), "address", 28, nhrp.ProtocolError},
 		{"source protocol length of no family", set(20, 3), "address", 28, nhrp.ProtocolError},
-		{"IPv6 length in an IPv4 packet", set(20, 16, 0), "address", 28, nhrp.ProtocolError},
+		{"IPv6 source in an IPv4 packet", set(20, 16, 0), "address", 28, nhrp.ProtocolError},
+		{"IPv6 destination in an IPv4 packet", set(20, 0, 16), "address", 28, nhrp.ProtocolError},
+		{"IPv6 NBMA address in an IPv4 packet", set(18, 16), "address", 28, nhrp.ProtocolError},
+		{"IPv6 packet with IPv4 addresses", set(0, 0, 2), "address", 28, nhrp.ProtocolError},
 		{"CIE longer than the mandatory part", set(40+8, 4), "cie", 40, nhrp.ProtocolError},
+		{"CIE address of E.164", set(40+8, 0x40), "address", 40, nhrp.ProtocolError},
+		{"CIE subaddress with the reserved bit", set(40+9, 0x80), "address", 40, nhrp.ProtocolError},
 		{"extension longer than the packet, 5.3", set(52+2, 0, 200), "extension", 52, nhrp.InvalidExtension},
 		{"second extension longer than the packet", set(56+2, 1, 0), "extension", 56, nhrp.InvalidExtension},
 		{"no end marker, 5.3", set(88, 0x80, 3), "extension", 92, nhrp.InvalidExtension},
@@ -467,6 +472,17 @@ func TestParseCIEsErrors(t *testing.T) {
 		want := &nhrp.ParseError{Reason: tt.reason, Offset: tt.offset, Code: nhrp.InvalidExtension}
 		if !reflect.DeepEqual(err, error(want)) {
 			t.Errorf("%s: %+v, want %+v", tt.name, err, want)
+		}
+	}
+}
+
+// The end marker is compulsory when sent, but its two flags do not make it another type.
+func TestParseEndMarkerFlags(t *testing.T) {
+	for _, flags := range []byte{0, 0x40, 0x80, 0xc0} {
+		b := ciscoRegistration.Append(nil)
+		b[88] = flags
+		if p := mustParse(t, seal(b)); !reflect.DeepEqual(p, ciscoRegistration) {
+			t.Errorf("%#x: %+v", flags, p)
 		}
 	}
 }
@@ -631,8 +647,25 @@ func TestAuthenticationOfFRR(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", file, *e, want)
 		}
 	}
-	if _, ok := (nhrp.Extension{Type: nhrp.NATAddress, Value: []byte{0, 0, 0, 1, 'a'}}).Password(); ok {
-		t.Error("a password in a NAT extension")
+	for name, e := range map[string]nhrp.Extension{
+		"NAT address":  {Type: nhrp.NATAddress, Value: []byte{0, 0, 0, 1, 'a'}},
+		"no password":  {Type: nhrp.Authentication, Value: []byte{0, 0, 0, 1}},
+		"another type": {Type: nhrp.Authentication, Value: []byte{0, 0, 0, 2, 'a'}},
+	} {
+		if got, ok := e.Password(); got != "" || ok {
+			t.Errorf("%s: password %q", name, got)
+		}
+	}
+}
+
+// A packet that is printed, in a trace or in a panic's line, does not give the password away.
+func TestPasswordIsNotPrinted(t *testing.T) {
+	p := nhrp.Packet{Extensions: []nhrp.Extension{nhrp.AuthenticationExtension("vyos")}}
+	for _, format := range []string{"%v", "%+v", "%s"} {
+		got := fmt.Sprintf(format, p)
+		if !strings.Contains(got, "[authentication of 8 octets]") || strings.Contains(got, "vyos") {
+			t.Errorf("%s: %s", format, got)
+		}
 	}
 }
 
