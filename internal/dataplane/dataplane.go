@@ -113,10 +113,13 @@ type (
 		Payload  []byte
 	}
 
-	// AskUsed asks whether a packet took the route since the last AskUsed; answered by [Used].
+	// AskUsed asks whether a packet took the route since the last AskUsed; answered by [Used]. With a NextHop it
+	// asks that of the next hop's adjacency instead.
 	AskUsed struct {
-		VRF    string
-		Prefix netip.Prefix
+		VRF     string
+		Prefix  netip.Prefix
+		Tunnel  string
+		NextHop netip.Addr
 	}
 )
 
@@ -165,9 +168,11 @@ type (
 
 	// Used answers [AskUsed].
 	Used struct {
-		VRF    string
-		Prefix netip.Prefix
-		Used   bool
+		VRF     string
+		Prefix  netip.Prefix
+		Tunnel  string
+		NextHop netip.Addr
+		Used    bool
 	}
 
 	// Failed tells that an effect could not be done.

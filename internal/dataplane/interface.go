@@ -41,6 +41,15 @@ type Peer struct {
 	lastIn  atomic.Int64
 	pathMTU atomic.Uint32
 	mtuAt   atomic.Int64
+	asked   uint64 // packets out at the last AskUsed; the writer's own
+}
+
+// usedSince reports whether packets went to the peer since it was last called. One goroutine may call it.
+func (p *Peer) usedSince() bool {
+	n := p.packetsOut.Load()
+	used := n != p.asked
+	p.asked = n
+	return used
 }
 
 // pathMTULife is how long a learned path MTU holds; then a larger packet tries again. RFC 1191 section 6.3.

@@ -175,7 +175,7 @@ func (t *Tables) Apply(effect any) (event any) {
 	case DeleteRoute:
 		t.deleteRoute(e.VRF, e.Prefix)
 	case AskUsed:
-		return Used{VRF: e.VRF, Prefix: e.Prefix, Used: t.used(e.VRF, e.Prefix)}
+		return Used{VRF: e.VRF, Prefix: e.Prefix, Tunnel: e.Tunnel, NextHop: e.NextHop, Used: t.asked(e)}
 	}
 	return nil
 }
@@ -290,6 +290,18 @@ func (r *Route) leave(next *Route) {
 
 func (r *Route) leavesBy(i *Interface) bool {
 	return slices.ContainsFunc(r.hops, func(h hop) bool { return h.out == i })
+}
+
+func (t *Tables) asked(e AskUsed) bool {
+	if !e.NextHop.IsValid() {
+		return t.used(e.VRF, e.Prefix)
+	}
+	i := t.Interface(e.Tunnel)
+	if i == nil {
+		return false
+	}
+	a := i.Adjacency(plain(e.NextHop))
+	return a != nil && a.usedSince()
 }
 
 func (t *Tables) used(vrf string, p netip.Prefix) bool {

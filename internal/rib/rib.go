@@ -46,11 +46,12 @@ type NextHop struct {
 	Weight    uint8 // 0 counts as 1
 }
 
-// Key names a route: one per protocol, prefix and, for kernel routes, metric.
+// Key names a route: one per protocol, source, prefix and, for kernel routes, metric.
 type Key struct {
 	VRF      string // "" is the default
 	Prefix   netip.Prefix
 	Protocol Protocol
+	Source   string // who within the protocol: a tunnel, say
 	Metric   uint32 // of the key for Kernel only; 0 otherwise
 }
 
@@ -59,6 +60,7 @@ type Route struct {
 	VRF      string
 	Prefix   netip.Prefix
 	Protocol Protocol
+	Source   string
 	Distance uint8
 	Metric   uint32
 	NextHops []NextHop
@@ -68,7 +70,7 @@ type Route struct {
 
 // Key is the key the route is stored under.
 func (r Route) Key() Key {
-	k := Key{VRF: r.VRF, Prefix: r.Prefix, Protocol: r.Protocol}
+	k := Key{VRF: r.VRF, Prefix: r.Prefix, Protocol: r.Protocol, Source: r.Source}
 	if r.Protocol == Kernel {
 		k.Metric = r.Metric
 	}
@@ -153,7 +155,8 @@ func (e *entry) find(k Key) int {
 }
 
 func better(a, b Route) int {
-	return cmp.Or(cmp.Compare(a.Distance, b.Distance), cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Protocol, b.Protocol))
+	return cmp.Or(cmp.Compare(a.Distance, b.Distance), cmp.Compare(a.Metric, b.Metric),
+		cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Source, b.Source))
 }
 
 func (e *entry) reselect(vrf string, p netip.Prefix) (Change, bool) {
