@@ -3,6 +3,8 @@ package nhrp
 import (
 	"encoding/binary"
 	"net/netip"
+
+	"github.com/spokeway/spokeway/internal/packet"
 )
 
 // EtherType is NHRP's protocol type in a GRE header.
@@ -133,7 +135,7 @@ func checkFixed(b []byte) ([]byte, *ParseError) {
 		return nil, malformed(reasonLength, atSize)
 	case size > len(b):
 		return nil, malformed(reasonTruncated, len(b))
-	case sum(b[:size]) != 0xffff:
+	case packet.Fold(packet.Sum(b[:size], 0)) != 0xffff:
 		return nil, malformed(reasonChecksum, atChecksum)
 	}
 	return b[:size], nil
@@ -225,7 +227,7 @@ func (p *Packet) Append(b []byte) []byte {
 	}
 	binary.BigEndian.PutUint16(w[atSize:], uint16(len(w)))
 	binary.BigEndian.PutUint16(w[atExtOff:], uint16(extOff))
-	binary.BigEndian.PutUint16(w[atChecksum:], ^sum(w))
+	binary.BigEndian.PutUint16(w[atChecksum:], ^packet.Fold(packet.Sum(w, 0)))
 	return b
 }
 
@@ -279,18 +281,4 @@ func (p *Packet) appendMandatory(b []byte) []byte {
 		return AppendCIEs(b, p.CIEs)
 	}
 	return append(b, p.Payload...)
-}
-
-// sum is the one's complement sum of b's 16-bit words, an odd last octet padded with zero (RFC 1071).
-func sum(b []byte) uint16 {
-	var s uint32 // 65,535 octets cannot overflow it
-	for ; len(b) >= 2; b = b[2:] {
-		s += uint32(b[0])<<8 | uint32(b[1])
-	}
-	if len(b) == 1 {
-		s += uint32(b[0]) << 8
-	}
-	s = s>>16 + s&0xffff
-	s = s>>16 + s&0xffff
-	return uint16(s)
 }
