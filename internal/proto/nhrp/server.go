@@ -1,0 +1,340 @@
+package nhrp
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/dataplane"
+)
+
+// receive is the way in for every NHRP packet. What is wrong with a packet is counted under its reason.
+func (t *tunnel) receive(env *core.Env, ev dataplane.Received) {
+	if ev.Protocol != EtherType {
+		t.count("not-nhrp")
+		return
+	}
+	if !t.limiter.allow(env.Now(), ev.From) {
+		t.count("rate-limited")
+		return
+	}
+	p, err := Parse(ev.Payload)
+	if err != nil {
+		t.count("malformed-" + err.(*ParseError).Reason)
+		t.log(env, core.Debug, "malformed", "peer", ev.From, "cause", err)
+		return
+	}
+	t.count("received-" + words(p.Type))
+	if !t.authentic(env, &p, ev) {
+		return
+	}
+	t.dispatch(env, &p, ev)
+}
+
+func (t *tunnel) dispatch(env *core.Env, p *Packet, ev dataplane.Received) {
+	switch p.Type {
+	case RegistrationRequest:
+		t.registrationRequest(env, p, ev)
+	case ResolutionRequest:
+		t.resolutionRequest(env, p, ev)
+	case RegistrationReply:
+		t.reply(env, p, ev)
+	case ResolutionReply:
+		t.resolutionReply(env, p, ev)
+	case PurgeRequest:
+		t.purgeRequest(env, p, ev)
+	case PurgeReply:
+	case ErrorIndication:
+		t.errorIndication(env, p, ev)
+	case TrafficIndication:
+		t.trafficIndication(env, p, ev)
+	}
+}
+
+// authentic demands the password of every packet but error indications, which carry no extensions (RFC 2332
+// section 5.2.7).
+func (t *tunnel) authentic(env *core.Env, p *Packet, ev dataplane.Received) bool {
+	if p.Type == ErrorIndication || p.Authentic(t.cfg.Authentication) {
+		return true
+	}
+	t.count("authentication-failure")
+	if t.warnings.allow(env.Now(), ev.From) {
+		t.log(env, core.Warn, "authentication-failed", "peer", ev.From, "protocol", p.Source, "packet", p.Type)
+	}
+	if isRequest(p.Type) {
+		t.refuse(p.Source, refusal{endpoint: ev.From, reason: "wrong or missing authentication", at: env.Now()})
+		t.sendError(env, p, ev, AuthenticationFailure)
+	}
+	return false
+}
+
+func isRequest(typ Type) bool {
+	return typ == ResolutionRequest || typ == RegistrationRequest || typ == PurgeRequest
+}
+
+// reply hands a reply to whoever asked.
+func (t *tunnel) reply(env *core.Env, p *Packet, ev dataplane.Received) {
+	if x := t.byID[p.RequestID]; x != nil {
+		x.replied(env, p, ev.From)
+		return
+	}
+	t.count("reply-unexpected")
+}
+
+// registrationRequest is the server's side of RFC 2332 section 5.2.3.
+func (t *tunnel) registrationRequest(env *core.Env, p *Packet, ev dataplane.Received) {
+	if p.Destination != p.Source && !t.isOwn(p.Destination) {
+		t.forwardRequest(env, p, ev)
+		return
+	}
+	if t.unknownCompulsory(p) {
+		t.sendError(env, p, ev, UnrecognizedExtension)
+		return
+	}
+	if len(p.CIEs) == 0 || !p.Source.IsValid() {
+		t.sendError(env, p, ev, ProtocolError)
+		return
+	}
+	cies := make([]CIE, len(p.CIEs))
+	for i, c := range p.CIEs {
+		cies[i] = t.register(env, p, c, ev.From)
+	}
+	t.send(env, ev.From, t.registrationReply(p, cies, ev.From))
+}
+
+// register takes one client information entry and returns it as the reply has it.
+func (t *tunnel) register(env *core.Env, p *Packet, c CIE, from dataplane.Endpoint) CIE {
+	protocol, claimed := c.Protocol, c.NBMA
+	if !protocol.IsValid() { // zero length: as in the packet; Cisco does so
+		protocol = p.Source
+	}
+	if !claimed.IsValid() {
+		claimed = p.SourceNBMA
+	}
+	unique := p.Flags&RegistrationUnique != 0
+	code, why := t.judge(protocol, from, p.RequestID, unique)
+	c.Code = code
+	if code != Success {
+		t.refuse(protocol, refusal{endpoint: from, reason: why, at: env.Now()})
+		if t.warnings.allow(env.Now(), from) {
+			t.log(env, core.Warn, "client-refused", "peer", from, "protocol", protocol, "code", code, "cause", why)
+		}
+		c.HoldingTime = 0 // RFC 2332 section 5.2.0.1
+		return c
+	}
+	delete(t.refusals, protocol)
+	if c.HoldingTime == 0 {
+		t.unregister(env, protocol)
+		return c
+	}
+	t.admit(env, protocol, client{endpoint: from, claimed: claimed, unique: unique, id: p.RequestID}, c.HoldingTime)
+	return c
+}
+
+// judge decides whether a client may have the protocol address, and says why not.
+func (t *tunnel) judge(protocol netip.Addr, from dataplane.Endpoint, id uint32, unique bool) (Code, string) {
+	b := t.bindings[protocol]
+	switch {
+	case t.isOwn(protocol):
+		return AdminProhibited, fmt.Sprintf("%v is the server's own address", protocol)
+	case protocol.IsMulticast() || protocol.IsUnspecified() || protocol.IsLoopback():
+		return AdminProhibited, fmt.Sprintf("%v is no host's address", protocol)
+	case b != nil && b.server != nil && b.server.hub.nbma != from.Addr():
+		return AdminProhibited, fmt.Sprintf("%v belongs to a server of ours", protocol)
+	case b != nil && b.client != nil && b.client.unique && b.client.endpoint != from:
+		return UniqueRegistered, fmt.Sprintf("%v is registered as unique from %v", protocol, show(b.client.endpoint))
+	case (b == nil || b.client == nil) && t.cfg.MaxClients > 0 && t.clients >= t.cfg.MaxClients:
+		return InsufficientResources, fmt.Sprintf("%d clients are registered, the most that max-clients allows", t.clients)
+	}
+	return Success, ""
+}
+
+// admit records a registration, or refreshes it.
+func (t *tunnel) admit(env *core.Env, protocol netip.Addr, as client, hold uint16) {
+	b := t.bind(env, protocol)
+	c := b.client
+	if c == nil {
+		c = &client{b: b, since: env.Now()}
+		c.expires = core.Timer{Name: "expire client " + protocol.String(), Of: c}
+		b.client = c
+		t.clients++
+		t.log(env, core.Info, "client-registered", "peer", as.endpoint, "protocol", protocol, "claimed", as.claimed)
+	} else if c.endpoint != as.endpoint {
+		t.log(env, core.Info, "client-moved", "peer", as.endpoint, "protocol", protocol, "from", c.endpoint)
+		t.withdrawAnswersOf(env, protocol)
+	}
+	c.endpoint, c.claimed, c.unique, c.id = as.endpoint, as.claimed, as.unique, as.id
+	env.Arm(&c.expires, time.Duration(hold)*time.Second)
+	b.settle(env)
+}
+
+func (t *tunnel) unregister(env *core.Env, protocol netip.Addr) {
+	if b := t.bindings[protocol]; b != nil && b.client != nil {
+		t.log(env, core.Info, "client-left", "peer", b.client.endpoint, "protocol", protocol)
+		b.client.drop(env)
+	}
+}
+
+// registrationReply answers with every extension of the request, RFC 2332 section 5.3.
+func (t *tunnel) registrationReply(p *Packet, cies []CIE, from dataplane.Endpoint) *Packet {
+	r := *p
+	r.Type, r.HopCount, r.CIEs = RegistrationReply, 255, cies
+	if own := t.own(p.Source.Is6()); own.IsValid() {
+		r.Destination = own
+	}
+	r.Extensions = t.replyExtensions(p)
+	if x := r.Extension(NATAddress); x != nil && from.Addr() != p.SourceNBMA {
+		// Behind a NAT: tell the client where it is.
+		x.Value = AppendCIEs(x.Value[:len(x.Value):len(x.Value)], []CIE{{NBMA: from.Addr(), Protocol: p.Source}})
+	}
+	return &r
+}
+
+// replyExtensions is the request's, with ourselves as the responder.
+func (t *tunnel) replyExtensions(p *Packet) []Extension {
+	exts := make([]Extension, len(p.Extensions))
+	copy(exts, p.Extensions)
+	for i := range exts {
+		if exts[i].Type == ResponderAddress {
+			exts[i].Value = AppendCIEs(nil, []CIE{t.self(p)})
+		}
+	}
+	return exts
+}
+
+// self is us as a client information entry, in the family of a packet.
+func (t *tunnel) self(p *Packet) CIE {
+	return CIE{
+		PrefixLength: 0xff, MTU: uint16(t.link.MTU), HoldingTime: seconds(t.cfg.HoldTime),
+		NBMA: t.link.Local, Protocol: t.own(p.protocolIs6()),
+	}
+}
+
+// unknownCompulsory reports an extension that the responder must understand and we do not (RFC 2332 section 5.3).
+func (t *tunnel) unknownCompulsory(p *Packet) bool {
+	for _, x := range p.Extensions {
+		switch x.Type {
+		case ResponderAddress, ForwardTransit, ReverseTransit, Authentication, VendorPrivate, NATAddress, MobileAuthentication:
+		default:
+			if x.Compulsory {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// purgeRequest is RFC 2332 section 5.2.5, for registrations with us and for answers that we hold.
+func (t *tunnel) purgeRequest(env *core.Env, p *Packet, ev dataplane.Received) {
+	if p.Destination.IsValid() && p.Destination != p.Source && !t.isOwn(p.Destination) {
+		t.forwardRequest(env, p, ev)
+		return
+	}
+	for _, c := range p.CIEs {
+		if !c.Protocol.IsValid() {
+			c.Protocol = p.Source
+		}
+		t.purge(env, p, c, ev.From)
+	}
+	if p.Flags&PurgeNoReply == 0 {
+		r := *p
+		r.Type, r.HopCount = PurgeReply, 255
+		r.Extensions = t.replyExtensions(p)
+		t.send(env, ev.From, &r)
+	}
+}
+
+func (t *tunnel) purge(env *core.Env, p *Packet, c CIE, from dataplane.Endpoint) {
+	if b := t.bindings[c.Protocol]; b != nil && b.client != nil {
+		// From where it registered, or with the registration's ID from where it is now.
+		if b.client.endpoint == from || b.client.id == p.RequestID {
+			t.unregister(env, c.Protocol)
+			return
+		}
+		t.count("purge-from-stranger")
+	}
+	t.purgeShortcuts(env, p, c, from)
+}
+
+// errorIndication is for a request of ours, or for one we forwarded. It never raises another.
+func (t *tunnel) errorIndication(env *core.Env, p *Packet, ev dataplane.Received) {
+	if p.Destination.IsValid() && !t.isOwn(p.Destination) {
+		if b := t.bindings[p.Destination]; b != nil && b.live() && b.endpoint() != ev.From && p.HopCount > 1 {
+			p.HopCount--
+			t.send(env, b.endpoint(), p)
+		}
+		return
+	}
+	typ, id, ok := offending(p.Payload)
+	x := t.byID[id]
+	if !ok || x == nil || !isRequest(typ) {
+		t.count("error-unexpected")
+		return
+	}
+	x.failed(env, p.ErrorCode.String(), ev.From)
+}
+
+// offending is the type and the request ID of the packet an error is about, of which often only the beginning is there.
+func offending(b []byte) (Type, uint32, bool) {
+	if len(b) < fixedLen+mandatoryLen {
+		return 0, 0, false
+	}
+	id := uint32(b[24])<<24 | uint32(b[25])<<16 | uint32(b[26])<<8 | uint32(b[27])
+	return Type(b[17]), id, true
+}
+
+// sendError tells the sender of a packet what was wrong with it, at a bounded rate (RFC 2332 section 5.2.7).
+func (t *tunnel) sendError(env *core.Env, p *Packet, ev dataplane.Received, code ErrorCode) {
+	t.count("error-" + words(code))
+	if p.Type == ErrorIndication || !t.errors.allow(env.Now(), ev.From) {
+		return
+	}
+	e := t.packet(ErrorIndication, t.own(p.protocolIs6()), p.Source)
+	e.IPv6Protocol = p.protocolIs6()
+	e.ErrorCode = code
+	e.Payload = ev.Payload[:min(len(ev.Payload), maxOffending)]
+	t.send(env, ev.From, e)
+}
+
+// maxOffending bounds what an error repeats of its cause.
+const maxOffending = 256
+
+// refusal is a request that was turned down, kept for show and why.
+type refusal struct {
+	endpoint dataplane.Endpoint
+	reason   string
+	at       time.Duration
+}
+
+func (t *tunnel) refuse(protocol netip.Addr, r refusal) {
+	if !protocol.IsValid() {
+		return
+	}
+	if _, known := t.refusals[protocol]; !known && len(t.refusals) >= maxRefusals {
+		t.dropOldestRefusal()
+	}
+	t.refusals[protocol] = r
+}
+
+func (t *tunnel) dropOldestRefusal() {
+	var oldest netip.Addr
+	for a, r := range t.refusals {
+		if o, ok := t.refusals[oldest]; !ok || r.at < o.at || r.at == o.at && a.Less(oldest) {
+			oldest = a
+		}
+	}
+	delete(t.refusals, oldest)
+}
+
+// words makes a counter name of what something prints as.
+func words(s fmt.Stringer) string { return strings.ReplaceAll(strings.ToLower(s.String()), " ", "-") }
+
+// show is an endpoint as people read it: without a port where there is none.
+func show(e dataplane.Endpoint) string {
+	if e.Port() == 0 {
+		return e.Addr().String()
+	}
+	return e.String()
+}

@@ -1,0 +1,262 @@
+package nhrp
+
+import (
+	"net/netip"
+	"reflect"
+	"strconv"
+
+	"github.com/gaissmai/bart"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/rib"
+)
+
+// Bounds of what peers can make one tunnel hold.
+const (
+	maxLookups  = 1024  // resolutions under way or failed of late
+	maxAnswered = 16384 // answers that we would have to take back
+	maxRefusals = 256   // refused registrations remembered for show and why
+)
+
+// tunnel is NHRP on one interface.
+type tunnel struct {
+	m        *Module
+	cfg      *Config
+	link     dataplane.Tunnel
+	up       bool
+	reason   string // why not up
+	servers  []*server
+	bindings map[netip.Addr]*binding
+	cuts     *bart.Table[*shortcut]
+	lookups  map[netip.Addr]*lookup
+	byID     map[uint32]transaction
+	answered *bart.Table[[]answer]
+	answers  int
+	about    map[netip.Addr][]netip.Prefix // what was answered about a client
+	clients  int
+	refusals map[netip.Addr]refusal
+	limiter  limiter
+	errors   limiter
+	warnings limiter
+	fallback [2]netip.Addr // by family: IPv4, IPv6
+	counters map[string]uint64
+}
+
+// transaction is a request of ours that waits for the reply with its ID.
+type transaction interface {
+	replied(env *core.Env, p *Packet, from dataplane.Endpoint)
+	failed(env *core.Env, reason string, from dataplane.Endpoint)
+}
+
+func newTunnel(m *Module, cfg *Config) *tunnel {
+	t := &tunnel{
+		m: m, cfg: cfg, reason: m.reasons[cfg.Tunnel],
+		bindings: map[netip.Addr]*binding{}, cuts: new(bart.Table[*shortcut]),
+		lookups: map[netip.Addr]*lookup{}, byID: map[uint32]transaction{},
+		answered: new(bart.Table[[]answer]), about: map[netip.Addr][]netip.Prefix{}, refusals: map[netip.Addr]refusal{}, counters: map[string]uint64{},
+		limiter: newLimiter(cfg.Rate), errors: newLimiter(Rate{PerSecond: 2, Burst: 10}),
+		warnings: newLimiter(Rate{PerSecond: 1, Burst: 3}),
+	}
+	if t.reason == "" {
+		t.reason = "the tunnel interface is not up yet"
+	}
+	return t
+}
+
+func (t *tunnel) name() string { return t.cfg.Tunnel }
+
+func (t *tunnel) count(what string) { t.counters[what]++ }
+
+// log writes one line with the tunnel, and the peer where there is one.
+func (t *tunnel) log(env *core.Env, level core.Level, event string, args ...any) {
+	env.Log(level, event, append([]any{"tunnel", t.name()}, args...)...)
+}
+
+// linkUp hears that the tunnel forwards, or that something of it changed. Either way we register again at once: the
+// underlay may be another.
+func (t *tunnel) linkUp(env *core.Env, link dataplane.Tunnel) {
+	moved := t.up && t.link.Local != link.Local
+	if moved {
+		t.log(env, core.Info, "underlay-changed", "from", t.link.Local, "to", link.Local)
+		t.withdrawAnswers(env)
+	}
+	readdressed := !sameAddresses(t.link.Addresses, link.Addresses)
+	if t.up && readdressed {
+		t.goodbye(env)
+	}
+	t.link = link
+	if moved && !readdressed {
+		t.purgeRegistrations(env) // from where we are now: a unique binding would lock us out
+	}
+	t.bring(env, true, "")
+	t.startServers(env, readdressed)
+}
+
+// bring records whether the tunnel is up. Down, nothing that was learned through it is believed any more.
+func (t *tunnel) bring(env *core.Env, up bool, reason string) {
+	t.up, t.reason = up, reason
+	if up {
+		return
+	}
+	t.stopServers(env, reason)
+	for _, l := range sortedLookups(t.lookups) {
+		l.drop(env)
+	}
+	for _, b := range t.sortedBindings() {
+		b.forget(env)
+	}
+}
+
+// reconfigure changes what differs, and registers again when a server could judge us otherwise now.
+func (t *tunnel) reconfigure(env *core.Env, cfg *Config) {
+	if reflect.DeepEqual(t.cfg, cfg) {
+		return
+	}
+	t.cfg = cfg
+	t.limiter = newLimiter(cfg.Rate)
+	for _, b := range t.sortedBindings() {
+		b.settle(env)
+	}
+	if t.up {
+		t.startServers(env, false)
+	}
+}
+
+// goodbye takes back what others hold of us (RFC 2332 section 5.2.5): our registrations and our answers.
+func (t *tunnel) goodbye(env *core.Env) {
+	if t.up {
+		t.purgeRegistrations(env)
+		t.withdrawAnswers(env)
+	}
+}
+
+func (t *tunnel) purgeRegistrations(env *core.Env) {
+	for _, s := range t.servers {
+		for _, h := range s.hubs {
+			h.purge(env)
+		}
+	}
+}
+
+// own is our protocol address of the family, the zero Addr when we have none. Link-local ones come last.
+func (t *tunnel) own(ipv6 bool) netip.Addr {
+	var linkLocal netip.Addr
+	for _, p := range t.link.Addresses {
+		switch a := p.Addr(); {
+		case a.Is6() != ipv6:
+		case a.IsLinkLocalUnicast():
+			linkLocal = a
+		default:
+			return a
+		}
+	}
+	return linkLocal
+}
+
+// isOwn reports whether a is one of our protocol addresses on this tunnel.
+func (t *tunnel) isOwn(a netip.Addr) bool {
+	for _, p := range t.link.Addresses {
+		if p.Addr() == a {
+			return true
+		}
+	}
+	return false
+}
+
+// onLink reports whether the tunnel's own prefix covers a, so that it needs no route of ours. Tunnel addresses may
+// have any mask; with /32 it never does.
+func (t *tunnel) onLink(a netip.Addr) bool {
+	for _, p := range t.link.Addresses {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// endpoint is where a peer with this NBMA address is when nothing better is known.
+func (t *tunnel) endpoint(nbma netip.Addr) dataplane.Endpoint {
+	if t.link.Encapsulation == dataplane.GREUDP {
+		return netip.AddrPortFrom(nbma, dataplane.UDPPort)
+	}
+	return netip.AddrPortFrom(nbma, 0)
+}
+
+// packet is a packet of ours with what all have in common. Hop count as Cisco sends it; it rejects 0.
+func (t *tunnel) packet(typ Type, source, destination netip.Addr) *Packet {
+	return &Packet{
+		Type: typ, HopCount: 255, SourceNBMA: t.link.Local, Source: source, Destination: destination,
+		IPv6Protocol: source.Is6(),
+	}
+}
+
+// send puts the packet into GRE. The authentication extension is made anew for each hop, in the place it has.
+func (t *tunnel) send(env *core.Env, to dataplane.Endpoint, p *Packet) {
+	t.count("sent-" + words(p.Type))
+	env.Emit(dataplane.Send{
+		Tunnel: t.name(), To: to, SA: t.saOf(to), Protocol: EtherType, Payload: t.authenticate(p).Append(nil),
+	})
+}
+
+// saOf is the SA of the peer at an endpoint. It is the seam for protection: in clear there is none.
+func (t *tunnel) saOf(dataplane.Endpoint) dataplane.SA { return 0 }
+
+// authenticate puts our password where the packet has an authentication extension, or before the NAT address, where
+// Cisco has it. Error indications carry none (RFC 2332 section 5.2.7).
+func (t *tunnel) authenticate(p *Packet) *Packet {
+	out := *p
+	out.Extensions = nil
+	done := t.cfg.Authentication == "" || p.Type == ErrorIndication
+	for _, x := range p.Extensions {
+		if x.Type == Authentication {
+			continue
+		}
+		if x.Type == NATAddress && !done {
+			out.Extensions = append(out.Extensions, AuthenticationExtension(t.cfg.Authentication))
+			done = true
+		}
+		out.Extensions = append(out.Extensions, x)
+	}
+	if !done {
+		out.Extensions = append(out.Extensions, AuthenticationExtension(t.cfg.Authentication))
+	}
+	return &out
+}
+
+// keptID is the request ID of one registration, the same over restarts (RFC 2332 section 5.2.3): Cisco wants the
+// purge to carry the ID of what it takes back.
+func (t *tunnel) keptID(env *core.Env, local, nbma netip.Addr) uint32 {
+	key := "nhrp/" + t.name() + "/" + local.String() + "/" + nbma.String()
+	if id, err := strconv.ParseUint(t.m.stored[key], 10, 32); err == nil {
+		return uint32(id)
+	}
+	id := t.m.newID()
+	t.m.store(env, key, id)
+	return id
+}
+
+// isShortcut tells the shortcuts among the RIB's offers: NHRP looks at the way without them.
+func isShortcut(r rib.Route) bool { return r.Override && r.Protocol == rib.NHRP }
+
+// covering is the route to a that is not a shortcut.
+func (t *tunnel) covering(env *core.Env, a netip.Addr) (rib.Route, bool) {
+	return env.RIB().LookupExcept(t.link.VRF, a, isShortcut)
+}
+
+// way is the tunnel of our cloud and the protocol next hop by which a route leaves for a.
+func (t *tunnel) way(r rib.Route, a netip.Addr) (*tunnel, netip.Addr) {
+	for _, nh := range r.NextHops {
+		out := t.m.inCloud(t.cfg.NetworkID, nh.Interface)
+		if out == nil || !out.up {
+			continue
+		}
+		if nh.Via.IsValid() {
+			return out, nh.Via
+		}
+		return out, a
+	}
+	return nil, netip.Addr{}
+}
+
+func sameAddresses(a, b []netip.Prefix) bool { return reflect.DeepEqual(a, b) }
