@@ -17,13 +17,21 @@ type Change struct {
 func (c Change) String() string {
 	switch {
 	case c.Old == "":
-		return "added " + strings.TrimSpace(c.Path+" "+c.New)
+		return "added " + c.Path + short(c.New)
 	case c.New == "":
-		return "removed " + strings.TrimSpace(c.Path+" "+c.Old)
+		return "removed " + c.Path + short(c.Old)
 	case c.Old == c.New:
-		return c.Path + ": changed"
+		return "changed " + c.Path
 	}
-	return fmt.Sprintf("%s: %s → %s", c.Path, c.Old, c.New)
+	return fmt.Sprintf("changed %s: %s to %s", c.Path, c.Old, c.New)
+}
+
+// short leaves out what is longer than a line has room for.
+func short(value string) string {
+	if strings.HasPrefix(value, "{") {
+		return ""
+	}
+	return ": " + value
 }
 
 // Diff is what changes from old to new, in order of path.
@@ -34,14 +42,11 @@ func Diff(old, new *Config) []Change {
 }
 
 func diffNodes(path string, old, new *node) []Change {
-	switch {
-	case old != nil && new != nil && len(old.children()) > 0 && len(new.children()) > 0:
+	if old != nil && new != nil && len(old.children()) > 0 && len(new.children()) > 0 {
 		return diffChildren(path, old.children(), new.children())
-	case old != nil && new != nil && old.secret && new.secret && old.text != new.text:
-		return []Change{{path, redacted, redacted}}
 	}
 	c := Change{Path: path, Old: old.brief(), New: new.brief()}
-	if c.Old == c.New {
+	if c.Old == c.New && old.hidden == new.hidden {
 		return nil
 	}
 	return []Change{c}
@@ -50,14 +55,21 @@ func diffNodes(path string, old, new *node) []Change {
 func diffChildren(path string, old, new []pair) []Change {
 	var out []Change
 	for _, o := range old {
-		out = append(out, diffNodes(join(path, o.key), o.value, find(new, o.key))...)
+		out = append(out, diffNodes(child(path, o.key), o.value, find(new, o.key))...)
 	}
 	for _, n := range new {
 		if find(old, n.key) == nil {
-			out = append(out, diffNodes(join(path, n.key), nil, n.value)...)
+			out = append(out, diffNodes(child(path, n.key), nil, n.value)...)
 		}
 	}
 	return out
+}
+
+func child(path, key string) string {
+	if strings.HasPrefix(key, "[") {
+		return path + key
+	}
+	return join(path, key)
 }
 
 func find(pairs []pair, key string) *node {

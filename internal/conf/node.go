@@ -43,7 +43,8 @@ type place struct{ line, column int }
 type node struct {
 	kind   kind
 	text   string // of a scalar, as written
-	secret bool   // only to be printed where secrets may be
+	secret bool   // text is only to be printed where secrets may be
+	hidden string // the secret that text is, or refers to: compared, never printed
 	label  string // what names an item of a list in a diff
 	items  []*node
 	pairs  []pair
@@ -155,7 +156,9 @@ func syntax(err error) *Error {
 	if !errors.As(err, &y) {
 		return &Error{Message: "the YAML cannot be understood"}
 	}
-	return errorAt(tokenPlace(y.GetToken()), y.GetMessage())
+	message, _, _ := strings.Cut(y.GetMessage(), "\"") // a quotation of the file
+	message = strings.ReplaceAll(message, "\t", "tab")
+	return errorAt(tokenPlace(y.GetToken()), strings.TrimRight(message, ": "))
 }
 
 func errorAt(at place, message string) *Error {

@@ -37,7 +37,7 @@ var nhrpShape = shape[Tunnel]{
 	read: func(r *reader, n *node, path string, t *Tunnel) {
 		t.NHRP = freshNHRP(t.Name)
 		nhrpKeys.read(r, n, path, t)
-		completeNHRP(r, path, t)
+		completeNHRP(r, n, path, t)
 	},
 	write: func(t *Tunnel) *node {
 		if t.NHRP == nil {
@@ -49,7 +49,7 @@ var nhrpShape = shape[Tunnel]{
 }
 
 // completeNHRP fills the defaults that hang on whether there are servers.
-func completeNHRP(r *reader, path string, t *Tunnel) {
+func completeNHRP(r *reader, n *node, path string, t *Tunnel) {
 	hub := !r.has(join(path, "servers"))
 	for key, v := range map[string]*bool{"redirect": &t.NHRP.Redirect, "multicast": &t.NHRP.Multicast} {
 		if !r.has(join(path, key)) {
@@ -58,6 +58,12 @@ func completeNHRP(r *reader, path string, t *Tunnel) {
 	}
 	if !r.has(join(path, "shortcut")) {
 		t.NHRP.Shortcut = !hub
+	}
+	if find(n.pairs, "authentication") != nil && r.has(join(path, "authentication-file")) {
+		r.failAt(join(path, "authentication-file"), "authentication and authentication-file are both given: want one")
+	}
+	if m := find(n.pairs, "multicast"); m != nil && m.text == "none" && !hub {
+		r.fail(join(path, "multicast"), m.at, wrong{"multicast: none with servers: it always goes to the servers", "servers"})
 	}
 }
 
@@ -252,7 +258,7 @@ var password = shape[Tunnel]{
 		if t.NHRP.Authentication == "" || t.AuthenticationFile != "" {
 			return nil
 		}
-		return &node{kind: text, text: t.NHRP.Authentication, secret: true}
+		return &node{kind: text, text: t.NHRP.Authentication, secret: true, hidden: t.NHRP.Authentication}
 	},
 }
 
@@ -288,7 +294,7 @@ var passwordFile = shape[Tunnel]{
 		if t.AuthenticationFile == "" {
 			return nil
 		}
-		return &node{kind: text, text: t.AuthenticationFile}
+		return &node{kind: text, text: t.AuthenticationFile, hidden: t.NHRP.Authentication}
 	},
 }
 

@@ -1,0 +1,156 @@
+package conf
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+// FuzzParse holds that no file ends the process, that an error says where, and that what is accepted is printed
+// as it was meant.
+func FuzzParse(f *testing.F) {
+	files, _ := filepath.Glob("../../examples/*.yaml")
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	for _, s := range hostile {
+		f.Add([]byte(s))
+	}
+	files, _ = filepath.Glob("testdata/errors/*.yaml")
+	for _, name := range files {
+		text, _ := os.ReadFile(name)
+		f.Add(text)
+	}
+	secrets := fstest.MapFS{"cloud.password": {Data: []byte("vyos\n"), Mode: 0o600}}
+	open := func(name string) (fs.File, error) { return secrets.Open(name) }
+	f.Fuzz(func(t *testing.T, src []byte) {
+		c, warnings, err := ParseWith("f", src, open)
+		if err != nil {
+			wantErrors(t, err)
+			return
+		}
+		if len(warnings) < len(c.Tunnels) {
+			t.Errorf("%d warnings for %d tunnels in clear", len(warnings), len(c.Tunnels))
+		}
+		d, _, err := ParseWith("f", c.YAML(), open)
+		if err != nil {
+			t.Fatalf("the printed configuration is refused: %v\n%s", err, c.YAML())
+		}
+		if !reflect.DeepEqual(c, d) || len(Diff(c, d)) > 0 {
+			t.Fatalf("%+v\nis read back as\n%+v\nfrom\n%s", c, d, c.YAML())
+		}
+		c.Redacted()
+	})
+}
+
+func wantErrors(t *testing.T, err error) {
+	var es Errors
+	if !errors.As(err, &es) || len(es) == 0 || len(es) > maxErrors+1 {
+		t.Fatalf("%T with %d errors", err, len(es))
+	}
+	for _, e := range es {
+		if e.File != "f" || e.Message == "" || strings.ContainsAny(e.Error(), "\n\t") {
+			t.Errorf("%+v", e)
+		}
+	}
+}
+
+// hostile are small files that grow, nest or confuse.
+var hostile = []string{
+	"",
+	"\n",
+	"---\n...\n",
+	"version: 1\n---\nversion: 1\n",
+	"a: &a [x]\nb: *a\n",
+	"a: &a {b: *a}\n",
+	"<<: {a: 1}\n",
+	"? [a]\n: b\n",
+	"!!binary x: y\n",
+	"%YAML 1.2\n---\nversion: 1\n",
+	strings.Repeat("[", 100),
+	strings.Repeat("{a: ", 100),
+	strings.Repeat("- ", 100) + "x",
+	"\xff\xfe",
+	"version: 1\x00",
+	"\ufeffversion: 1\n",
+	"version: 1\r\nnode: x\r\n",
+	"version: |\n  1\n",
+	": x\n",
+	"- version\n",
+	"version",
+	"version: {1}\n",
+	"version: 0x1\nlog: ~\n",
+	"routes: [{to: ::/0, via: ::1}]\nversion: 1",
+}
+
+func TestHostile(t *testing.T) {
+	for _, s := range hostile {
+		if s == "version: 1\r\nnode: x\r\n" {
+			continue
+		}
+		if _, _, err := Parse("f", []byte(s)); err == nil {
+			t.Errorf("%.40q is accepted", s)
+		} else {
+			wantErrors(t, err)
+		}
+	}
+}
+
+// TestCutAtEveryLength takes the largest example apart.
+func TestCutAtEveryLength(t *testing.T) {
+	text, err := os.ReadFile("../../examples/clusters-spoke.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range text {
+		if _, _, err := Parse("f", text[:n]); err != nil {
+			wantErrors(t, err)
+		}
+	}
+}
+
+// TestLargeFilesAreCheap fills a file up to the limit in the ways that cost most.
+func TestLargeFilesAreCheap(t *testing.T) {
+	fill := func(head, line string) string {
+		return head + strings.Repeat(line, (maxSize-len(head))/len(line))
+	}
+	for name, src := range map[string]string{
+		"too large":      strings.Repeat("#\n", maxSize),
+		"comments":       fill("version: 1\n", "# x\n"),
+		"unknown keys":   fill("", "a: 1\n"),
+		"one long list":  fill("version: 1\nlog:\n  debug:\n", "    - tun1\n"),
+		"routes":         fill("version: 1\nroutes:\n", "  - {to: 10.0.0.0/8, via: 10.0.0.1}\n"),
+		"open lists":     fill("", "[\n"),
+		"open mappings":  fill("", "{a: \n"),
+		"one long line":  strings.Repeat("a", maxSize),
+		"deep block":     deepBlock(),
+		"quotation open": fill("a: \"", "b\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			_, _, err := Parse("f", []byte(src))
+			t.Logf("%v, %.80v", time.Since(start), err)
+			if time.Since(start) > 20*time.Second {
+				t.Error("too slow")
+			}
+		})
+	}
+}
+
+func deepBlock() string {
+	var b strings.Builder
+	for i := range 1000 {
+		b.WriteString(strings.Repeat(" ", i) + "a:\n")
+	}
+	return b.String()
+}
