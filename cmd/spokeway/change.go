@@ -1,0 +1,119 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/spokeway/spokeway/internal/api"
+	"github.com/spokeway/spokeway/internal/query"
+)
+
+func (a *app) clearCommand() *cobra.Command {
+	clears := query.Clears()
+	return &cobra.Command{
+		Use:               "clear WHAT [FILTER]",
+		Short:             "forget what was learned or counted",
+		Long:              "Forget what was learned or counted. It takes root, or the user the daemon runs as.\n\n" + list(clears),
+		ValidArgsFunction: a.completeWords(clears),
+		RunE: func(c *cobra.Command, args []string) error {
+			cmd, rest, err := query.Match("clear", clears, args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 1 {
+				return usagef("%q is one argument too many", rest[1])
+			}
+			return a.clear(c, cmd.Name, strings.Join(rest, ""))
+		},
+	}
+}
+
+func (a *app) clear(c *cobra.Command, what, filter string) error {
+	n, err := a.client().Clear(c.Context(), what, filter)
+	if err != nil {
+		return describe("clear "+what, err)
+	}
+	if n == 0 && filter != "" {
+		return fmt.Errorf("clear %s: nothing matches %q: %w", what, filter, query.ErrNotFound)
+	}
+	if a.json() {
+		return query.JSON(a.out, []api.Cleared{{Cleared: n}})
+	}
+	a.printf("cleared %d\n", n)
+	return nil
+}
+
+func (a *app) reloadCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "reload",
+		Short: "make the daemon read its configuration again and apply what differs",
+		Long: "Make the daemon read its configuration again. Only what differs is touched. With an error in it nothing is,\n" +
+			"and the exit code is 6. SIGHUP does the same.",
+		Args: exactly(0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			changes, err := a.client().Reload(c.Context())
+			if err != nil {
+				return err
+			}
+			return a.changed(changes)
+		},
+	}
+}
+
+func (a *app) changed(changes []string) error {
+	if a.json() {
+		type row struct {
+			Change string `json:"change"`
+		}
+		rows := make([]row, len(changes))
+		for i, c := range changes {
+			rows[i].Change = c
+		}
+		return query.JSON(a.out, rows)
+	}
+	if len(changes) == 0 {
+		a.printf("nothing changed\n")
+	}
+	for _, c := range changes {
+		a.printf("%s\n", c)
+	}
+	return nil
+}
+
+func (a *app) debugCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "debug [PEER [on|off]]",
+		Short: "log everything about one peer, whatever the log level; alone: list the peers that are",
+		Args:  between(0, 2, ""),
+		RunE: func(c *cobra.Command, args []string) error {
+			on := true
+			if len(args) == 2 {
+				if args[1] != "on" && args[1] != "off" {
+					return usagef("%q: want on or off", args[1])
+				}
+				on = args[1] == "on"
+			}
+			peers, err := a.client().Debug(c.Context(), strings.Join(args[:min(len(args), 1)], ""), on)
+			if err != nil {
+				return err
+			}
+			return a.debugged(peers)
+		},
+	}
+}
+
+func (a *app) debugged(peers []string) error {
+	type row struct {
+		Peer string `json:"peer"`
+	}
+	rows := make([]row, len(peers))
+	for i, p := range peers {
+		rows[i].Peer = p
+	}
+	return a.print(rows)
+}
+
+// describe says what was being done, for commands whose words the tree does not know.
+func describe(doing string, err error) error { return fmt.Errorf("%s: %w", doing, err) }

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
+
+	"github.com/spokeway/spokeway/internal/api"
+	"github.com/spokeway/spokeway/internal/conf"
+	"github.com/spokeway/spokeway/internal/logs"
+	"github.com/spokeway/spokeway/internal/query"
+)
+
+// daemon is a router as this command runs it.
+type daemon interface {
+	query.Source
+	// Run forwards until ctx ends, then says goodbye to its peers and returns.
+	Run(ctx context.Context) error
+}
+
+// daemonOptions is what a router starts from.
+type daemonOptions struct {
+	Config *conf.Config
+	Load   func() (*conf.Config, error) // for reload
+	Log    *slog.Logger
+	State  string // folder of what is kept over restarts
+}
+
+// runFlags are the flags of `run`.
+type runFlags struct {
+	group, state        string
+	logLevel, logFormat string
+}
+
+// goodbye is how long a stopping router may take before it is left.
+const goodbye = 5 * time.Second
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "run the router in the foreground",
+		Long: "Run the router in the foreground. The configuration is checked first: with an error in it nothing is touched and\n" +
+			"the exit code is 6. SIGHUP reloads it; SIGTERM and SIGINT say goodbye to the peers and end.",
+		Args: exactly(0, ""),
+		RunE: func(c *cobra.Command, _ []string) error { return a.run(c.Context(), f) },
+	}
+	c.Flags().StringVar(&f.group, "group", "", "give the control socket to this `GROUP` (default \""+api.DefaultGroup+"\" where it exists)")
+	c.Flags().StringVar(&f.state, "state", conf.DefaultState, "keep what must survive a restart in this `FOLDER`")
+	c.Flags().StringVar(&f.logLevel, "log-level", "", "log this `LEVEL` and above: debug, info, warn or error (default: the configuration's)")
+	c.Flags().StringVar(&f.logFormat, "log-format", "", "write logs as `FORMAT`: auto, logfmt or json (default: the configuration's)")
+	return c
+}
+
+func (a *app) run(ctx context.Context, f runFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	c, warnings, err := conf.Load(a.config)
+	if err != nil {
+		return &exitError{exitCheck, err}
+	}
+	log := openLog(a.err, c.Log, f)
+	for _, w := range warnings {
+		log.Logger().Warn("config.warning", "at", w.String())
+	}
+	socket, err := api.Listen(a.socket, f.group)
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+	var metrics net.Listener
+	if c.Metrics != "" {
+		if metrics, err = api.ListenMetrics(c.Metrics); err != nil {
+			return err
+		}
+		defer metrics.Close()
+	}
+	d, err := a.start(daemonOptions{
+		Config: c, Load: func() (*conf.Config, error) { return a.load(log, f) },
+		Log: log.Logger(), State: f.state,
+	})
+	if err != nil {
+		return err
+	}
+	return serve(ctx, d, log, socket, metrics)
+}
+
+func (f runFlags) check() error {
+	if f.logLevel != "" {
+		if _, err := logs.ParseLevel(f.logLevel); err != nil {
+			return usagef("--log-level: %w", err)
+		}
+	}
+	switch f.logFormat {
+	case "", "auto", string(logs.Logfmt), string(logs.JSON):
+		return nil
+	}
+	return usagef("--log-format %s: want auto, logfmt or json", f.logFormat)
+}
+
+// openLog makes the log: logfmt on a terminal, JSON elsewhere, unless told. Flags go before the configuration.
+func openLog(w io.Writer, c conf.Log, f runFlags) *logs.Log {
+	format := logs.Format(cmp.Or(f.logFormat, c.Format))
+	if format != logs.Logfmt && format != logs.JSON {
+		format = logs.JSON
+		if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+			format = logs.Logfmt
+		}
+	}
+	log := logs.New(w, format)
+	applyLog(log, c, f)
+	return log
+}
+
+// applyLog takes what may change on a reload.
+func applyLog(log *logs.Log, c conf.Log, f runFlags) {
+	if level, err := logs.ParseLevel(cmp.Or(f.logLevel, c.Level)); err == nil {
+		log.SetLevel(level)
+	}
+	for _, peer := range c.Debug {
+		log.Debug(peer, true)
+	}
+}
+
+// load reads the configuration for a reload.
+func (a *app) load(log *logs.Log, f runFlags) (*conf.Config, error) {
+	c, warnings, err := conf.Load(a.config)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", query.ErrConfig, err)
+	}
+	for _, w := range warnings {
+		log.Logger().Warn("config.warning", "at", w.String())
+	}
+	applyLog(log, c.Log, f)
+	return c, nil
+}
+
+// serve runs the router and its listeners until a signal, or until one of them fails.
+func serve(ctx context.Context, d daemon, log *logs.Log, socket, metrics net.Listener) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	v := thisVersion().Version
+	log.Logger().Info("daemon.started", "version", v, "pid", os.Getpid())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return orEnd(d.Run(ctx)) })
+	g.Go(func() error {
+		return orEnd(api.Serve(ctx, socket, api.Options{Source: d, Log: log, Version: v}))
+	})
+	if metrics != nil {
+		g.Go(func() error { return orEnd(api.ServeMetrics(ctx, metrics, d, v)) })
+	}
+	g.Go(func() error { return reloadOnHangup(ctx, d, log.Logger()) })
+	context.AfterFunc(ctx, stop) // a second signal ends us at once
+	err := wait(ctx, g)
+	log.Logger().Info("daemon.stopped")
+	return err
+}
+
+var errEnded = errors.New("ended")
+
+// orEnd makes the end of one part the end of all.
+func orEnd(err error) error {
+	if err == nil {
+		return errEnded
+	}
+	return err
+}
+
+// wait is g.Wait that gives up on what does not end in time.
+func wait(ctx context.Context, g *errgroup.Group) error {
+	ended := make(chan error, 1)
+	go func() { ended <- g.Wait() }()
+	<-ctx.Done()
+	select {
+	case err := <-ended:
+		if errors.Is(err, errEnded) || errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	case <-time.After(goodbye):
+		return fmt.Errorf("stop: not done within %s", goodbye)
+	}
+}
+
+func reloadOnHangup(ctx context.Context, d daemon, log *slog.Logger) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangup:
+		}
+		changes, err := d.Reload(ctx)
+		if err != nil {
+			log.Error("config.refused", "cause", err)
+			continue
+		}
+		log.Info("config.reloaded", "changes", len(changes))
+	}
+}

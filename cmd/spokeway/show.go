@@ -1,0 +1,64 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/spokeway/spokeway/internal/query"
+)
+
+func (a *app) showCommand() *cobra.Command {
+	shows := query.Shows()
+	return &cobra.Command{
+		Use:   "show WHAT [FILTER...]",
+		Short: "show the state of the running router",
+		Long: "Show a snapshot of the running router.\n\n" + list(shows) +
+			"\nA FILTER is an address, a prefix, or a word such as an interface or a state; rows that match all are shown.",
+		ValidArgsFunction: a.completeWords(shows),
+		RunE: func(c *cobra.Command, args []string) error {
+			cmd, rest, err := query.Match("show", shows, args)
+			if err != nil {
+				return err
+			}
+			return a.show(c, cmd, rest)
+		},
+	}
+}
+
+func (a *app) show(c *cobra.Command, cmd query.Command, args []string) error {
+	c.Use = "show " + cmd.Name // so that errors name it
+	data, err := a.client().Show(c.Context(), cmd.Name, args)
+	if err != nil {
+		return describe("show "+cmd.Name, err)
+	}
+	if a.json() {
+		_, err := a.out.Write(data)
+		return err
+	}
+	rows, err := cmd.Decode(data)
+	if err != nil {
+		return err
+	}
+	return cmd.Text(a.out, rows)
+}
+
+// list is a table of commands for the help.
+func list(commands []query.Command) string {
+	var b strings.Builder
+	for _, c := range commands {
+		b.WriteString("  " + c.Name + strings.Repeat(" ", 12-len(c.Name)) + c.Help + "\n")
+	}
+	return b.String()
+}
+
+// completeWords completes the names of a table, then its filters by what the daemon knows.
+func (a *app) completeWords(table []query.Command) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+		words := query.Complete(table, args, begin)
+		if _, _, err := query.Match(c.Name(), table, args); err == nil {
+			words = append(words, a.known(c, begin)...)
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+}
