@@ -1,0 +1,137 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/conf"
+	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/scenario"
+)
+
+// Options say what is generated and what goes wrong in it.
+type Options struct {
+	Seed       uint64
+	Hubs       int           // default 2
+	Spokes     int           // default 40
+	Duration   time.Duration // of the trouble; default 5 minutes. What follows until all is quiet comes on top
+	Loss       float64       // chances, per datagram and link
+	Reorder    float64
+	Duplicate  float64
+	Partitions int  // times that a random part of the spokes is cut off
+	ClockSteps int  // times that a router's wall clock jumps, or its process stands still
+	Restarts   int  // times that a spoke is killed or stopped, and started again
+	HubLoss    bool // the first hub is killed half way, and comes back
+	Phase2     bool // spokes resolve next hops instead of following redirects
+	IPv6       bool // underlay
+}
+
+func (o *Options) fill() {
+	if o.Hubs == 0 {
+		o.Hubs = 2
+	}
+	if o.Spokes == 0 {
+		o.Spokes = 40
+	}
+	if o.Duration == 0 {
+		o.Duration = 5 * time.Minute
+	}
+}
+
+// holdTime is short, so that much happens in a run.
+const holdTime = 60 * time.Second
+
+// cloud is a generated world: hubs and spokes on one provider network, a LAN behind each spoke.
+type cloud struct {
+	Options
+	world    *World
+	internet *Network
+	hubs     []*Node
+	spokes   []*Node
+	chance   *rand.Rand // of the story
+	routers  map[netip.Addr]*Node
+	sent     int // echo requests between LANs
+}
+
+// Generate makes the world, its routers still to be started.
+func generate(o Options) *cloud {
+	o.fill()
+	w := NewWorld(o.Seed)
+	c := &cloud{Options: o, world: w, internet: w.addNetwork("internet"), chance: w.chance("story"), routers: map[netip.Addr]*Node{}}
+	link := Link{Link: scenario.Link{Delay: 10 * time.Millisecond, Jitter: 2 * time.Millisecond, Loss: o.Loss, Duplicate: o.Duplicate}, Reorder: o.Reorder}
+	for k := range o.Hubs {
+		c.hubs = append(c.hubs, c.router(fmt.Sprintf("hub%d", k+1), link, c.underlay(k+1), c.hubConfig(k)))
+	}
+	for k := range o.Spokes {
+		n := c.router(fmt.Sprintf("spoke%d", k+1), link, c.underlay(256+k), c.spokeConfig(k))
+		n.attach("lan0", w.addNetwork("lan of "+n.Name), Link{}, netip.PrefixFrom(lanHost(k), 24))
+		c.spokes = append(c.spokes, n)
+	}
+	return c
+}
+
+func (c *cloud) router(name string, link Link, underlay netip.Addr, cfg *conf.Config) *Node {
+	n := c.world.addNode(name)
+	n.attach("eth0", c.internet, link, netip.PrefixFrom(underlay, underlay.BitLen()/4))
+	n.run(cfg)
+	c.routers[overlayOf(cfg)] = n
+	return n
+}
+
+func overlayOf(cfg *conf.Config) netip.Addr { return cfg.Tunnels[0].Addresses[0].Addr() }
+
+// underlay is the k-th address of the provider network, 10.0.0.0/8 or 2001:db8::/32.
+func (c *cloud) underlay(k int) netip.Addr {
+	if c.IPv6 {
+		return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 14: byte(k >> 8), 15: byte(k)})
+	}
+	return netip.AddrFrom4([4]byte{10, byte(k >> 16), byte(k >> 8), byte(k)})
+}
+
+func overlay(k int) netip.Addr        { return netip.AddrFrom4([4]byte{172, 16, byte(k >> 8), byte(k)}) }
+func overlayOfSpoke(k int) netip.Addr { return overlay(256 + k) }
+func lanHost(k int) netip.Addr        { return netip.AddrFrom4([4]byte{192, byte(168 + k>>8), byte(k), 1}) }
+func lanOf(k int) netip.Prefix        { return netip.PrefixFrom(lanHost(k), 24).Masked() }
+
+func (c *cloud) tunnel(address netip.Addr, n *nhrp.Config) conf.Tunnel {
+	n.Tunnel, n.NetworkID, n.Authentication, n.HoldTime = "tun0", 1, "simulate", holdTime
+	n.Unique, n.Fallback, n.Rate = true, 10*time.Second, nhrp.DefaultRate
+	return conf.Tunnel{
+		Name: "tun0", UnderlayInterface: "eth0", UnderlayIPv6: c.IPv6, Addresses: []netip.Prefix{netip.PrefixFrom(address, 16)},
+		Key: dataplane.Key{Value: 42, Set: true}, MTU: 1400, TTL: conf.DefaultTTL, NHRP: n,
+	}
+}
+
+// hubConfig knows every spoke's LAN, and registers with the hubs before it, so that each hub reaches all spokes.
+func (c *cloud) hubConfig(k int) *conf.Config {
+	n := &nhrp.Config{Redirect: !c.Phase2, Multicast: true, Shortcut: true}
+	if c.Phase2 {
+		n.Resolution = nhrp.Answer
+	}
+	cfg := &conf.Config{Version: 1, Node: fmt.Sprintf("hub%d", k+1), Forwarding: true, Tunnels: []conf.Tunnel{c.tunnel(overlay(k+1), n)}}
+	for s := range c.Spokes {
+		cfg.Routes = append(cfg.Routes, conf.Route{To: lanOf(s), Via: overlayOfSpoke(s)})
+	}
+	return cfg
+}
+
+func (c *cloud) spokeConfig(k int) *conf.Config {
+	n := &nhrp.Config{Shortcut: true}
+	for h := range c.Hubs {
+		n.Servers = append(n.Servers, nhrp.Server{NBMA: c.underlay(h + 1).String(), Priority: uint8(h)})
+	}
+	cfg := &conf.Config{Version: 1, Node: fmt.Sprintf("spoke%d", k+1), Forwarding: true, Tunnels: []conf.Tunnel{c.tunnel(overlayOfSpoke(k), n)}}
+	cfg.Routes = []conf.Route{{To: netip.MustParsePrefix("192.0.0.0/8"), Via: overlay(1)}}
+	if c.Phase2 {
+		cfg.Routes = nil
+		for s := range c.Spokes {
+			if s != k {
+				cfg.Routes = append(cfg.Routes, conf.Route{To: lanOf(s), Via: overlayOfSpoke(s)})
+			}
+		}
+	}
+	return cfg
+}
