@@ -76,6 +76,9 @@ func (p *Peer) PathMTU(now time.Duration) int {
 	return int(mtu)
 }
 
+// HasPathMTU reports whether LearnPathMTU noted anything: the quick question before PathMTU.
+func (p *Peer) HasPathMTU() bool { return p.pathMTU.Load() != 0 }
+
 // Config is what [SetTunnel] said last; nil when the tunnel was deleted. It is not to be changed.
 func (i *Interface) Config() *Tunnel { return i.config.Load() }
 

@@ -1,0 +1,251 @@
+package user
+
+import (
+	"errors"
+	"maps"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/dataplane"
+)
+
+// Options of a [Plane]. The zero value is good.
+type Options struct {
+	Now    func() time.Duration // the edge's clock; by default the time since New
+	Queues int                  // per TUN device and UDP port; by default half the cores, from 4 cores on
+}
+
+// Plane forwards packets between TUN devices and the underlay. It is a [dataplane.Plane].
+type Plane struct {
+	tables  *dataplane.Tables
+	post    func(event any) bool
+	now     func() time.Duration
+	queues  int
+	errors  *dataplane.Limiter // of ICMP errors
+	control *sources           // of control packets
+
+	devices atomic.Pointer[map[string]*device]
+
+	mu    sync.Mutex // of what follows: changes, not packets
+	wires map[place]*wire
+	out   *batch // for control packets
+}
+
+var _ dataplane.Plane = (*Plane)(nil)
+
+const (
+	errorInterval  = 100 * time.Millisecond
+	errorsPerSec   = 500
+	queuesFromCPUs = 4
+)
+
+// New makes a plane without tunnels. Events go to post, from any goroutine; it must not block, and gives false when
+// it has no room: a control packet is then counted as dropped, and what is rate-limited comes again.
+func New(post func(event any) bool, o Options) (*Plane, error) {
+	if post == nil {
+		return nil, errors.New("a data plane needs somewhere to post events to")
+	}
+	start := time.Now()
+	p := &Plane{
+		tables: dataplane.NewTables(), post: post, now: o.Now, queues: o.Queues,
+		errors: dataplane.NewLimiter(errorInterval, errorsPerSec), control: &sources{},
+		wires: map[place]*wire{}, out: newBatch(),
+	}
+	if p.now == nil {
+		p.now = func() time.Duration { return time.Since(start) }
+	}
+	if p.queues == 0 {
+		p.queues = 1
+		if n := runtime.NumCPU(); n >= queuesFromCPUs {
+			p.queues = n / 2
+		}
+	}
+	p.devices.Store(&map[string]*device{})
+	return p, nil
+}
+
+// Do does an effect of the forwarding contract and ignores others.
+func (p *Plane) Do(effect any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e := effect.(type) {
+	case dataplane.SetTunnel:
+		p.setTunnel(e)
+	case dataplane.DeleteTunnel:
+		p.deleteTunnel(e.Name)
+	case dataplane.Send:
+		p.send(e)
+	case dataplane.SetAdjacency:
+		if i := p.tables.Interface(e.Tunnel); i != nil {
+			e.Endpoint = endpoint(e.Endpoint, i.Config().Encapsulation)
+		}
+		p.apply(e)
+	default:
+		p.apply(effect)
+	}
+}
+
+func (p *Plane) apply(effect any) {
+	if event := p.tables.Apply(effect); event != nil {
+		p.post(event)
+	}
+}
+
+func (p *Plane) fail(tunnel, doing string, err error) {
+	p.post(dataplane.Failed{Tunnel: tunnel, Doing: doing, Err: err.Error()})
+}
+
+// setTunnel makes what is missing, so the same effect again is the retry after a failure.
+func (p *Plane) setTunnel(e dataplane.SetTunnel) {
+	if e.Local.IsValid() {
+		e.Local = e.Local.Unmap()
+	}
+	p.apply(e)
+	d := p.device(e.Name)
+	if d == nil {
+		var err error
+		if d, err = openDevice(p, p.tables.Interface(e.Name)); err != nil {
+			p.fail(e.Name, "make the device", err)
+			return
+		}
+		p.setDevice(e.Name, d)
+		d.start()
+	}
+	if err := d.setVRF(e.VRF); err != nil {
+		p.fail(e.Name, "open sockets for ICMP errors", err)
+	}
+	if err := p.connect(d, e.Tunnel); err != nil {
+		p.fail(e.Name, "open the underlay", err)
+	}
+}
+
+// connect puts the device on the wire of its local address. It stays where it is when nothing changed.
+func (p *Plane) connect(d *device, t dataplane.Tunnel) error {
+	at := place{t.Local, t.Encapsulation}
+	if w := d.wire.Load(); w != nil {
+		if w.at == at && d.key == t.Key {
+			return nil
+		}
+		p.disconnect(d)
+	}
+	if !t.Local.IsValid() {
+		return nil
+	}
+	w, err := p.wire(at)
+	if err != nil {
+		return err
+	}
+	if err := w.join(t.Key, d); err != nil {
+		return err
+	}
+	d.key = t.Key
+	d.wire.Store(w)
+	return nil
+}
+
+func (p *Plane) wire(at place) (*wire, error) {
+	if w := p.wires[at]; w != nil {
+		return w, nil
+	}
+	w, err := openWire(p, at, p.queues)
+	if err != nil {
+		return nil, err
+	}
+	p.wires[at] = w
+	w.start()
+	return w, nil
+}
+
+func (p *Plane) disconnect(d *device) {
+	w := d.wire.Swap(nil)
+	if w != nil && w.leave(d) {
+		delete(p.wires, w.at)
+		w.stop()
+	}
+}
+
+func (p *Plane) deleteTunnel(name string) {
+	if d := p.device(name); d != nil {
+		p.disconnect(d)
+		p.setDevice(name, nil)
+		d.stop()
+	}
+	p.apply(dataplane.DeleteTunnel{Name: name})
+}
+
+// device is lock-free, for packets that leave by another tunnel than they came.
+func (p *Plane) device(name string) *device { return (*p.devices.Load())[name] }
+
+func (p *Plane) setDevice(name string, d *device) {
+	m := maps.Clone(*p.devices.Load())
+	m[name] = d
+	if d == nil {
+		delete(m, name)
+	}
+	p.devices.Store(&m)
+}
+
+// Stats is what every tunnel counted, by name.
+func (p *Plane) Stats() []dataplane.TunnelStats {
+	var list []dataplane.TunnelStats
+	for _, i := range p.tables.Interfaces() {
+		list = append(list, i.Stats())
+	}
+	return list
+}
+
+// Peers is what the adjacencies of a tunnel counted, by next hop.
+func (p *Plane) Peers(tunnel string) []dataplane.PeerStats {
+	i := p.tables.Interface(tunnel)
+	if i == nil {
+		return nil
+	}
+	return i.Peers()
+}
+
+// Close removes every tunnel and ends every goroutine.
+func (p *Plane) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name := range *p.devices.Load() {
+		p.deleteTunnel(name)
+	}
+	return nil
+}
+
+const classControl = 0xc0 // CS6, RFC 4594 section 3.1
+
+// send puts a control packet on the wire at once. It never waits: a protocol repeats itself.
+func (p *Plane) send(e dataplane.Send) {
+	d, i := p.device(e.Tunnel), p.tables.Interface(e.Tunnel)
+	if d == nil || i == nil {
+		p.fail(e.Tunnel, "send to "+e.To.String(), errors.New("there is no tunnel of this name"))
+		return
+	}
+	t, w := i.Config(), d.wire.Load()
+	switch {
+	case !mayLeave(t, e.SA):
+		i.Drop(dataplane.DropUnprotected)
+		return
+	case w == nil:
+		i.Drop(dataplane.DropNoUnderlay)
+		return
+	case len(e.Payload) > maxFrame:
+		i.Drop(dataplane.DropTooBig)
+		return
+	}
+	to := dataplane.Adjacency{Endpoint: endpoint(plainEndpoint(e.To), t.Encapsulation)}
+	p.out.add(d, t, &to, e.Protocol, classControl, e.Payload)
+	p.out.send(w, w.sockets[0])
+}
+
+func plainEndpoint(e netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(e.Addr().Unmap().WithZone(""), e.Port())
+}
+
+// mayLeave is the one gate of what a tunnel sends. A protected tunnel sends through an SA alone, and this plane has
+// none yet, so it sends nothing.
+func mayLeave(t *dataplane.Tunnel, _ dataplane.SA) bool { return !t.Protected }

@@ -1,0 +1,378 @@
+package user
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/packet"
+)
+
+// receiver moves packets from one socket to TUN devices, or back to the wire: receive, take out of GRE, merge, write.
+type receiver struct {
+	wire  *wire
+	queue int
+	now   time.Duration // of this round
+
+	merge merger
+	to    *device // whose the merger's packets are
+
+	out     *batch // fast path
+	outWire *wire
+
+	run   run
+	from  knownPeer
+	known knownWay // of transit packets
+	onto  *device  // where known leads
+
+	messages []mmsg
+	buffers  []byte
+	iovs     []unix.Iovec
+	names    []sockaddr
+	controls []control
+}
+
+// run adds up what a peer sent in a row, so that counters are touched once for many packets.
+type run struct {
+	tunnel         *dataplane.Interface
+	peer           *dataplane.Adjacency
+	packets, bytes int
+}
+
+type knownPeer struct {
+	generation uint64
+	endpoint   netip.AddrPort
+	tunnel     *dataplane.Interface
+	is6        bool
+	adjacency  *dataplane.Adjacency
+}
+
+const (
+	rawMessages = 64 // per receive
+	udpMessages = 16 // each holds up to 64 datagrams of one flow
+	bufferSize  = 1 << 16
+)
+
+func newReceiver(w *wire, queue int) *receiver {
+	n := rawMessages
+	if w.at.encapsulation == dataplane.GREUDP {
+		n = udpMessages
+	}
+	r := &receiver{
+		wire: w, queue: queue, out: newBatch(),
+		messages: make([]mmsg, n), buffers: make([]byte, n*bufferSize), iovs: make([]unix.Iovec, n),
+		names: make([]sockaddr, n), controls: make([]control, n),
+	}
+	r.out.patient = true
+	for i := range r.messages {
+		r.iovs[i].Base = &r.buffers[i*bufferSize]
+		r.iovs[i].SetLen(bufferSize)
+	}
+	r.reset(n)
+	return r
+}
+
+// reset readies the first n messages for the kernel to fill.
+func (r *receiver) reset(n int) {
+	for i := range r.messages[:n] {
+		h := &r.messages[i].hdr
+		*h = unix.Msghdr{Name: &r.names[i][0], Namelen: uint32(len(r.names[i])), Iov: &r.iovs[i], Iovlen: 1, Control: &r.controls[i].b[0]}
+		h.SetControllen(controlSize)
+	}
+}
+
+func (r *receiver) loop() {
+	s := r.wire.sockets[r.queue]
+	ready := newWaiter(s.fd, r.wire.bell)
+	for {
+		n, e := s.link.receive(r.messages)
+		switch {
+		case e == 0:
+			r.round(n)
+		case e == unix.EAGAIN && !ready.wait(unix.POLLIN):
+			return
+		}
+		// Another error is what ICMP said of some packet we sent; reading it has cleared it.
+	}
+}
+
+// round handles n messages and leaves nothing behind: what was merged is written, what was forwarded is sent.
+func (r *receiver) round(n int) {
+	r.now = r.wire.plane.now()
+	for i := range n {
+		r.message(i)
+	}
+	r.flushDevice()
+	r.flushWire()
+	r.flushRun()
+	r.reset(n)
+}
+
+func (r *receiver) message(i int) {
+	b := r.buffers[i*bufferSize:][:min(r.messages[i].n, bufferSize)]
+	from := r.names[i].get()
+	class, size := ancillary(r.controls[i].b[:min(r.messages[i].hdr.Controllen, controlSize)])
+	if r.wire.at.encapsulation == dataplane.GREUDP {
+		r.datagrams(from, class, b, size)
+		return
+	}
+	if r.wire.at.local.Is4() { // a raw IPv4 socket gives the header too
+		p, err := packet.ParseIP(b)
+		if err != nil {
+			return
+		}
+		b, class = p.Payload(), p.Class()
+	}
+	r.gre(netip.AddrPortFrom(from.Addr(), 0), class, b)
+}
+
+// datagrams takes apart what UDP_GRO joined.
+func (r *receiver) datagrams(from netip.AddrPort, class uint8, b []byte, size int) {
+	if size <= 0 {
+		size = len(b)
+	}
+	for len(b) > 0 {
+		n := min(size, len(b))
+		r.gre(from, class, b[:n])
+		b = b[n:]
+	}
+}
+
+// ancillary reads the outer traffic class, and the size of the datagrams that were joined.
+func ancillary(b []byte) (class uint8, size int) {
+	for len(b) >= unix.SizeofCmsghdr {
+		h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
+		n := int(h.Len)
+		if n < unix.SizeofCmsghdr+1 || n > len(b) {
+			return class, size
+		}
+		data := b[unix.CmsgLen(0):n]
+		switch {
+		case h.Level == unix.SOL_IP && h.Type == unix.IP_TOS, h.Level == unix.SOL_IPV6 && h.Type == unix.IPV6_TCLASS:
+			class = lowOctet(data)
+		case h.Level == unix.SOL_UDP && h.Type == unix.UDP_GRO && len(data) >= 4:
+			size = int(*(*int32)(unsafe.Pointer(&data[0])))
+		}
+		b = b[min(unix.CmsgSpace(n-unix.CmsgLen(0)), len(b)):]
+	}
+	return class, size
+}
+
+// lowOctet is the value of an octet or of an int in the host's order.
+func lowOctet(b []byte) uint8 {
+	if len(b) >= 4 {
+		return uint8(*(*int32)(unsafe.Pointer(&b[0])))
+	}
+	return b[0]
+}
+
+// gre takes one GRE packet.
+func (r *receiver) gre(from netip.AddrPort, class uint8, b []byte) {
+	members := *r.wire.members.Load()
+	if len(members) == 0 {
+		return
+	}
+	g, err := packet.ParseGRE(b)
+	if err != nil {
+		members[0].device.tunnel.Drop(dataplane.DropBadGRE)
+		return
+	}
+	d := find(members, dataplane.Key{Value: g.Key, Set: g.HasKey})
+	if d == nil {
+		members[0].device.tunnel.Drop(dataplane.DropUnknownKey)
+		return
+	}
+	t := d.tunnel.Config()
+	switch {
+	case t == nil:
+	case !mayEnter(t, 0):
+		d.tunnel.Drop(dataplane.DropUnprotected)
+	case g.Protocol == packet.EtherIPv4, g.Protocol == packet.EtherIPv6:
+		r.inner(d, t, from, class, g)
+	case g.Protocol == packet.EtherNHRP:
+		r.control(d, from, g)
+	default:
+		d.tunnel.Drop(dataplane.DropUnknownProtocol)
+	}
+}
+
+// mayEnter is the one gate of what a tunnel accepts, like [mayLeave].
+func mayEnter(t *dataplane.Tunnel, _ dataplane.SA) bool { return !t.Protected }
+
+// control hands a packet to the loop, if there is room for it and its sender does not take more than its part.
+func (r *receiver) control(d *device, from netip.AddrPort, g packet.GRE) {
+	pl := r.wire.plane
+	if !pl.control.allow(from, r.now) || !pl.post(dataplane.Received{
+		Tunnel: d.name, From: from, Protocol: g.Protocol, Payload: slices.Clone(g.Payload),
+	}) {
+		d.tunnel.Drop(dataplane.DropControlQueueFull)
+	}
+}
+
+func (r *receiver) inner(d *device, t *dataplane.Tunnel, from netip.AddrPort, class uint8, g packet.GRE) {
+	p, err := packet.ParseIP(g.Payload)
+	if err != nil || p.Is6() != (g.Protocol == packet.EtherIPv6) {
+		d.tunnel.Drop(dataplane.DropMalformed)
+		return
+	}
+	if !mergeECN(p, class) {
+		d.tunnel.Drop(dataplane.DropECNIllegal)
+		return
+	}
+	r.count(d.tunnel, r.peer(d.tunnel, from, p.Is6()), len(p.Bytes))
+	if t.MSS {
+		p.ClampMSS(packet.MSS(t.MTU, p.Is6()))
+	}
+	if (t.Redirect || t.FastPath) && r.transit(d, t, from, p) {
+		return
+	}
+	r.deliver(d, p)
+}
+
+// mergeECN puts the outer header's congestion mark into the inner one; false when the packet is to be dropped.
+func mergeECN(p packet.IP, outer uint8) bool {
+	inner := p.Class()
+	class, ok := packet.InnerClass(inner, outer)
+	if ok && class != inner {
+		p.SetClass(class)
+	}
+	return ok
+}
+
+func (r *receiver) peer(i *dataplane.Interface, from netip.AddrPort, is6 bool) *dataplane.Adjacency {
+	k, generation := &r.from, r.wire.plane.tables.Generation()
+	if k.generation != generation || k.endpoint != from || k.tunnel != i || k.is6 != is6 {
+		*k = knownPeer{generation, from, i, is6, i.From(from, is6)}
+	}
+	return k.adjacency
+}
+
+func (r *receiver) count(i *dataplane.Interface, a *dataplane.Adjacency, n int) {
+	if r.run.tunnel != i || r.run.peer != a {
+		r.flushRun()
+		r.run.tunnel, r.run.peer = i, a
+	}
+	r.run.packets++
+	r.run.bytes += n
+}
+
+func (r *receiver) flushRun() {
+	if r.run.packets > 0 {
+		r.run.tunnel.CountIn(r.run.packets, r.run.bytes)
+		if a := r.run.peer; a != nil {
+			a.CountIn(r.run.packets, r.run.bytes)
+			a.Seen(r.now)
+		}
+	}
+	r.run = run{}
+}
+
+// deliver gives a packet to the kernel, merged with its neighbours where they are one stream.
+func (r *receiver) deliver(d *device, p packet.IP) {
+	if r.to == d && r.merge.add(p) {
+		return
+	}
+	r.flushDevice()
+	r.to, r.merge.udp = d, d.tun.uso
+	r.merge.add(p)
+}
+
+func (r *receiver) flushDevice() {
+	if r.to != nil && !r.merge.empty() {
+		r.to.write(r.queue, r.merge.take())
+	}
+	r.to = nil
+}
+
+// transit reports a packet that goes back into its cloud, and sends it there where that is ours to do.
+func (r *receiver) transit(d *device, t *dataplane.Tunnel, from netip.AddrPort, p packet.IP) (sent bool) {
+	way := r.back(d, from, p)
+	if way == nil {
+		return false
+	}
+	if t.Redirect && r.wire.plane.tables.TransitDue(p.Source(), p.Destination(), r.now) {
+		r.wire.plane.post(dataplane.Transit{
+			Tunnel: d.name, From: from, Packet: slices.Clone(p.Bytes[:min(len(p.Bytes), maxReported)]),
+		})
+	}
+	return t.FastPath && r.forward(d, way, p)
+}
+
+const maxReported = 128 // octets of a packet in dataplane.Transit
+
+// back is the way of a packet back into its cloud, nil when it does not go there.
+func (r *receiver) back(d *device, from netip.AddrPort, p packet.IP) *dataplane.Way {
+	way, ok := d.tunnel.Transit(from, p.Destination(), p.FlowHash())
+	if !ok {
+		return nil
+	}
+	r.known.way = way
+	return &r.known.way
+}
+
+// forward is the fast path: what the kernel would do with a packet between two peers. False leaves it to the kernel,
+// which knows more of options and scopes.
+func (r *receiver) forward(d *device, way *dataplane.Way, p packet.IP) bool {
+	out, t := r.wire.plane.device(way.Interface.Name), way.Interface.Config()
+	if out == nil || t == nil || !t.FastPath || !routable(p) {
+		return false
+	}
+	w, a := out.wire.Load(), way.Adjacency
+	if way.Missed {
+		r.wire.plane.missed(out.name, way.NextHop, p)
+	}
+	fit := fits(t, a, r.wire.plane)
+	if t.MTU > 0 {
+		fit = min(fit, t.MTU)
+	}
+	switch {
+	case !mayLeave(t, a.SA):
+		out.tunnel.Drop(dataplane.DropUnprotected)
+	case w == nil:
+		out.tunnel.Drop(dataplane.DropNoUnderlay)
+	case p.TTL() <= 1:
+		out.tunnel.Drop(dataplane.DropTimeExceeded)
+		d.complain(packet.TimeExceeded, p, 0)
+	case len(p.Bytes) > fit && p.DontFragment():
+		out.tunnel.Drop(dataplane.DropTooBig)
+		d.complain(packet.TooBig, p, fit)
+	case len(p.Bytes) > fit:
+		return false // the kernel fragments
+	default:
+		way.Use()
+		p.DecrementTTL()
+		r.enqueue(out, w, t, a, p)
+	}
+	return true
+}
+
+// routable reports whether the fast path may forward p: no options, and nothing of link scope, RFC 4291 section 2.5.6.
+func routable(p packet.IP) bool {
+	src := p.Source()
+	return !p.HasOptions() && !src.IsLinkLocalUnicast() && !src.IsLoopback() && !src.IsMulticast() && !src.IsUnspecified() &&
+		!p.Destination().IsLinkLocalUnicast() && !p.Destination().IsLoopback()
+}
+
+func (r *receiver) enqueue(d *device, w *wire, t *dataplane.Tunnel, a *dataplane.Adjacency, p packet.IP) {
+	if r.outWire != w || r.out.full() {
+		r.flushWire()
+		r.outWire = w
+	}
+	d.tunnel.CountOut(1, len(p.Bytes))
+	a.CountOut(1, len(p.Bytes))
+	r.out.add(d, t, a, etherType(p.Bytes), packet.OuterClass(p.Class()), p.Bytes)
+}
+
+func (r *receiver) flushWire() {
+	w := r.outWire
+	if w != nil && w.acquire() {
+		r.out.send(w, w.sockets[r.queue%len(w.sockets)])
+		w.release()
+	}
+	r.out.clear()
+	r.outWire = nil
+}

@@ -1,0 +1,115 @@
+package user
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// vnetLen is the size of the header before every packet of a TUN device with IFF_VNET_HDR.
+const vnetLen = 10
+
+// vnetHeader is struct virtio_net_hdr, in the host's byte order.
+type vnetHeader struct {
+	flags, gso                                    uint8
+	headerLen, gsoSize, checksumStart, checksumAt uint16
+}
+
+const (
+	needsChecksum = 1 // VIRTIO_NET_HDR_F_NEEDS_CSUM
+
+	gsoNone  = 0
+	gsoTCPv4 = 1
+	gsoTCPv6 = 4
+	gsoUDP   = 5    // VIRTIO_NET_HDR_GSO_UDP_L4
+	gsoECN   = 0x80 // the first segment carries CWR
+)
+
+func vnetOf(b []byte) *vnetHeader { return (*vnetHeader)(unsafe.Pointer(&b[0])) }
+
+// tun is a TUN device: one descriptor per queue.
+type tun struct {
+	name string
+	fds  []int
+	uso  bool // the kernel takes and gives UDP superframes
+}
+
+// openTUN makes the device, which the kernel removes when the last descriptor is closed.
+func openTUN(name string, queues int) (*tun, error) {
+	t := &tun{name: name}
+	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	if queues > 1 {
+		flags |= unix.IFF_MULTI_QUEUE
+	}
+	for range queues {
+		fd, err := t.openQueue(flags)
+		if err != nil {
+			t.close()
+			return nil, err
+		}
+		t.fds = append(t.fds, fd)
+	}
+	return t, nil
+}
+
+func (t *tun) openQueue(flags uint16) (int, error) {
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return 0, explainTUN(err)
+	}
+	if err := t.attach(fd, flags); err != nil {
+		unix.Close(fd)
+		return 0, err
+	}
+	return fd, nil
+}
+
+func (t *tun) attach(fd int, flags uint16) error {
+	request, err := unix.NewIfreq(t.name)
+	if err != nil {
+		return fmt.Errorf("%q is no name for an interface: 1 to 15 characters", t.name)
+	}
+	request.SetUint16(flags)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+		return explainTUN(err)
+	}
+	return t.offload(fd)
+}
+
+// offload asks for what the kernel has: UDP superframes since Linux 6.2, checksums and TCP superframes since long.
+func (t *tun) offload(fd int) error {
+	const tcp = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6
+	if unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tcp|unix.TUN_F_USO4|unix.TUN_F_USO6) == nil {
+		t.uso = true
+		return nil
+	}
+	if unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tcp) == nil {
+		return nil
+	}
+	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, 0); err != nil {
+		return fmt.Errorf("set offloads: %w", err)
+	}
+	return nil
+}
+
+func (t *tun) close() {
+	for _, fd := range t.fds {
+		unix.Close(fd)
+	}
+}
+
+func explainTUN(err error) error {
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
+		return fmt.Errorf("/dev/net/tun is missing: load the kernel module tun, or give the container the device: %w", err)
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("not allowed: run as root or with CAP_NET_ADMIN: %w", err)
+	case errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("another process has this device: stop it, or choose another name: %w", err)
+	case errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("an interface of this name and another kind exists: remove it, or choose another name: %w", err)
+	}
+	return err
+}

@@ -1,0 +1,238 @@
+package user
+
+import (
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/packet"
+)
+
+// sender moves packets from one queue of a TUN device to the wire: read, look up, cut, put into GRE, send.
+type sender struct {
+	device *device
+	queue  int
+	wire   *wire // of this round; nil: none
+	out    *batch
+	cut    cutter
+	known  knownWay
+	one    [1]*dataplane.Adjacency
+	buf    [vnetLen + maxFrame + 1]byte
+}
+
+// knownWay remembers the last lookup: bulk data asks the same again and again.
+type knownWay struct {
+	generation uint64
+	dst        netip.Addr
+	hash       uint32
+	way        dataplane.Way
+}
+
+func newSender(d *device, queue int) *sender {
+	s := &sender{device: d, queue: queue, out: newBatch()}
+	s.out.patient = true
+	return s
+}
+
+// drain is how many reads fill a batch before it is sent. Nothing waits for a batch to fill.
+const drain = 64
+
+func (s *sender) loop() {
+	fd := s.device.tun.fds[s.queue]
+	ready := newWaiter(fd, s.device.bell)
+	for {
+		n, e := read(fd, s.buf[:])
+		switch {
+		case e == 0:
+			s.round(fd, n)
+		case e != unix.EAGAIN:
+			s.device.plane.fail(s.device.name, "read from the device", e)
+			return
+		case !ready.wait(unix.POLLIN):
+			return
+		}
+	}
+}
+
+// round takes the frame that was read and what else waits, and sends all of it.
+func (s *sender) round(fd, n int) {
+	if s.wire = s.device.wire.Load(); s.wire != nil && !s.wire.acquire() {
+		s.wire = nil
+	}
+	for k := 1; ; k++ {
+		s.frame(s.buf[:n])
+		if k == drain || s.out.full() {
+			break
+		}
+		var e unix.Errno
+		if n, e = read(fd, s.buf[:]); e != 0 {
+			break
+		}
+	}
+	s.flush()
+	if s.wire != nil {
+		s.wire.release()
+	}
+}
+
+func (s *sender) flush() {
+	if s.wire != nil {
+		s.out.send(s.wire, s.wire.sockets[s.queue%len(s.wire.sockets)])
+	}
+}
+
+// frame takes one packet or superframe of the kernel's, vnet header first.
+func (s *sender) frame(b []byte) {
+	d := s.device
+	t := d.tunnel.Config()
+	if t == nil || len(b) < vnetLen {
+		return
+	}
+	p, err := packet.ParseIP(b[vnetLen:])
+	if err != nil {
+		d.tunnel.Drop(dataplane.DropMalformed)
+		return
+	}
+	switch targets, why := s.targets(t, p); {
+	case p.IsRedirect():
+		d.tunnel.Drop(dataplane.DropICMPRedirect)
+	case len(targets) == 0:
+		d.tunnel.Drop(why)
+	case s.wire == nil:
+		d.tunnel.Drop(dataplane.DropNoUnderlay)
+	default:
+		s.packets(t, vnetOf(b), p, targets)
+	}
+}
+
+// targets are the adjacencies a packet goes to, or why there are none.
+func (s *sender) targets(t *dataplane.Tunnel, p packet.IP) ([]*dataplane.Adjacency, dataplane.Reason) {
+	d, dst := s.device, p.Destination()
+	if d.tunnel.Floods(dst) {
+		return d.tunnel.Multicast(), dataplane.DropNoReplica
+	}
+	way := s.lookup(dst, p)
+	if way.Missed {
+		d.plane.missed(d.name, way.NextHop, p)
+	}
+	way.Use()
+	if way.Adjacency == nil {
+		return s.unreachable(way, p)
+	}
+	if !mayLeave(t, way.Adjacency.SA) {
+		return nil, dataplane.DropUnprotected
+	}
+	s.one[0] = way.Adjacency
+	return s.one[:], 0
+}
+
+func (s *sender) lookup(dst netip.Addr, p packet.IP) *dataplane.Way {
+	k, hash, generation := &s.known, p.FlowHash(), s.device.plane.tables.Generation()
+	if k.generation != generation || k.dst != dst || k.hash != hash {
+		*k = knownWay{generation, dst, hash, s.device.tunnel.Lookup(dst, hash)}
+	}
+	return &k.way
+}
+
+func (s *sender) unreachable(way *dataplane.Way, p packet.IP) ([]*dataplane.Adjacency, dataplane.Reason) {
+	if way.Missed {
+		s.device.complain(packet.HostUnreachable, p, 0)
+		return nil, dataplane.DropNoAdjacency
+	}
+	s.device.complain(packet.NetUnreachable, p, 0)
+	return nil, dataplane.DropNoRoute
+}
+
+// missed tells the control plane of a next hop that nobody knows.
+func (pl *Plane) missed(tunnel string, nextHop netip.Addr, p packet.IP) {
+	if pl.tables.MissDue(nextHop, pl.now()) {
+		pl.post(dataplane.Miss{Tunnel: tunnel, NextHop: nextHop, Source: p.Source(), Destination: p.Destination()})
+	}
+}
+
+// packets sends a frame to the targets, cut where the kernel left that to us.
+func (s *sender) packets(t *dataplane.Tunnel, v *vnetHeader, p packet.IP, targets []*dataplane.Adjacency) {
+	if v.gso == gsoNone {
+		if v.flags&needsChecksum != 0 && !finishChecksum(p.Bytes, v) {
+			s.device.tunnel.Drop(dataplane.DropMalformed)
+			return
+		}
+		if t.MSS {
+			p.ClampMSS(packet.MSS(t.MTU, p.Is6()))
+		}
+		s.emit(t, p.Bytes, p.Class(), targets)
+		return
+	}
+	if !s.cut.start(p, v) {
+		s.device.tunnel.Drop(dataplane.DropMalformed)
+		return
+	}
+	class := p.Class()
+	for b := s.cut.next(); b != nil; b = s.cut.next() {
+		s.emit(t, b, class, targets)
+	}
+}
+
+func (s *sender) emit(t *dataplane.Tunnel, inner []byte, class uint8, targets []*dataplane.Adjacency) {
+	for _, a := range targets {
+		if !mayLeave(t, a.SA) {
+			s.device.tunnel.Drop(dataplane.DropUnprotected)
+			continue
+		}
+		if fit := fits(t, a, s.device.plane); len(inner) > fit {
+			s.tooLong(t, a, inner, fit)
+			continue
+		}
+		s.put(t, a, inner, class)
+	}
+}
+
+func (s *sender) put(t *dataplane.Tunnel, a *dataplane.Adjacency, inner []byte, class uint8) {
+	if s.out.full() {
+		s.flush()
+	}
+	s.device.tunnel.CountOut(1, len(inner))
+	a.CountOut(1, len(inner))
+	s.out.add(s.device, t, a, etherType(inner), packet.OuterClass(class), inner)
+}
+
+func etherType(inner []byte) uint16 {
+	if inner[0]>>4 == 6 {
+		return packet.EtherIPv6
+	}
+	return packet.EtherIPv4
+}
+
+// fits is how long an inner packet may be on the way to a peer, as far as is known.
+func fits(t *dataplane.Tunnel, a *dataplane.Adjacency, pl *Plane) int {
+	if !a.HasPathMTU() {
+		return maxFrame
+	}
+	mtu := a.PathMTU(pl.now())
+	if mtu == 0 {
+		return maxFrame
+	}
+	return mtu - dataplane.Overhead(*t)
+}
+
+// tooLong fragments a packet, or tells its source what fits.
+func (s *sender) tooLong(t *dataplane.Tunnel, a *dataplane.Adjacency, inner []byte, fit int) {
+	p, err := packet.ParseIP(inner)
+	if err != nil {
+		return
+	}
+	if p.DontFragment() {
+		s.device.tunnel.Drop(dataplane.DropTooBig)
+		s.device.complain(packet.TooBig, p, fit)
+		return
+	}
+	var buf [maxFrame]byte
+	for from, more := 0, true; more; more = from > 0 {
+		var f []byte
+		f, from = packet.AppendFragment(buf[:0], p, from, fit)
+		if len(f) > 0 {
+			s.put(t, a, f, p.Class())
+		}
+	}
+}
