@@ -18,10 +18,12 @@ import (
 const none = "-"
 
 // column is a field of a row struct. The tag `table:"heading,option…"` changes the heading, which is otherwise the
-// words of the JSON key; the option "optional" hides an empty column, and the heading "-" hides it always.
+// words of the JSON key. The option "optional" hides a column that is empty in every row, "empty=word" says what an
+// empty cell means, and the heading "-" hides the column always.
 type column struct {
 	header   string
 	index    []int
+	empty    string // what is printed for nothing
 	optional bool
 	right    bool
 }
@@ -39,11 +41,22 @@ func columns(row reflect.Type) (cols []column) {
 		cols = append(cols, column{
 			header:   strings.ToUpper(cmp.Or(heading, words(key))),
 			index:    f.Index,
+			empty:    option(options, "empty=", none),
 			optional: strings.Contains(options, "optional"),
 			right:    f.Type.Kind() >= reflect.Int && f.Type.Kind() <= reflect.Float64,
 		})
 	}
 	return cols
+}
+
+// option is the value of "name=value" among options.
+func option(options, name, otherwise string) string {
+	for o := range strings.SplitSeq(options, ",") {
+		if v, ok := strings.CutPrefix(o, name); ok {
+			return v
+		}
+	}
+	return otherwise
 }
 
 // words splits lower camel case: "expiresIn" is "expires in".
@@ -96,7 +109,7 @@ func (c column) list(v reflect.Value) string {
 	for i := range items {
 		items[i] = c.cell(v.Index(i))
 	}
-	return cmp.Or(strings.Join(items, ", "), none)
+	return cmp.Or(strings.Join(items, ", "), c.empty)
 }
 
 // tally prints counts by reason, the names in order.

@@ -41,7 +41,7 @@ type RouteRow struct {
 	Protocol string       `json:"protocol"` // connected static nhrp kernel …
 	Distance uint8        `json:"distance"`
 	Metric   uint32       `json:"metric"`
-	NextHops []NextHopRow `json:"nextHops"` // none: blackhole
+	NextHops []NextHopRow `json:"nextHops" table:",empty=blackhole"` // none: blackhole
 	Selected bool         `json:"selected"`
 	Age      float64      `json:"age"` // seconds
 	Reason   string       `json:"reason,omitempty" table:",optional"`

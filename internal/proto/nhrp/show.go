@@ -7,11 +7,11 @@ type CacheRow struct {
 	Interface    string     `json:"interface"`
 	Type         string     `json:"type"` // local static dynamic incomplete negative
 	Protocol     netip.Addr `json:"protocol"`
-	PrefixLength int        `json:"prefixLength"`
+	PrefixLength int        `json:"prefixLength" table:"length"`
 	NBMA         string     `json:"nbma"` // address, or address:port behind an encapsulation with ports
-	ClaimedNBMA  string     `json:"claimedNbma"`
+	ClaimedNBMA  string     `json:"claimedNbma" table:",optional"`
 	Flags        []string   `json:"flags"` // words: unique, nhs, registered, nat, used, …
-	Identity     string     `json:"identity"`
+	Identity     string     `json:"identity" table:",optional"`
 	ExpiresIn    float64    `json:"expiresIn"` // seconds; -1 = never
 }
 
@@ -22,9 +22,9 @@ type ShortcutRow struct {
 	Prefix    netip.Prefix `json:"prefix"`
 	Via       netip.Addr   `json:"via"`
 	NBMA      string       `json:"nbma"`
-	Identity  string       `json:"identity"`
+	Identity  string       `json:"identity" table:",optional"`
 	ExpiresIn float64      `json:"expiresIn"` // seconds
-	Reason    string       `json:"reason,omitempty"`
+	Reason    string       `json:"reason,omitempty" table:",optional"`
 }
 
 // PeerRow is one row of `show peers`.
@@ -35,10 +35,10 @@ type PeerRow struct {
 	Role      string     `json:"role"`  // hub spoke
 	Path      string     `json:"path"`  // direct via-hub
 	State     string     `json:"state"` // resolving registering up waiting probing down …
-	Identity  string     `json:"identity"`
+	Identity  string     `json:"identity" table:",optional"`
 	RTT       float64    `json:"rtt"`   // seconds; 0 = unknown
 	UpFor     float64    `json:"upFor"` // seconds
-	Reason    string     `json:"reason"`
+	Reason    string     `json:"reason" table:",optional"`
 }
 
 // Stage is one step on the way to a peer, for `why`.

@@ -1,0 +1,137 @@
+// Package querytest has a router that answers with what a test gives it, for tests of the printers, the socket and
+// the program.
+package querytest
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/query"
+)
+
+// Fake is a [query.Source] of fixed rows. The functions may be nil.
+type Fake struct {
+	NHRPRows      []nhrp.CacheRow
+	ShortcutRows  []nhrp.ShortcutRow
+	PeerRows      []nhrp.PeerRow
+	RouteRows     []query.RouteRow
+	InterfaceRows []query.InterfaceRow
+	TimerRows     []query.TimerRow
+	CounterRows   []query.CounterRow
+	YAML          string
+	Stages        map[string][]nhrp.Stage // by peer
+	OnClear       func(what, filter string) (int, error)
+	OnReload      func(ctx context.Context) ([]string, error)
+}
+
+var _ query.Source = (*Fake)(nil)
+
+// The rows, as given.
+func (f *Fake) NHRP() []nhrp.CacheRow            { return f.NHRPRows }
+func (f *Fake) Shortcuts() []nhrp.ShortcutRow    { return f.ShortcutRows }
+func (f *Fake) Peers() []nhrp.PeerRow            { return f.PeerRows }
+func (f *Fake) Routes() []query.RouteRow         { return f.RouteRows }
+func (f *Fake) Interfaces() []query.InterfaceRow { return f.InterfaceRows }
+func (f *Fake) Timers() []query.TimerRow         { return f.TimerRows }
+func (f *Fake) Counters() []query.CounterRow     { return f.CounterRows }
+func (f *Fake) Config() string                   { return f.YAML }
+
+// Why looks the peer up in Stages.
+func (f *Fake) Why(peer string) ([]nhrp.Stage, error) {
+	if s, ok := f.Stages[peer]; ok {
+		return s, nil
+	}
+	return nil, fmt.Errorf("no peer %s: %w", peer, query.ErrNotFound)
+}
+
+// Clear calls OnClear.
+func (f *Fake) Clear(what, filter string) (int, error) {
+	if f.OnClear == nil {
+		return 0, nil
+	}
+	return f.OnClear(what, filter)
+}
+
+// Reload calls OnReload.
+func (f *Fake) Reload(ctx context.Context) ([]string, error) {
+	if f.OnReload == nil {
+		return nil, nil
+	}
+	return f.OnReload(ctx)
+}
+
+// Spoke is a spoke in the middle of things: one hub up and one down, a shortcut, one that forms, a route each way.
+func Spoke() *Fake {
+	key := uint32(42)
+	return &Fake{
+		NHRPRows: []nhrp.CacheRow{
+			{Interface: "tun100", Type: "local", Protocol: addr("10.100.100.12"), PrefixLength: 32, NBMA: "192.0.2.12", ExpiresIn: -1},
+			{Interface: "tun100", Type: "static", Protocol: addr("10.100.100.1"), PrefixLength: 32, NBMA: "10.0.0.2", Flags: []string{"nhs"}, ExpiresIn: -1},
+			{Interface: "tun100", Type: "dynamic", Protocol: addr("10.100.100.11"), PrefixLength: 32, NBMA: "198.51.100.7:4754",
+				ClaimedNBMA: "192.168.1.11", Flags: []string{"unique", "nat"}, ExpiresIn: 251.4},
+			{Interface: "tun100", Type: "incomplete", Protocol: addr("10.100.100.13"), PrefixLength: 32, ExpiresIn: 2.5},
+			{Interface: "tun6", Type: "dynamic", Protocol: addr("fd00::1"), PrefixLength: 128, NBMA: "2001:db8::1", Flags: []string{"nhs"}, ExpiresIn: 6893},
+		},
+		ShortcutRows: []nhrp.ShortcutRow{
+			{Interface: "tun100", Type: "dynamic", Prefix: prefix("192.168.11.0/24"), Via: addr("10.100.100.11"), NBMA: "198.51.100.7:4754", ExpiresIn: 251.4},
+			{Interface: "tun100", Type: "negative", Prefix: prefix("192.168.99.0/24"), ExpiresIn: 12, Reason: "no binding exists"},
+		},
+		PeerRows: []nhrp.PeerRow{
+			{Interface: "tun100", Protocol: addr("10.100.100.1"), NBMA: "10.0.0.2", Role: "hub", Path: "direct", State: "up", RTT: 0.01234, UpFor: 93784},
+			{Interface: "tun100", NBMA: "10.0.0.6", Role: "hub", Path: "direct", State: "registering", Reason: "no answer to 3 registrations"},
+			{Interface: "tun100", Protocol: addr("10.100.100.11"), NBMA: "198.51.100.7:4754", Role: "spoke", Path: "direct", State: "up", RTT: 0.00042, UpFor: 48.6},
+			{Interface: "tun100", Protocol: addr("10.100.100.13"), Role: "spoke", Path: "via-hub", State: "resolving"},
+		},
+		RouteRows: []query.RouteRow{
+			{Prefix: prefix("0.0.0.0/0"), Protocol: "kernel", Metric: 100, NextHops: hops("192.0.2.1", "eth0"), Selected: true, Age: 90061},
+			{Prefix: prefix("10.100.100.0/24"), Protocol: "connected", NextHops: hops("", "tun100"), Selected: true, Age: 90000},
+			{Prefix: prefix("192.168.0.0/16"), Protocol: "static", Distance: 1, NextHops: hops("10.100.100.1", "tun100"), Selected: true, Age: 90000},
+			{Prefix: prefix("192.168.11.0/24"), Protocol: "nhrp", Distance: 10, NextHops: hops("10.100.100.11", "tun100"), Selected: true, Age: 48.6},
+			{Prefix: prefix("192.168.11.0/24"), Protocol: "ospf", Distance: 110, Metric: 20, NextHops: hops("10.100.100.1", "tun100"), Age: 3600},
+			{Prefix: prefix("203.0.113.0/24"), Protocol: "static", Distance: 1, Selected: true, Age: 90000},
+			{Prefix: prefix("2001:db8:1::/48"), Protocol: "static", Distance: 1, NextHops: hops("fd00::1", "tun6"), Selected: true, Age: 12},
+		},
+		InterfaceRows: []query.InterfaceRow{
+			{Name: "tun100", State: "up", Underlay: "eth0", Local: addr("192.0.2.12"), Key: &key, Encapsulation: "gre", MTU: 1472,
+				Addresses: []netip.Prefix{prefix("10.100.100.12/24"), prefix("fd00:100::12/64")},
+				PacketsIn: 1200, PacketsOut: 1100, BytesIn: 1 << 20, BytesOut: 999999, Drops: map[string]uint64{"no adjacency": 3, "bad checksum": 1, "too big": 0}},
+			{Name: "tun6", State: "down", Reason: "underlay eth1 is gone", Underlay: "eth1", Encapsulation: "udp", MTU: 1444,
+				Addresses: []netip.Prefix{prefix("fd00::12/64")}},
+		},
+		TimerRows: []query.TimerRow{
+			{Module: "nhrp", Name: "register", Of: "tun100 10.0.0.2", ExpiresIn: 99.6},
+			{Module: "nhrp", Name: "expire", Of: "tun100 10.100.100.11", ExpiresIn: 251.4},
+		},
+		CounterRows: []query.CounterRow{
+			{Module: "nhrp", Interface: "tun100", Name: "received registration reply", Value: 17},
+			{Module: "nhrp", Interface: "tun100", Name: "dropped: bad checksum", Value: 2},
+			{Module: "core", Name: "panics", Value: 0},
+		},
+		YAML: "version: 1\nnode: spoke2\ntunnels:\n  tun100:\n    underlay: eth0\n    key: 42\n    nhrp:\n      authentication: <redacted>\n",
+		Stages: map[string][]nhrp.Stage{
+			"10.100.100.11": {
+				{Name: "underlay route", State: "ok", Detail: "198.51.100.7 via 192.0.2.1 dev eth0"},
+				{Name: "registered", State: "ok", Detail: "with 10.100.100.1 (10.0.0.2)"},
+				{Name: "path", State: "ok", Detail: "direct, 420µs"},
+			},
+			"10.0.0.6": {
+				{Name: "resolve server", State: "ok", Detail: "10.0.0.6 is an address"},
+				{Name: "underlay route", State: "failed", Detail: "no route to 10.0.0.6", Remedy: "ip route get 10.0.0.6"},
+				{Name: "registered", State: "waiting", Detail: "for the stage above"},
+			},
+		},
+	}
+}
+
+func addr(s string) netip.Addr     { return netip.MustParseAddr(s) }
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+func hops(via, dev string) []query.NextHopRow {
+	h := query.NextHopRow{Interface: dev}
+	if via != "" {
+		h.Via = addr(via)
+	}
+	return []query.NextHopRow{h}
+}
