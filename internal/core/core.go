@@ -90,6 +90,7 @@ func (l Link) HasAddress(a netip.Addr) bool {
 
 // SetInterface asks the edge to give an interface these addresses and, where MTU is not 0, this MTU, and to
 // set it up. Addresses that an earlier SetInterface for this interface had and this one lacks are removed.
+// Without addresses and MTU the interface is given back: nothing else is done to it.
 type SetInterface struct {
 	Name      string
 	Addresses []netip.Prefix

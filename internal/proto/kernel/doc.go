@@ -19,7 +19,6 @@
 //	kernel.go  events, effects
 //	module.go  the module: events in
 //	plan.go    what should be in the kernel and in the data plane
-//	twin.go    a kernel's table in memory, for tests and the simulator
 //
 // Left out: tables other than main, type of service, source routes, nexthop objects of our own.
 package kernel

@@ -103,7 +103,7 @@ func (m *Module) remove(env *core.Env, t *state) {
 	}
 	delete(m.tunnels, name)
 	if t.made {
-		env.Emit(dataplane.DeleteTunnel{Name: name})
+		env.Emit(core.SetInterface{Name: name}, dataplane.DeleteTunnel{Name: name})
 	}
 	env.Publish(dataplane.TunnelDown{Name: name, Reason: "removed from the configuration", Removed: true})
 	env.Log(core.Info, "removed", "tunnel", name)

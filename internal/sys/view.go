@@ -1,0 +1,299 @@
+package sys
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/proto/kernel"
+	"github.com/spokeway/spokeway/internal/rib"
+)
+
+// view is the copy of the host's interfaces and routes. The watcher writes it, the workers read it.
+type view struct {
+	mu     sync.RWMutex
+	links  map[int]*iface
+	routes map[kernel.Key]kernel.Learned
+	// written are routes whose Install the kernel has taken and whose echo may still be on its way.
+	written map[kernel.Key]bool
+}
+
+// iface is one interface of the host.
+type iface struct {
+	linkMsg
+	addrs []addrMsg // in the kernel's order
+	told  core.Link // as last broadcast
+}
+
+func newView() *view {
+	return &view{links: map[int]*iface{}, routes: map[kernel.Key]kernel.Learned{}, written: map[kernel.Key]bool{}}
+}
+
+// link is what the interface looks like to the modules: usable addresses, preferred ones first.
+func (i *iface) link() core.Link {
+	l := core.Link{Name: i.name, Index: i.index, Up: i.admin && i.running, MTU: i.mtu}
+	for _, second := range []bool{false, true} {
+		for _, a := range i.addrs {
+			if a.usable() && a.secondary() == second {
+				l.Addresses = append(l.Addresses, a.prefix)
+			}
+		}
+	}
+	return l
+}
+
+// clone is safe to keep: an iface the watcher goes on changing is not.
+func (i *iface) clone() iface {
+	c := *i
+	c.addrs = slices.Clone(i.addrs)
+	return c
+}
+
+// byName is the interface of that name.
+func (v *view) byName(name string) (iface, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for _, i := range v.links {
+		if i.name == name {
+			return i.clone(), true
+		}
+	}
+	return iface{}, false
+}
+
+// setLink takes in an interface and returns what to tell: the new state, and before it the end of what had its
+// name or index under another one. dropped tells that routes may have gone without a word.
+func (v *view) setLink(l linkMsg) (tell []core.Link, dropped bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	i := v.links[l.index]
+	if i == nil {
+		i = &iface{}
+		v.links[l.index] = i
+	}
+	if i.name != "" && i.name != l.name {
+		tell = append(tell, i.gone())
+	}
+	if l.kind == "" {
+		l.kind = i.kind
+	}
+	wasUp := i.admin && i.running
+	i.linkMsg = l
+	return append(tell, i.changed()...), wasUp && !(l.admin && l.running)
+}
+
+// changed is the link when it differs from what was told.
+func (i *iface) changed() []core.Link {
+	l := i.link()
+	if reflect.DeepEqual(l, i.told) {
+		return nil
+	}
+	i.told = l
+	return []core.Link{l}
+}
+
+func (i *iface) gone() core.Link {
+	l := core.Link{Name: i.told.Name, Index: i.told.Index, Gone: true}
+	i.told = core.Link{}
+	return l
+}
+
+func (v *view) deleteLink(index int) []core.Link {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	i := v.links[index]
+	if i == nil {
+		return nil
+	}
+	delete(v.links, index)
+	return []core.Link{i.gone()}
+}
+
+// setAddr takes in an address; changed tells what came of it, once more have been taken in.
+func (v *view) setAddr(a addrMsg) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	i := v.links[a.index]
+	if i == nil {
+		return
+	}
+	if at := i.find(a.prefix); at >= 0 {
+		i.addrs[at] = a
+		return
+	}
+	i.addrs = append(i.addrs, a)
+}
+
+func (v *view) deleteAddr(a addrMsg) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if i := v.links[a.index]; i != nil {
+		if at := i.find(a.prefix); at >= 0 {
+			i.addrs = slices.Delete(i.addrs, at, at+1)
+		}
+	}
+}
+
+func (i *iface) find(p netip.Prefix) int {
+	return slices.IndexFunc(i.addrs, func(a addrMsg) bool { return a.prefix == p })
+}
+
+// changes is every link that differs from what was told, in order of index.
+func (v *view) changes() (tell []core.Link) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, index := range slices.Sorted(maps.Keys(v.links)) {
+		tell = append(tell, v.links[index].changed()...)
+	}
+	return tell
+}
+
+// replaceLinks takes in a whole dump and returns what to tell.
+func (v *view) replaceLinks(links []linkMsg, addrs []addrMsg) (tell []core.Link) {
+	here := map[int]bool{}
+	for _, l := range links {
+		here[l.index] = true
+	}
+	v.mu.Lock()
+	for _, index := range slices.Sorted(maps.Keys(v.links)) {
+		i := v.links[index]
+		if i.addrs = nil; !here[index] {
+			delete(v.links, index)
+			tell = append(tell, i.gone())
+		}
+	}
+	for _, l := range links {
+		i := v.links[l.index]
+		if i == nil {
+			i = &iface{}
+			v.links[l.index] = i
+		} else if i.name != l.name {
+			tell = append(tell, i.gone())
+		}
+		i.linkMsg = l
+	}
+	v.mu.Unlock()
+	for _, a := range addrs {
+		v.setAddr(a)
+	}
+	return append(tell, v.changes()...)
+}
+
+// learned is a route in the words of package kernel. ok is false when the kernel does not use it: all of its next
+// hops are dead or lead to interfaces we do not know.
+func (v *view) learned(r routeMsg) (l kernel.Learned, ok bool) {
+	l = kernel.Learned{
+		Route:    kernel.Route{Prefix: r.prefix.Masked(), Metric: r.metric},
+		Protocol: r.protocol, Ours: r.protocol == kernel.Protocol, Connected: r.connected(),
+	}
+	for _, h := range r.hops {
+		if i := v.links[h.index]; i != nil && !h.dead {
+			l.NextHops = append(l.NextHops, rib.NextHop{Via: h.via, Interface: i.name, Weight: h.weight})
+		}
+	}
+	return l, r.drop || len(l.NextHops) > 0
+}
+
+// setRoute takes in a route and returns what to tell.
+func (v *view) setRoute(r routeMsg) []core.Event {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	l, ok := v.learned(r)
+	if !ok {
+		return v.forget(r.key())
+	}
+	return v.put(l)
+}
+
+func (v *view) put(l kernel.Learned) []core.Event {
+	k := l.Key()
+	if !l.Ours {
+		delete(v.written, k)
+	}
+	if old, found := v.routes[k]; found && reflect.DeepEqual(old, l) {
+		return nil
+	}
+	v.routes[k] = l
+	return []core.Event{l}
+}
+
+// deleteRoute takes in the end of a route. sure is false when it is not the one we know: there were two with one
+// key, or it lost some of its next hops, and only a dump tells what is left.
+func (v *view) deleteRoute(r routeMsg) (tell []core.Event, sure bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	old, found := v.routes[r.key()]
+	if !found {
+		return nil, true
+	}
+	if l, _ := v.learned(r); old.Protocol != l.Protocol || len(old.NextHops) != len(l.NextHops) || !old.Equal(l.Route) {
+		return nil, false
+	}
+	return v.forget(r.key()), true
+}
+
+func (v *view) forget(k kernel.Key) []core.Event {
+	delete(v.written, k)
+	if _, found := v.routes[k]; !found {
+		return nil
+	}
+	delete(v.routes, k)
+	return []core.Event{kernel.Forgotten(k)}
+}
+
+// lost takes in that a route is not in the kernel, as one learns from trying to remove it.
+func (v *view) lost(k kernel.Key) []core.Event {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.forget(k)
+}
+
+// replaceRoutes takes in a whole dump and returns what differs, the losses first, in order of prefix. Of several routes with
+// one key the kernel uses the first.
+func (v *view) replaceRoutes(routes []routeMsg) (tell []core.Event) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	fresh := map[kernel.Key]kernel.Learned{}
+	var order []kernel.Key
+	for _, r := range routes {
+		l, ok := v.learned(r)
+		if _, twice := fresh[l.Key()]; ok && !twice {
+			fresh[l.Key()] = l
+			order = append(order, l.Key())
+		}
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(v.routes), byKey) {
+		if _, still := fresh[k]; !still {
+			tell = append(tell, v.forget(k)...)
+		}
+	}
+	for _, k := range order {
+		tell = append(tell, v.put(fresh[k])...)
+	}
+	return tell
+}
+
+func byKey(a, b kernel.Key) int {
+	return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Metric, b.Metric))
+}
+
+// ours reports whether the kernel has a route of ours under the key, as far as one can know.
+func (v *view) ours(k kernel.Key) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.written[k] || v.routes[k].Ours
+}
+
+func (v *view) wrote(k kernel.Key, is bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if is {
+		v.written[k] = true
+		return
+	}
+	delete(v.written, k)
+}
