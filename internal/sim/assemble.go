@@ -12,14 +12,16 @@ import (
 // run makes a node a router with this configuration.
 func (n *Node) run(cfg *conf.Config) {
 	n.forwarding = cfg.Forwarding
-	n.program = func(l *core.Loop, stored map[string]string) { assemble(l, cfg, stored) }
+	n.program = func(l *core.Loop, stored map[string]string) *nhrp.Module { return assemble(l, cfg, stored) }
 }
 
-func assemble(l *core.Loop, cfg *conf.Config, stored map[string]string) {
-	for _, m := range []core.Module{kernel.New(), tunnel.New(), static.New(), nhrp.New()} {
+func assemble(l *core.Loop, cfg *conf.Config, stored map[string]string) *nhrp.Module {
+	n := nhrp.New()
+	for _, m := range []core.Module{kernel.New(), tunnel.New(), static.New(), n} {
 		l.Add(m, core.Start{Stored: stored})
 	}
 	reconfigure(l, cfg)
+	return n
 }
 
 func reconfigure(l *core.Loop, cfg *conf.Config) {

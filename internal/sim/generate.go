@@ -22,7 +22,8 @@ type Options struct {
 	Reorder    float64
 	Duplicate  float64
 	Partitions int  // times that a random part of the spokes is cut off
-	ClockSteps int  // times that a router's wall clock jumps, or its process stands still
+	ClockSteps int  // times that a router's wall clock jumps; nothing may come of it
+	Freezes    int  // times that a router's process stands still for a while
 	Restarts   int  // times that a spoke is killed or stopped, and started again
 	HubLoss    bool // the first hub is killed half way, and comes back
 	Phase2     bool // spokes resolve next hops instead of following redirects
@@ -52,15 +53,14 @@ type cloud struct {
 	hubs     []*Node
 	spokes   []*Node
 	chance   *rand.Rand // of the story
-	routers  map[netip.Addr]*Node
-	sent     int // echo requests between LANs
+	flows    Flows
 }
 
-// Generate makes the world, its routers still to be started.
+// generate makes the world, its routers still to be started.
 func generate(o Options) *cloud {
 	o.fill()
 	w := NewWorld(o.Seed)
-	c := &cloud{Options: o, world: w, internet: w.addNetwork("internet"), chance: w.chance("story"), routers: map[netip.Addr]*Node{}}
+	c := &cloud{Options: o, world: w, internet: w.addNetwork("internet"), chance: w.chance("story")}
 	link := Link{Link: scenario.Link{Delay: 10 * time.Millisecond, Jitter: 2 * time.Millisecond, Loss: o.Loss, Duplicate: o.Duplicate}, Reorder: o.Reorder}
 	for k := range o.Hubs {
 		c.hubs = append(c.hubs, c.router(fmt.Sprintf("hub%d", k+1), link, c.underlay(k+1), c.hubConfig(k)))
@@ -75,13 +75,13 @@ func generate(o Options) *cloud {
 
 func (c *cloud) router(name string, link Link, underlay netip.Addr, cfg *conf.Config) *Node {
 	n := c.world.addNode(name)
-	n.attach("eth0", c.internet, link, netip.PrefixFrom(underlay, underlay.BitLen()/4))
+	site := netip.PrefixFrom(underlay, underlay.BitLen()/4) // a /8, or a /32 of IPv6: all are neighbours
+	n.attach("eth0", c.internet, link, site)
 	n.run(cfg)
-	c.routers[overlayOf(cfg)] = n
+	n.overlay = cfg.Tunnels[0].Addresses[0].Addr()
+	n.nbma = underlay
 	return n
 }
-
-func overlayOf(cfg *conf.Config) netip.Addr { return cfg.Tunnels[0].Addresses[0].Addr() }
 
 // underlay is the k-th address of the provider network, 10.0.0.0/8 or 2001:db8::/32.
 func (c *cloud) underlay(k int) netip.Addr {

@@ -177,8 +177,8 @@ func (n *Node) sourceFor(a netip.Addr) netip.Addr {
 // complain tells the source of d what became of it; never about an ICMP error, RFC 1122 section 3.2.2.
 func (n *Node) complain(in *Interface, d *dataplane.Datagram, kind dataplane.ICMPKind, mtu int) {
 	n.count(kind.String())
-	if n.world.Undelivered != nil {
-		n.world.Undelivered(n, d, kind)
+	if n.world.watch != nil {
+		n.world.watch.gaveUp(n, d, kind)
 	}
 	if _, is := d.Body.(dataplane.ICMPError); is || d.Destination.IsMulticast() {
 		return

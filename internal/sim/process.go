@@ -16,7 +16,7 @@ import (
 )
 
 // program is what a router process runs: it adds its modules to the loop and configures them.
-type program func(l *core.Loop, stored map[string]string)
+type program func(l *core.Loop, stored map[string]string) *nhrp.Module
 
 // process is a running router: its loop and its data plane, and the simulated edge between them and the node.
 // The methods that bring events may be called on a nil process, as those of a machine where nothing runs.
@@ -24,12 +24,12 @@ type process struct {
 	node   *Node
 	loop   *core.Loop
 	plane  *dataplane.Memory
+	nhrp   *nhrp.Module
 	inbox  []letter
 	due    bool          // a run is set for now
 	wake   time.Duration // the next run that is set for a timer
 	frozen bool
 	ended  bool
-	events int
 }
 
 // letter is an event on its way to a module; "" is to all.
@@ -51,7 +51,7 @@ func (n *Node) start() error {
 	p.loop.After = p.after
 	p.loop.Log = func(level core.Level, event string, args []any) { n.world.Trace.log(n, level, event, args) }
 	n.router = p
-	n.program(p.loop, n.stored)
+	p.nhrp = n.program(p.loop, n.stored)
 	for _, i := range n.interfaces {
 		p.broadcast(i.state())
 	}
@@ -136,6 +136,9 @@ func (p *process) run() {
 	}
 	p.inbox = p.inbox[:0]
 	p.loop.Run(p.node.world.Now())
+	if w := p.node.world.watch; w != nil {
+		w.ran(p)
+	}
 	p.setAlarm()
 }
 
@@ -156,10 +159,10 @@ func (p *process) setAlarm() {
 }
 
 func (p *process) after(module string, ev core.Event) {
-	p.events++
+	p.node.world.events++
 	p.node.world.Trace.event(p, module, ev)
-	if f := p.node.world.After; f != nil {
-		f(p.node, module, ev)
+	if w := p.node.world.watch; w != nil {
+		w.handled(p, module, ev)
 	}
 }
 
@@ -167,6 +170,9 @@ func (p *process) after(module string, ev core.Event) {
 func (p *process) Do(effect core.Effect) {
 	n := p.node
 	n.world.Trace.effect(n, effect)
+	if n.world.watch != nil {
+		n.world.watch.wanted(p, effect)
+	}
 	switch e := effect.(type) {
 	case core.Store:
 		n.store(e)
@@ -239,6 +245,9 @@ func (p *process) fromPlane(ev any) { p.post(nhrp.Name, ev) }
 // transmit puts what the data plane encapsulated onto the underlay.
 func (p *process) transmit(d *dataplane.Datagram) {
 	p.node.world.Trace.sent(p.node, d)
+	if w := p.node.world.watch; w != nil {
+		w.sent(p, d)
+	}
 	p.node.route(nil, d)
 }
 

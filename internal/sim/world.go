@@ -15,11 +15,8 @@ import (
 type World struct {
 	Names map[string]Name // what the DNS knows
 
-	// After is called when a router has handled an event, Undelivered when a node had to give up a datagram. Both
-	// may be nil.
-	After       func(n *Node, module string, ev core.Event)
-	Undelivered func(n *Node, d *dataplane.Datagram, why dataplane.ICMPKind)
-	Trace       *Trace
+	watch watcher
+	Trace *Trace
 
 	clock    clock
 	seed     uint64
@@ -29,6 +26,7 @@ type World struct {
 	networks []*Network
 	blocked  map[pair]bool
 	drops    map[string]int
+	events   int // that modules handled
 }
 
 // Name is a DNS name's addresses and how long they may be used.
@@ -96,6 +94,17 @@ type Node struct {
 	counters   map[string]int
 	echoes     map[uint16]*ping
 	echoID     uint16
+
+	overlay, nbma netip.Addr // of a generated router
+}
+
+// watcher sees what routers do, while they do it.
+type watcher interface {
+	handled(p *process, module string, ev core.Event)
+	wanted(p *process, effect core.Effect)
+	sent(p *process, d *dataplane.Datagram)
+	ran(p *process) // all that came at this time is handled
+	gaveUp(n *Node, d *dataplane.Datagram, why dataplane.ICMPKind)
 }
 
 func (w *World) addNode(name string) *Node {

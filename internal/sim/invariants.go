@@ -1,0 +1,315 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/rib"
+)
+
+// checker holds the invariants of a generated cloud. What one event can break is checked for the router that handled
+// it, at once; what time can break is checked every few seconds for all.
+//
+//   - no binding without a registration: an adjacency leads to where the router with that protocol address really is,
+//     and a hub has one only for who asked to be registered within the holding time;
+//   - no shortcut loop: following next hops from router to router ends, and no packet between LANs dies of its TTL;
+//   - no route without adjacency: whatever NHRP routes through has an adjacency in the data plane;
+//   - every timer owned: see [nhrp.Module.Audit];
+//   - state returns to empty, once nobody sends and once everybody left.
+type checker struct {
+	cloud      *cloud
+	routers    map[netip.Addr]*Node // by protocol address
+	byNBMA     map[netip.Addr]*Node
+	asked      map[request]time.Duration // when a registration was last asked for
+	known      map[*process]*known
+	violations []string
+}
+
+// request is a registration: of whom, where.
+type request struct{ client, server netip.Addr }
+
+// known is what a router's control plane has told its data plane and its RIB.
+type known struct {
+	adjacencies map[netip.Addr]dataplane.Endpoint
+	routes      map[netip.Prefix]netip.Addr // NHRP's, and their next hops
+	changed     map[netip.Prefix]bool
+	dirty       bool
+	runs        int
+}
+
+// maxViolations is how many are kept: the first is what matters.
+const maxViolations = 20
+
+func newChecker(c *cloud) *checker {
+	k := &checker{
+		cloud: c, routers: map[netip.Addr]*Node{}, byNBMA: map[netip.Addr]*Node{},
+		asked: map[request]time.Duration{}, known: map[*process]*known{},
+	}
+	for _, n := range c.world.nodes {
+		k.routers[n.overlay], k.byNBMA[n.nbma] = n, n
+	}
+	c.world.watch = k
+	k.periodically()
+	return k
+}
+
+const checkEvery = 5 * time.Second
+
+func (k *checker) periodically() {
+	for _, n := range k.cloud.world.nodes {
+		if p := n.router; p != nil && !p.frozen {
+			k.audit(p)
+			k.fresh(p)
+		}
+	}
+	k.cloud.world.clock.after(checkEvery, k.periodically)
+}
+
+func (k *checker) fail(n *Node, format string, args ...any) {
+	if len(k.violations) < maxViolations {
+		v := fmt.Sprintf("%.6f %s: %s", n.world.Now().Seconds(), n.Name, fmt.Sprintf(format, args...))
+		k.violations = append(k.violations, v)
+		n.world.Trace.line(n, "VIOLATION %s", fmt.Sprintf(format, args...))
+	}
+}
+
+func (k *checker) of(p *process) *known {
+	s := k.known[p]
+	if s == nil {
+		s = &known{
+			adjacencies: map[netip.Addr]dataplane.Endpoint{}, routes: map[netip.Prefix]netip.Addr{},
+			changed: map[netip.Prefix]bool{},
+		}
+		k.known[p] = s
+	}
+	return s
+}
+
+func (k *checker) handled(p *process, module string, ev core.Event) {
+	if c, ok := ev.(rib.Change); ok && module == "kernel" {
+		k.routed(p, c)
+	}
+	if f, ok := ev.(dataplane.Failed); ok && module == nhrp.Name {
+		k.fail(p.node, "the data plane could not %s: %s", f.Doing, f.Err)
+	}
+	if n := len(p.loop.Panics); n > 0 {
+		k.fail(p.node, "a handler panicked: %v", p.loop.Panics)
+	}
+}
+
+// routed follows which selected routes NHRP has a hand in.
+func (k *checker) routed(p *process, c rib.Change) {
+	s := k.of(p)
+	s.dirty, s.changed[c.Prefix] = true, true
+	delete(s.routes, c.Prefix)
+	if c.New == nil || c.New.Protocol != rib.NHRP && !c.New.Override || len(c.New.NextHops) == 0 {
+		return
+	}
+	via := c.New.NextHops[0].Via
+	if !via.IsValid() {
+		via = c.Prefix.Addr()
+	}
+	s.routes[c.Prefix] = via
+}
+
+func (k *checker) wanted(p *process, effect core.Effect) {
+	switch e := effect.(type) {
+	case dataplane.SetAdjacency:
+		s := k.of(p)
+		s.dirty, s.adjacencies[e.NextHop] = true, e.Endpoint
+		k.truthful(p.node, e.NextHop, e.Endpoint)
+	case dataplane.DeleteAdjacency:
+		s := k.of(p)
+		s.dirty = true
+		delete(s.adjacencies, e.NextHop)
+	case dataplane.DeleteTunnel:
+		clear(k.of(p).adjacencies)
+	}
+}
+
+// truthful holds that a next hop is where the router with that address is.
+func (k *checker) truthful(n *Node, nextHop netip.Addr, at dataplane.Endpoint) {
+	if r := k.routers[nextHop]; r == nil || r.nbma != at.Addr() {
+		k.fail(n, "the adjacency of %v is at %v, where no router with that address is", nextHop, at.Addr())
+	}
+}
+
+// sent notes who asks to be registered.
+func (k *checker) sent(p *process, d *dataplane.Datagram) {
+	g := gre(d)
+	if g.Protocol != nhrp.EtherType {
+		return
+	}
+	q, err := nhrp.Parse(g.Payload)
+	if err != nil {
+		k.fail(p.node, "sent a packet that is none: %v", err)
+		return
+	}
+	if q.Type == nhrp.RegistrationRequest {
+		k.asked[request{q.Source, d.Destination}] = p.node.world.Now()
+	}
+}
+
+// gaveUp holds that no packet of a LAN or of the overlay dies of its TTL.
+func (k *checker) gaveUp(n *Node, d *dataplane.Datagram, why dataplane.ICMPKind) {
+	if why == dataplane.TimeExceeded {
+		k.fail(n, "a packet from %v to %v has gone in a loop", d.Source, d.Destination)
+	}
+}
+
+// ran checks a router when it has handled what came.
+func (k *checker) ran(p *process) {
+	s := k.of(p)
+	s.runs++
+	if s.dirty {
+		k.adjacent(p, s)
+		k.loopFree(p, s)
+		s.dirty = false
+		clear(s.changed)
+	}
+	if size := p.nhrp.Size(); size.Clients < 100 || s.runs%256 == 0 {
+		k.audit(p)
+	}
+}
+
+// adjacent holds that every route of NHRP's has an adjacency to leave by.
+func (k *checker) adjacent(p *process, s *known) {
+	for prefix, via := range s.routes {
+		if _, ok := s.adjacencies[via]; !ok {
+			k.fail(p.node, "route %v goes through %v, which has no adjacency", prefix, via)
+		}
+	}
+}
+
+// loopFree follows the next hops of every route that changed.
+func (k *checker) loopFree(p *process, s *known) {
+	for prefix := range s.changed {
+		if _, ok := s.routes[prefix]; ok {
+			k.follow(p.node, prefix.Addr())
+		}
+	}
+}
+
+func (k *checker) follow(from *Node, to netip.Addr) {
+	var path []string
+	for n := from; n != nil; n = k.next(n, to) {
+		if slices.Contains(path, n.Name) {
+			k.fail(from, "the way to %v is a loop: %s, %s", to, strings.Join(path, ", "), n.Name)
+			return
+		}
+		path = append(path, n.Name)
+	}
+}
+
+// next is the router that n sends packets for an address to, through the tunnel; nil when the way ends at n.
+func (k *checker) next(n *Node, to netip.Addr) *Node {
+	hop, ok := n.fib.to(to)
+	if n.local[to] != nil || !ok || n.router == nil {
+		return nil
+	}
+	i := n.router.plane.Interface(hop.Interface)
+	if i == nil {
+		return nil
+	}
+	w := i.Lookup(to, 0)
+	if w.Adjacency == nil {
+		return nil
+	}
+	return k.byNBMA[w.Adjacency.Endpoint.Addr()]
+}
+
+func (k *checker) audit(p *process) {
+	armed := func(yield func(*core.Timer) bool) {
+		more := true
+		p.loop.Timers(func(module string, t *core.Timer) {
+			if more && module == nhrp.Name {
+				more = yield(t)
+			}
+		})
+	}
+	for _, finding := range p.nhrp.Audit(armed) {
+		k.fail(p.node, "%s", finding)
+	}
+}
+
+// late is how long after the holding time a binding may still be there: a request is a while on its way, and a process
+// that stood still does first things first.
+const late = 3 * time.Second
+
+// fresh holds that a hub's adjacencies are registered ones.
+func (k *checker) fresh(p *process) {
+	now := p.node.world.Now()
+	if !slices.Contains(k.cloud.hubs, p.node) {
+		return
+	}
+	for _, a := range p.plane.Peers("tun0") {
+		at, ok := k.asked[request{a.NextHop, p.node.nbma}]
+		if !ok || now-at > holdTime+late {
+			k.fail(p.node, "%v is bound, and asked for it last at %v", a.NextHop, at)
+		}
+	}
+}
+
+// converged holds that after the trouble everybody is registered everywhere.
+func (k *checker) converged() {
+	for _, hub := range k.cloud.hubs {
+		if n := hub.router.nhrp.Size().Clients; n != len(k.cloud.spokes) {
+			k.fail(hub, "%d clients are registered after the trouble, not %d", n, len(k.cloud.spokes))
+		}
+	}
+	for _, n := range k.cloud.spokes {
+		for _, hub := range k.cloud.hubs {
+			if _, ok := k.of(n.router).adjacencies[hub.overlay]; !ok {
+				k.fail(n, "%s is not reachable after the trouble", hub.Name)
+			}
+		}
+	}
+}
+
+// delivered holds that nothing is lost once there is no trouble.
+func (k *checker) delivered(before, after Flows) {
+	if lost := after.Sent - before.Sent - (after.Answered - before.Answered); lost != 0 {
+		k.fail(k.cloud.hubs[0], "%d of %d packets were lost after the trouble", lost, after.Sent-before.Sent)
+	}
+}
+
+// idle holds that without traffic there are no shortcuts.
+func (k *checker) idle() {
+	for _, n := range k.cloud.spokes {
+		s := n.router.nhrp.Size()
+		if s.Shortcuts+s.Peers > 0 {
+			k.fail(n, "%d shortcuts and %d peers are left without traffic", s.Shortcuts, s.Peers)
+		}
+		if extra := len(k.of(n.router).adjacencies) - len(k.cloud.hubs); extra != 0 {
+			k.fail(n, "%d adjacencies are left without traffic, besides the hubs'", extra)
+		}
+	}
+}
+
+// empty holds that hubs whose clients are gone hold nothing.
+func (k *checker) empty() {
+	for _, n := range k.cloud.hubs {
+		if s := n.router.nhrp.Size(); s != (nhrp.Size{}) {
+			k.fail(n, "everybody left, and it holds %+v", s)
+		}
+		s := k.of(n.router)
+		for _, a := range slices.SortedFunc(maps.Keys(s.adjacencies), netip.Addr.Compare) {
+			k.fail(n, "everybody left, and %v has an adjacency", a)
+		}
+		for prefix := range s.routes {
+			k.fail(n, "everybody left, and NHRP has a route to %v", prefix)
+		}
+		n.router.loop.Timers(func(module string, t *core.Timer) {
+			if module == nhrp.Name {
+				k.fail(n, "everybody left, and timer %q is armed", t.Name)
+			}
+		})
+	}
+}
