@@ -427,3 +427,11 @@ func (r *reader) sleep(_ *File, n ast.Node) Action {
 }
 
 func (s sleep) String() string { return "sleep " + time.Duration(s).String() }
+
+// Measures reports whether a step of the file needs iperf3.
+func (f *File) Measures() bool {
+	return slices.ContainsFunc(f.Steps, func(s Step) bool {
+		_, ok := s.Action.(iperf)
+		return ok
+	})
+}
