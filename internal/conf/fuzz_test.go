@@ -83,26 +83,29 @@ var hostile = []string{
 	"\xff\xfe",
 	"version: 1\x00",
 	"\ufeffversion: 1\n",
-	"version: 1\r\nnode: x\r\n",
 	"version: |\n  1\n",
 	": x\n",
 	"- version\n",
 	"version",
 	"version: {1}\n",
 	"version: 0x1\nlog: ~\n",
-	"routes: [{to: ::/0, via: ::1}]\nversion: 1",
+	"routes: [{to: ::/0, via: ::1]}\nversion: 1",
 }
 
 func TestHostile(t *testing.T) {
 	for _, s := range hostile {
-		if s == "version: 1\r\nnode: x\r\n" {
-			continue
-		}
 		if _, _, err := Parse("f", []byte(s)); err == nil {
 			t.Errorf("%.40q is accepted", s)
 		} else {
 			wantErrors(t, err)
 		}
+	}
+}
+
+func TestLineEndingsOfOtherSystems(t *testing.T) {
+	c, _, err := Parse("f", []byte("version: 1\r\nnode: x\r\nlog:\r\n  level: debug\r\n"))
+	if err != nil || c.Node != "x" || c.Log.Level != "debug" {
+		t.Errorf("%+v %v", c, err)
 	}
 }
 
@@ -128,6 +131,8 @@ func TestLargeFilesAreCheap(t *testing.T) {
 		"too large":      strings.Repeat("#\n", maxSize),
 		"comments":       fill("version: 1\n", "# x\n"),
 		"unknown keys":   fill("", "a: 1\n"),
+		"many mappings":  fill("routes:\n", "  -\n"+strings.Repeat("    a: 1\n", maxPairs)),
+		"flow mapping":   fill("a: {\n", " a: 1,\n"),
 		"one long list":  fill("version: 1\nlog:\n  debug:\n", "    - tun1\n"),
 		"routes":         fill("version: 1\nroutes:\n", "  - {to: 10.0.0.0/8, via: 10.0.0.1}\n"),
 		"open lists":     fill("", "[\n"),

@@ -19,6 +19,7 @@ const (
 	maxSize  = 1 << 20 // octets
 	maxLine  = 1 << 10 // octets; also bounds the depth of block nesting
 	maxDepth = 16      // of mappings and lists
+	maxPairs = 4096    // of a mapping; more tunnels than that want a second host
 )
 
 type kind uint8
@@ -128,26 +129,67 @@ func strange(line string) int {
 	return 0
 }
 
-// plain refuses the parts of YAML that we do not use, and nesting without end.
+// plain refuses the parts of YAML that we do not use, nesting without end, and mappings without end.
 func plain(tokens token.Tokens) *Error {
-	depth := 0
+	var g guard
 	for _, t := range tokens {
-		switch t.Type {
-		case token.AnchorType, token.AliasType, token.MergeKeyType:
-			return errorAt(tokenPlace(t), "anchors and aliases are not allowed")
-		case token.TagType, token.DirectiveType:
-			return errorAt(tokenPlace(t), "YAML tags and directives are not allowed")
-		case token.MappingKeyType:
-			return errorAt(tokenPlace(t), "complex keys are not allowed")
-		case token.MappingStartType, token.SequenceStartType:
-			if depth++; depth > maxDepth {
-				return errorAt(tokenPlace(t), "nested too deeply")
-			}
-		case token.MappingEndType, token.SequenceEndType:
-			depth--
+		if why := g.refuse(t); why != "" {
+			return errorAt(tokenPlace(t), why)
 		}
 	}
 	return nil
+}
+
+// guard follows the tokens before the parser does, whose time grows with the square of a mapping's pairs.
+type guard struct {
+	flow   int // depth of [ and {
+	blocks []block
+}
+
+// block is a mapping by the column of its keys.
+type block struct{ column, pairs int }
+
+func (g *guard) refuse(t *token.Token) string {
+	switch t.Type {
+	case token.AnchorType, token.AliasType, token.MergeKeyType:
+		return "anchors and aliases are not allowed"
+	case token.TagType, token.DirectiveType:
+		return "YAML tags and directives are not allowed"
+	case token.MappingKeyType:
+		return "complex keys are not allowed"
+	case token.MappingStartType, token.SequenceStartType:
+		if g.flow++; g.flow > maxDepth {
+			return "nested too deeply"
+		}
+	case token.MappingEndType, token.SequenceEndType:
+		g.flow--
+	case token.SequenceEntryType:
+		g.leave(t.Position.Column + 1)
+	case token.MappingValueType:
+		if t.Prev != nil && g.count(t.Prev.Position.Column) > maxPairs {
+			return fmt.Sprintf("more than %d keys in one mapping", maxPairs)
+		}
+	}
+	return ""
+}
+
+// leave forgets the mappings whose keys are at column or to the right of it.
+func (g *guard) leave(column int) {
+	for n := len(g.blocks); n > 0 && g.blocks[n-1].column >= column; n-- {
+		g.blocks = g.blocks[:n-1]
+	}
+}
+
+// count is how many keys the mapping at this column has so far.
+func (g *guard) count(column int) int {
+	g.leave(column + 1)
+	n := len(g.blocks)
+	if n == 0 || g.blocks[n-1].column < column {
+		g.blocks = append(g.blocks, block{column: column})
+		n++
+	}
+	g.blocks[n-1].pairs++
+	return g.blocks[n-1].pairs
 }
 
 // syntax keeps the message and the place of the parser's error, never the excerpt: it may show a secret.

@@ -1,0 +1,196 @@
+package conf
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// TestErrors is what people read when they err. tunnel and nhrp cases stand in a file whose rest is right; their
+// first line is line 4, and line 8.
+func TestErrors(t *testing.T) {
+	tunnel := func(keys string) string {
+		return "version: 1\ntunnels:\n  tun0:\n    " + keys + "\n"
+	}
+	with := func(keys string) string { return tunnel("underlay: eth0\n    address: 10.0.0.1/24\n    " + keys) }
+	in := func(keys string) string { return with("nhrp:\n      network-id: 1\n      " + keys) }
+	routes := func(list string) string {
+		return "version: 1\ninterfaces: {eth0: {address: 192.0.2.1/24}}\nroutes:\n" + list
+	}
+	for _, tt := range []struct{ name, text, want string }{
+		// The format.
+		{"no YAML", "version: [1", `t:1:10: sequence end token ']' not found`},
+		{"tab", "version: 1\nlog:\n\tlevel: info\n", `t:3:1: found character 'tab' that cannot start any token`},
+		{"no mapping", "- version\n", `t:1:1: want a mapping of keys, found a list`},
+		{"empty", "", `t:1:1: want a mapping of keys, found nothing`},
+		{"second document", "version: 1\n---\nversion: 1\n", `t:3:1: a second document: one file is one configuration`},
+		{"anchor", "version: &x 1\n", `t:1:10: anchors and aliases are not allowed`},
+		{"tag", "version: !!int 1\n", `t:1:10: YAML tags and directives are not allowed`},
+		{"control character", "version: 1\nnode: a\ab\n", `t:2:8: not text: a control character or invalid UTF-8`},
+
+		// Keys.
+		{"unknown", "version: 1\ntunnles: {}\n", `t:2:1: unknown key "tunnles" (did you mean "tunnels"?)`},
+		{"unknown and far", "version: 1\nzebra: 1\n", `t:2:1: unknown key "zebra"`},
+		{"underscore", in("network_id: 1"), `t:8:7: tunnels.tun0.nhrp: unknown key "network_id" (did you mean "network-id"?)`},
+		{"in the wrong place", with("holdtime: 5m"), `t:6:5: tunnels.tun0: unknown key "holdtime" (did you mean "tunnels.NAME.nhrp.holdtime"?)`},
+		{"repeated", "version: 1\nnode: a\nnode: b\n", `t:3:1: node is given twice, first in line 2`},
+		{"repeated tunnel", with("") + "  tun0: {underlay: eth1, address: 10.1.0.1/24}\n", `t:7:3: tunnels: tun0 is given twice, first in line 3`},
+		{"missing", "node: a\n", `t:1:1: version is missing`},
+		{"missing in a tunnel", tunnel("key: 1"), "t:4:5: tunnels.tun0: underlay is missing\nt:4:5: tunnels.tun0: address is missing"},
+		{"no value", with("mtu:"), `t:6:5: mtu: no value: want 576 to 65535`},
+		{"other version", "version: 2\n", `t:1:10: version: 2 is out of range: want 1 to 1`},
+		{"list for mapping", "version: 1\ntunnels: []\n", `t:2:10: tunnels: want a mapping of names, found a list`},
+		{"mapping for list", "version: 1\nroutes: {}\n", `t:2:9: routes: want a list (- …), found a mapping`},
+
+		// Refused until they are built: nobody shall believe they work.
+		{"protect", with("protect: corp"), `t:6:14: protect is not supported yet: packets would leave in clear; remove it to accept that`},
+		{"bfd", with("bfd: {interval: 50ms}"), `t:6:10: bfd is not supported yet: no peer would be watched; remove it`},
+		{"profiles", "version: 1\nprofiles: {corp: {psk-file: corp.psk}}\n", `t:2:11: profiles is not supported yet: nothing would be encrypted; remove it`},
+		{"ospf", "version: 1\nospf: {}\n", `t:2:7: ospf is not supported yet: no neighbour would be found; remove it, and use routes`},
+		{"vrf", with("vrf: blue"), `t:6:10: vrf: routing tables other than default are not supported yet (did you mean "default"?)`},
+
+		// Types and ranges.
+		{"truth", with("clamp-mss: yes"), `t:6:16: clamp-mss: want true or false, found text (did you mean "true"?)`},
+		{"quoted number", with(`mtu: "1400"`), `t:6:10: mtu: want a number without quotes (did you mean "1400"?)`},
+		{"text for number", with("mtu: big"), `t:6:10: mtu: want a number from 576 to 65535, found text`},
+		{"fraction", with("mtu: 1400.5"), `t:6:10: mtu: want a whole decimal number from 576 to 65535`},
+		{"octal", with("mtu: 01400"), `t:6:10: mtu: want a whole decimal number from 576 to 65535`},
+		{"mtu", with("mtu: 500"), `t:6:10: mtu: 500 is out of range: want 576 to 65535`},
+		{"RFC 8200 section 5, mtu", tunnel("underlay: eth0\n    address: 2001:db8::1/64\n    mtu: 1279"), `t:6:10: mtu: 1279 is too small with IPv6 on it: want 1280 or more`},
+		{"key", with("key: 4294967296"), `t:6:10: key: 4294967296 is out of range: want 0 to 4294967295`},
+		{"negative key", with("key: -1"), `t:6:10: key: want a whole decimal number from 0 to 4294967295`},
+		{"ttl", with("ttl: 0"), `t:6:10: ttl: 0 is out of range: want 1 to 255`},
+		{"network-id", with("nhrp: {network-id: 0}"), `t:6:24: network-id: 0 is out of range: want 1 to 4294967295`},
+		{"holdtime", in("holdtime: 20h"), `t:8:17: holdtime: 20h is out of range: want 1s to 18h12m15s`},
+		{"holdtime in words", in("holdtime: five"), `t:8:17: holdtime: want a duration such as 90s, 5m or 2h, or a number of seconds`},
+		{"holdtime too fine", in("holdtime: 1500ms"), `t:8:17: holdtime: want whole seconds`},
+		{"password", in("authentication: 123456789"), `t:8:23: authentication: the password has 9 octets: want 1 to 8, as Cisco's has`},
+		{"encapsulation", with("encapsulation: upd"), `t:6:20: encapsulation: want gre or udp (did you mean "udp"?)`},
+		{"priority", in("servers: [{nbma: a.example, priority: 256}]"), `t:8:45: priority: 256 is out of range: want 0 to 255`},
+
+		// Names and addresses.
+		{"long interface", "version: 1\ninterfaces: {eth0123456789012: {address: 10.0.0.1/24}}\n", `t:2:14: interfaces: "eth0123456789012" is longer than the 15 characters of an interface name`},
+		{"illegal interface", "version: 1\ninterfaces: {eth/0: {address: 10.0.0.1/24}}\n", `t:2:14: interfaces: "eth/0" is no interface name: want letters, digits, '_', '.', '@' and '-'`},
+		{"reserved interface", "version: 1\ninterfaces: {all: {address: 10.0.0.1/24}}\n", `t:2:14: interfaces: "all" has another meaning to the kernel`},
+		{"no length", tunnel("underlay: eth0\n    address: 10.0.0.1"), `t:5:14: address: want a prefix with its length (did you mean "10.0.0.1/32"?)`},
+		{"network for address", tunnel("underlay: eth0\n    address: 10.0.0.0/24"), `t:5:14: address: 10.0.0.0/24 is the network, not the address of a host (did you mean "10.0.0.1/24"?)`},
+		{"length on underlay", tunnel("underlay: 10.9.9.9/24\n    address: 10.0.0.1/24"), `t:4:15: underlay: want an address without a prefix length (did you mean "10.9.9.9"?)`},
+		{"mapped", in("servers: [{nbma: \"::ffff:192.0.2.1\"}]"), `t:8:24: nbma: want the IPv4 address itself (did you mean "192.0.2.1"?)`},
+		{"multicast", in("servers: [{nbma: 224.0.0.1}]"), `t:8:24: nbma: 224.0.0.1 is not the address of a host`},
+		{"no name", in("servers: [{nbma: 10.0.0.256}]"), `t:8:24: nbma: "10.0.0.256" is neither an address nor a DNS name`},
+		{"listen", "version: 1\nmetrics: {listen: 127.0.0.1}\n", `t:2:19: listen: want address:port (did you mean "127.0.0.1:9273"?)`},
+
+		// Contradictions.
+		{"same underlay and key", with("key: 1") + "  tun1: {underlay: eth0, address: 10.1.0.1/24, key: 1}\n", `t:7:53: tun0 and tun1 have one underlay and one key, 1: give them different keys`},
+		{"same underlay, no key", with("") + "  tun1: {underlay: eth0, address: 10.1.0.1/24}\n", `t:7:3: tun0 and tun1 have one underlay and no key: give them keys`},
+		{"same underlay by address", with("") + "  tun1: {underlay: 192.0.2.1, address: 10.1.0.1/24}\ninterfaces: {eth0: {address: 192.0.2.1/24}}\n", `t:7:3: tun0 and tun1 have one underlay and no key: give them keys`},
+		{"overlapping tunnels", with("key: 1") + "  tun1: {underlay: eth0, address: 10.0.0.130/25, key: 2}\n", `t:7:35: address: 10.0.0.130/25 of tun1 overlaps with 10.0.0.1/24 of tun0`},
+		{"tunnel over interface", with("") + "interfaces:\n  eth1: {address: 10.0.0.7/16}\n", `t:8:19: address: 10.0.0.7/16 of eth1 overlaps with 10.0.0.1/24 of tun0`},
+		{"one address twice", "version: 1\ninterfaces: {eth0: {address: [10.0.0.1/24, 10.0.0.1/25]}}\n", `t:2:44: address: 10.0.0.1 is given twice`},
+		{"interface and tunnel", with("") + "interfaces: {tun0: {address: 10.1.0.1/24}}\n", `t:7:14: tun0 is a tunnel: its addresses belong to tunnels.tun0`},
+		{"underlay is itself", tunnel("underlay: tun0\n    address: 10.0.0.1/24"), `t:4:15: underlay: tun0 is a tunnel: want an interface or address of the network below`},
+		{"underlay in overlay", tunnel("underlay: 10.0.0.9\n    address: 10.0.0.1/24"), `t:4:15: underlay: 10.0.0.9 lies in 10.0.0.0/24 of tunnel tun0: it would carry itself`},
+		{"underlay's family", tunnel("underlay: 192.0.2.1\n    underlay-family: ipv6\n    address: 10.0.0.1/24"), `t:5:22: underlay-family: the underlay 192.0.2.1 is IPv4`},
+		{"own server by underlay", tunnel("underlay: 192.0.2.1\n    address: 10.0.0.1/24\n    nhrp: {network-id: 1, servers: [{nbma: 192.0.2.1}]}"), `t:6:44: nbma: 192.0.2.1 is this router's own address: nobody is his own server`},
+		{"own server by interface", in("servers: [{nbma: 192.0.2.1}]") + "interfaces: {eth0: {address: 192.0.2.1/24}}\n", `t:8:24: nbma: 192.0.2.1 is this router's own address: nobody is his own server`},
+		{"own server by protocol", in("servers: [{nbma: 192.0.2.1, protocol: 10.0.0.1}]"), `t:8:45: protocol: 10.0.0.1 is this router's own address: nobody is his own server`},
+		{"server's addresses swapped", in("servers: [{nbma: 10.0.0.2, protocol: 192.0.2.1}]"), `t:8:24: nbma: 10.0.0.2 lies in 10.0.0.0/24 of tunnel tun0: want the server's underlay address`},
+		{"server's family", in("servers: [{nbma: 192.0.2.1}, {nbma: \"2001:db8::1\"}]"), `t:8:43: nbma: 2001:db8::1 is IPv6 and the underlay of tun0 is not`},
+		{"server's protocol family", in("servers: [{nbma: 192.0.2.1, protocol: \"2001:db8::1\"}]"), `t:8:45: protocol: 2001:db8::1 is IPv6 and tunnel tun0 has no such address`},
+		{"server twice", in("servers: [{nbma: a.example}, {nbma: A.example}]"), `t:8:36: server A.example is given twice`},
+		{"cluster", in("servers: [{nbma: a.example, cluster: est}]\n      clusters: {east: {}}"), `t:8:44: cluster: there is no "est" under clusters (did you mean "east"?)`},
+		{"multicast of a spoke", in("servers: [{nbma: a.example}]\n      multicast: none"), `t:9:18: multicast: none with servers: it always goes to the servers (did you mean "servers"?)`},
+
+		// Routes.
+		{"bits beyond", routes("  - {to: 10.0.0.1/8, via: 192.0.2.9}\n"), `t:4:10: to: 10.0.0.1/8 has bits set beyond its length (did you mean "10.0.0.0/8"?)`},
+		{"no way out", routes("  - {to: 10.0.0.0/8}\n"), `t:4:5: route to 10.0.0.0/8 has no way out: give via, interface or blackhole: true`},
+		{"two ways out", routes("  - {to: 10.0.0.0/8, via: 192.0.2.9, blackhole: true}\n"), `t:4:5: route to 10.0.0.0/8 is a blackhole and has a way out: want one of them`},
+		{"twice", routes("  - {to: 10.0.0.0/8, via: 192.0.2.9}\n  - {to: 10.0.0.0/8, via: 192.0.2.9, distance: 2}\n"), `t:5:5: route to 10.0.0.0/8 is given twice, first in line 4`},
+		{"blackhole and none", routes("  - {to: 10.0.0.0/8, via: 192.0.2.9}\n  - {to: 10.0.0.0/8, blackhole: true}\n"), `t:5:5: routes to 10.0.0.0/8 at distance 1 are a blackhole and none`},
+		{"families", routes("  - {to: \"2001:db8::/32\", via: 192.0.2.9}\n"), `t:4:32: via: 192.0.2.9 is IPv4 and 2001:db8::/32 is not`},
+		{"own address", routes("  - {to: 10.0.0.0/8, via: 192.0.2.1}\n"), `t:4:27: via: 192.0.2.1 is this router's own address, on eth0`},
+		{"link-local", routes("  - {to: \"2001:db8::/32\", via: \"fe80::1\"}\n"), `t:4:32: via: fe80::1 means nothing without its interface: give interface`},
+		{"multipoint without via", with("") + "routes: [{to: 10.9.0.0/16, interface: tun0}]\n", `t:7:10: route to 10.9.0.0/16 out of the multipoint tunnel tun0 has no next hop: give via`},
+
+		// Secrets.
+		{"no such secret", in("authentication-file: gone"), `t:8:28: read secret: open gone: file does not exist`},
+		{"long secret", in("authentication-file: long"), `t:8:28: authentication-file: long: the password has 9 octets: want 1 to 8, as Cisco's has`},
+		{"empty secret", in("authentication-file: empty"), `t:8:28: authentication-file: empty: want text, found none`},
+		{"two secrets", in("authentication-file: good\n      authentication: x"), `t:8:28: authentication and authentication-file are both given: want one`},
+
+		{"many at once", "version: 3\nnoed: a\ntunnels:\n  tun0: {underlay: eth0, mtu: x, ttl: 300}\n",
+			"t:1:10: version: 3 is out of range: want 1 to 1\n" +
+				"t:2:1: unknown key \"noed\" (did you mean \"node\"?)\n" +
+				"t:4:9: tunnels.tun0: address is missing\n" +
+				"t:4:31: mtu: want a number from 576 to 65535, found text\n" +
+				"t:4:39: ttl: 300 is out of range: want 1 to 255"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, _, err := ParseWith("t", []byte(tt.text), testSecrets)
+			if err == nil {
+				t.Fatalf("accepted:\n%s", tt.text)
+			}
+			if err.Error() != tt.want {
+				t.Errorf("got\n%s\nwant\n%s\nfor\n%s", err, tt.want, tt.text)
+			}
+		})
+	}
+}
+
+func testSecrets(name string) (fs.File, error) {
+	return fstest.MapFS{
+		"good":  {Data: []byte("vyos\n"), Mode: 0o640},
+		"open":  {Data: []byte("vyos\n"), Mode: 0o644},
+		"long":  {Data: []byte("123456789\n"), Mode: 0o600},
+		"empty": {Data: []byte("\n"), Mode: 0o600},
+	}.Open(name)
+}
+
+func TestWarnings(t *testing.T) {
+	const (
+		head  = "version: 1\ntunnels:\n  tun0:\n    underlay: eth0\n    address: 10.0.0.1/24\n    "
+		clear = "t:3:3: tunnel tun0 is in clear: it has no protect; fine for a lab, not for the Internet"
+	)
+	for _, tt := range []struct{ name, text, want string }{
+		{"clear", "nhrp: {network-id: 1}\n", ""},
+		{"no nhrp", "key: 1\n", "t:3:3: tunnel tun0 has no nhrp: no peer of it can be found"},
+		{"hub without redirect", "nhrp: {network-id: 1, redirect: false}\n", "t:6:37: tunnel tun0 is a hub without redirect: its spokes are never told of shorter ways"},
+		{"spoke without servers", "nhrp: {network-id: 1, shortcut: true}\n", "t:6:37: tunnel tun0 has shortcut and no servers: a spoke needs one to ask for the way"},
+		{"secret for all to read", "nhrp: {network-id: 1, authentication-file: open}\n", "t:6:48: open can be read by every user of this host: chmod o= open"},
+		{"cluster without servers", "nhrp: {network-id: 1, clusters: {a: {}}}\n", "t:6:38: cluster a has no servers"},
+		{"server elsewhere", "nhrp: {network-id: 1, servers: [{nbma: 192.0.2.1, protocol: 10.7.0.1}]}\n", "t:6:65: protocol: 10.7.0.1 is outside the prefixes of tunnel tun0: it needs a route"},
+		{"via nothing known", "nhrp: {network-id: 1}\nroutes: [{to: 10.9.0.0/16, via: 192.0.2.7}]\n", "t:7:33: via: 192.0.2.7 is on no interface or tunnel of this file: the route to 10.9.0.0/16 waits until the host has a way there"},
+		{"via the other", "nhrp: {network-id: 1}\nroutes: [{to: 10.9.0.0/16, via: 10.0.0.7, interface: eth5}]\n", "t:7:33: via: 10.0.0.7 is on tun0, and the route to 10.9.0.0/16 leaves by eth5"},
+		{"default route into the tunnel", "nhrp: {network-id: 1, servers: [{nbma: 192.0.2.1}]}\nroutes: [{to: 0.0.0.0/0, via: 10.0.0.7}]\n", "t:7:15: to: 0.0.0.0/0 takes server 192.0.2.1 of tun0 into the tunnel itself, unless the host has a longer route to it"},
+		{"default route, and one to the server", "nhrp: {network-id: 1, servers: [{nbma: 192.0.2.1}]}\nroutes: [{to: 0.0.0.0/0, via: 10.0.0.7}, {to: 192.0.2.1/32, interface: eth0}]\n", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, warnings, err := ParseWith("t", []byte(head+tt.text), testSecrets)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, w := range warnings {
+				if w.String() != clear {
+					got = append(got, w.String())
+				}
+			}
+			if len(got) == len(warnings) {
+				t.Errorf("a tunnel in clear without a warning")
+			}
+			if s := strings.Join(got, "\n"); s != tt.want {
+				t.Errorf("got\n%s\nwant\n%s", s, tt.want)
+			}
+		})
+	}
+}
+
+func TestTooManyErrors(t *testing.T) {
+	_, _, err := Parse("t", []byte("version: 1\nroutes:\n"+strings.Repeat("  - {to: 10.0.0.0/8}\n", 100)))
+	var es Errors
+	if !errors.As(err, &es) || len(es) != maxErrors+1 || !strings.Contains(es[maxErrors].Message, "more errors") {
+		t.Errorf("%d errors", len(es))
+	}
+}
