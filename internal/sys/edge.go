@@ -61,11 +61,11 @@ func Open(opts Options) (*Edge, error) {
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.store = openStore(opts.StateDir, opts.Log)
+	go e.store.run()
 	if err := e.dial(); err != nil {
 		_ = e.Close()
 		return nil, fmt.Errorf("follow the kernel's interfaces and routes: %w", err)
 	}
-	go e.store.run()
 	return e, nil
 }
 

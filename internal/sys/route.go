@@ -215,7 +215,7 @@ func remedy(err error) string {
 	case errors.Is(err, unix.EPERM):
 		return ": run as root or with CAP_NET_ADMIN"
 	case errors.Is(err, unix.EINVAL):
-		return ": is the next hop an address of this host?"
+		return ": is the next hop an address another host can have?"
 	case errors.Is(err, unix.ENOMEM), errors.Is(err, unix.ENOSPC):
 		return ": too many routes; see net.ipv6.route.max_size"
 	}

@@ -23,7 +23,8 @@ type store struct {
 	dirty  chan struct{} // holds one token when there is something to write
 	stop   chan struct{}
 	done   chan struct{}
-	begun  bool
+	once   sync.Once
+	err    error // of the last writing; for whoever saw done closed
 }
 
 // stateFile is the file's shape.
@@ -92,22 +93,25 @@ func (s *store) set(key, value string) {
 // run writes the file whenever something changed. What changes while it writes goes into the next writing.
 func (s *store) run() {
 	defer close(s.done)
-	s.mu.Lock()
-	s.begun = true
-	s.mu.Unlock()
 	for {
 		select {
 		case <-s.dirty:
 			s.save()
 		case <-s.stop:
+			select {
+			case <-s.dirty:
+				s.save()
+			default:
+			}
 			return
 		}
 	}
 }
 
 func (s *store) save() {
-	if err := s.write(); err != nil {
-		s.log.Warn("sys.state", "doing", "write "+s.path, "cause", err, "remedy", "is the state folder writable?")
+	if s.err = s.write(); s.err != nil {
+		s.err = fmt.Errorf("write %s: %w", s.path, s.err)
+		s.log.Warn("sys.state", "cause", s.err, "remedy", "is the state folder writable?")
 	}
 }
 
@@ -147,25 +151,13 @@ func replaceFile(path string, b []byte) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// close writes what is not written yet.
+// close writes what is not written yet, and ends run. It may be called again.
 func (s *store) close(patience time.Duration) error {
-	close(s.stop)
-	s.mu.Lock()
-	begun := s.begun
-	s.mu.Unlock()
-	if begun {
-		select {
-		case <-s.done:
-		case <-time.After(patience):
-			return fmt.Errorf("write %s: not done after %v", s.path, patience)
-		}
-	}
+	s.once.Do(func() { close(s.stop) })
 	select {
-	case <-s.dirty:
-		if err := s.write(); err != nil {
-			return fmt.Errorf("write %s: %w", s.path, err)
-		}
-	default:
+	case <-s.done:
+		return s.err
+	case <-time.After(patience):
+		return fmt.Errorf("write %s: not done after %v", s.path, patience)
 	}
-	return nil
 }

@@ -20,6 +20,8 @@ type view struct {
 	routes map[kernel.Key]kernel.Learned
 	// written are routes whose Install the kernel has taken and whose echo may still be on its way.
 	written map[kernel.Key]bool
+	// twins are keys under which the last dump had more than one route.
+	twins map[kernel.Key]bool
 }
 
 // iface is one interface of the host.
@@ -198,15 +200,19 @@ func (v *view) learned(r routeMsg) (l kernel.Learned, ok bool) {
 	return l, r.drop || len(l.NextHops) > 0
 }
 
-// setRoute takes in a route and returns what to tell.
-func (v *view) setRoute(r routeMsg) []core.Event {
+// setRoute takes in a route and returns what to tell. sure is false when it stands beside another of its key, and only
+// a dump tells which of them the kernel uses.
+func (v *view) setRoute(r routeMsg, replaces bool) (tell []core.Event, sure bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	l, ok := v.learned(r)
 	if !ok {
-		return v.forget(r.key())
+		return v.forget(r.key()), true
 	}
-	return v.put(l)
+	if old, found := v.routes[r.key()]; found && !replaces && !reflect.DeepEqual(old, l) {
+		return nil, false
+	}
+	return v.put(l), true
 }
 
 func (v *view) put(l kernel.Learned) []core.Event {
@@ -229,6 +235,9 @@ func (v *view) deleteRoute(r routeMsg) (tell []core.Event, sure bool) {
 	old, found := v.routes[r.key()]
 	if !found {
 		return nil, true
+	}
+	if v.twins[r.key()] {
+		return nil, false
 	}
 	if l, _ := v.learned(r); old.Protocol != l.Protocol || len(old.NextHops) != len(l.NextHops) || !old.Equal(l.Route) {
 		return nil, false
@@ -258,13 +267,19 @@ func (v *view) replaceRoutes(routes []routeMsg) (tell []core.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	fresh := map[kernel.Key]kernel.Learned{}
+	v.twins = map[kernel.Key]bool{}
 	var order []kernel.Key
 	for _, r := range routes {
 		l, ok := v.learned(r)
-		if _, twice := fresh[l.Key()]; ok && !twice {
-			fresh[l.Key()] = l
-			order = append(order, l.Key())
+		if !ok {
+			continue
 		}
+		if _, twice := fresh[l.Key()]; twice {
+			v.twins[l.Key()] = true
+			continue
+		}
+		fresh[l.Key()] = l
+		order = append(order, l.Key())
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(v.routes), byKey) {
 		if _, still := fresh[k]; !still {

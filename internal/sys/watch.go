@@ -117,7 +117,9 @@ func (w *watcher) route(r routeMsg, flags uint16) {
 		w.stale = true
 		return
 	}
-	w.tell(w.view.setRoute(r))
+	tell, sure := w.view.setRoute(r, flags&unix.NLM_F_REPLACE != 0)
+	w.stale = w.stale || !sure
+	w.tell(tell)
 }
 
 // flush tells of addresses, before anything that came after them is told.
