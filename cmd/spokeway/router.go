@@ -1,8 +1,8 @@
 package main
 
-import "errors"
+import "github.com/spokeway/spokeway/internal/router"
 
 // startRouter makes the router that `run` runs.
-func startRouter(daemonOptions) (daemon, error) {
-	return nil, errors.New("this binary has no router")
+func startRouter(o daemonOptions) (daemon, error) {
+	return router.New(router.Options(o))
 }

@@ -104,6 +104,9 @@ type (
 		Prefix netip.Prefix
 	}
 
+	// ClearStats sets all counters to zero.
+	ClearStats struct{}
+
 	// Send puts a control packet into GRE. SA must be set on a protected tunnel.
 	Send struct {
 		Tunnel   string

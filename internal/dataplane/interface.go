@@ -234,8 +234,17 @@ func (i *Interface) clear() {
 	i.broadcasts.Store(new([]netip.Addr))
 	i.fallback[0].Store(nil)
 	i.fallback[1].Store(nil)
+	i.resetStats()
+}
+
+// resetStats sets the counters of the tunnel and its peers to zero.
+func (i *Interface) resetStats() {
 	i.Traffic.reset()
 	i.Drops.reset()
+	for _, a := range i.Adjacencies() {
+		a.Traffic.reset()
+		a.asked = 0
+	}
 }
 
 func (i *Interface) setFallback(e SetFallback) {

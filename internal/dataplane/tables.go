@@ -174,6 +174,10 @@ func (t *Tables) Apply(effect any) (event any) {
 		t.setRoute(e)
 	case DeleteRoute:
 		t.deleteRoute(e.VRF, e.Prefix)
+	case ClearStats:
+		for _, i := range t.Interfaces() {
+			i.resetStats()
+		}
 	case AskUsed:
 		return Used{VRF: e.VRF, Prefix: e.Prefix, Tunnel: e.Tunnel, NextHop: e.NextHop, Used: t.asked(e)}
 	}

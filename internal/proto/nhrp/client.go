@@ -17,8 +17,8 @@ const (
 	firstRetry    = time.Second
 	lastRetry     = 64 * time.Second
 	missesToFail  = 3
-	refreshPart   = 3    // of the holding time: a third
-	refreshJitter = 0.1  // of the refresh time, so that thousands of spokes do not stay in step
+	refreshPart   = 3   // of the holding time: a third
+	refreshJitter = 0.1 // of the refresh time, so that thousands of spokes do not stay in step
 	defaultTTL    = 60 * time.Second
 )
 

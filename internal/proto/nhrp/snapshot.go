@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/dataplane"
 )
 
 // Clear is the request that forgets what was learned: "nhrp" is clients and peers, "shortcuts" shortcuts and failed
@@ -282,7 +283,7 @@ func (t *tunnel) viaHubRows() []PeerRow {
 // refusalRows are the clients that a hub turned down.
 func (t *tunnel) refusalRows() []PeerRow {
 	var rows []PeerRow
-	for _, a := range slices.SortedFunc(maps.Keys(t.refusals), netip.Addr.Compare) {
+	for _, a := range sortedRefusals(t.refusals) {
 		if b := t.bindings[a]; b != nil && b.client != nil && b.client.endpoint == t.refusals[a].endpoint {
 			continue
 		}
@@ -292,6 +293,10 @@ func (t *tunnel) refusalRows() []PeerRow {
 		})
 	}
 	return rows
+}
+
+func sortedRefusals(m map[netip.Addr]refusal) []netip.Addr {
+	return slices.SortedFunc(maps.Keys(m), netip.Addr.Compare)
 }
 
 // Counters is what was counted, by tunnel and reason.
@@ -308,4 +313,31 @@ func (m *Module) ClearCounters() {
 	for _, t := range m.tunnels {
 		clear(t.counters)
 	}
+}
+
+// Tunnel is a tunnel as it forwards, or why it does not. It knows those without NHRP too.
+func (m *Module) Tunnel(name string) (link dataplane.Tunnel, reason string, up bool) {
+	link, up = m.links[name]
+	return link, m.reasons[name], up
+}
+
+// TunnelOf names the tunnel that the owner of a timer belongs to.
+func TunnelOf(of any) string {
+	switch o := of.(type) {
+	case *server:
+		return o.t.name()
+	case *hub:
+		return o.s.t.name()
+	case *registration:
+		return o.hub.s.t.name()
+	case *client:
+		return o.b.t.name()
+	case *peer:
+		return o.b.t.name()
+	case *lookup:
+		return o.t.name()
+	case *shortcut:
+		return o.t.name()
+	}
+	return ""
 }

@@ -1,0 +1,54 @@
+package router
+
+import (
+	"github.com/spokeway/spokeway/internal/conf"
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/proto/kernel"
+	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/proto/static"
+	"github.com/spokeway/spokeway/internal/proto/tunnel"
+)
+
+// Modules are those of one router that [Assemble] made.
+type Modules struct{ NHRP *nhrp.Module }
+
+// Assemble puts a router's modules on a loop. What they stored before is given back to them.
+func Assemble(l *core.Loop, stored map[string]string) Modules {
+	m := Modules{NHRP: nhrp.New()}
+	for _, module := range []core.Module{kernel.New(), tunnel.New(), static.New(), m.NHRP} {
+		l.Add(module, core.Start{Stored: stored})
+	}
+	return m
+}
+
+// Configure tells the modules what a configuration wants of them. Each acts on what differs from before.
+func Configure(l *core.Loop, c *conf.Config) {
+	var tunnels tunnel.Configure
+	var clouds nhrp.Configure
+	var routes static.Configure
+	for _, t := range c.Tunnels {
+		tunnels.Tunnels = append(tunnels.Tunnels, tunnelConfig(t))
+		if t.NHRP != nil {
+			clouds.Tunnels = append(clouds.Tunnels, t.NHRP)
+		}
+	}
+	for _, r := range c.Routes {
+		routes.Routes = append(routes.Routes, static.Route(r))
+	}
+	// NHRP says goodbye on a tunnel before it goes, so it hears first.
+	l.Post(nhrp.Name, core.Request{Body: clouds})
+	l.Post(tunnel.Name, core.Request{Body: tunnels})
+	l.Post(static.Name, core.Request{Body: routes})
+}
+
+func tunnelConfig(t conf.Tunnel) tunnel.Config {
+	c := tunnel.Config{
+		Name: t.Name, VRF: t.VRF, UnderlayInterface: t.UnderlayInterface, UnderlayAddress: t.UnderlayAddress,
+		UnderlayIPv6: t.UnderlayIPv6, Addresses: t.Addresses, Key: t.Key, MTU: t.MTU, TTL: t.TTL, ClampMSS: t.ClampMSS,
+		Encapsulation: t.Encapsulation, FastPath: t.FastPath, Protected: t.Protect != "",
+	}
+	if t.NHRP != nil {
+		c.Cloud, c.Redirect = t.NHRP.NetworkID, t.NHRP.Redirect
+	}
+	return c
+}

@@ -1,0 +1,7 @@
+// Package router is the composition root: a configuration in, a running router out.
+//
+//	assemble.go  modules on a loop, and a configuration as their requests: pure, the simulator uses it too
+//	router.go    the loop on the real clock, between the Linux edge and the data plane
+//	queue.go     the way into the loop from other goroutines
+//	source.go    what an operator sees of it
+package router

@@ -1,0 +1,271 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/conf"
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/dataplane/user"
+	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/sys"
+)
+
+// Options is what a router starts from.
+type Options struct {
+	Config *conf.Config
+	Load   func() (*conf.Config, error) // reads the configuration again, for Reload
+	Log    *slog.Logger
+	State  string // folder of what is kept over restarts; "" keeps nothing
+}
+
+// Router is a router on this host. Its exported methods may be called from any goroutine.
+type Router struct {
+	opts    Options
+	queue   *queue
+	edge    *sys.Edge
+	plane   dataplane.Plane
+	loop    *core.Loop
+	modules Modules
+	ended   chan struct{} // closed when nothing is done on the loop any more
+
+	// Of the loop's goroutine.
+	config   *conf.Config
+	links    map[string]core.Link
+	failures map[string]string // why the data plane could not do what a tunnel needs
+
+	lost atomic.Uint64 // events dropped because the loop was behind
+}
+
+// New makes a router. It touches neither interfaces nor routes before [Router.Run].
+func New(o Options) (*Router, error) {
+	r := &Router{
+		opts: o, queue: newQueue(), ended: make(chan struct{}),
+		links: map[string]core.Link{}, failures: map[string]string{},
+	}
+	edge, err := sys.Open(sys.Options{Post: r.post, Broadcast: r.broadcast, StateDir: o.State, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	plane, err := user.New(r.forwarded, user.Options{Now: edge.Now})
+	if err != nil {
+		return nil, errors.Join(err, edge.Close())
+	}
+	r.edge, r.plane = edge, plane
+	r.loop = core.NewLoop(edge.Now(), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), doer{r})
+	r.loop.Log = r.log
+	r.modules = Assemble(r.loop, edge.Stored())
+	return r, nil
+}
+
+// doer is the loop's edge: the host's, or the data plane's.
+type doer struct{ r *Router }
+
+func (d doer) Do(e core.Effect) {
+	if !d.r.edge.Do(e) {
+		d.r.plane.Do(e)
+	}
+}
+
+func (r *Router) post(module string, ev core.Event) {
+	r.queue.put(func(l *core.Loop) { l.Post(module, ev) })
+}
+
+func (r *Router) broadcast(ev core.Event) {
+	r.queue.put(func(l *core.Loop) {
+		if link, ok := ev.(core.Link); ok {
+			r.noteLink(link)
+		}
+		l.Broadcast(ev)
+	})
+}
+
+func (r *Router) noteLink(l core.Link) {
+	r.links[l.Name] = l
+	if l.Gone {
+		delete(r.links, l.Name)
+	}
+}
+
+// forwarded takes what the data plane saw; false when the loop is too far behind to hear it.
+func (r *Router) forwarded(ev any) bool {
+	if f, ok := ev.(dataplane.Failed); ok {
+		r.queue.put(func(*core.Loop) { r.noteFailure(f) })
+		return true
+	}
+	ok := r.queue.offer(func(l *core.Loop) { l.Post(nhrp.Name, ev) })
+	if !ok {
+		r.lost.Add(1)
+	}
+	return ok
+}
+
+func (r *Router) noteFailure(f dataplane.Failed) {
+	r.failures[f.Tunnel] = f.Doing + ": " + f.Err
+	r.opts.Log.Error("dataplane.failed", "tunnel", f.Tunnel, "doing", f.Doing, "cause", f.Err)
+}
+
+func (r *Router) log(level core.Level, event string, args []any) {
+	for i, a := range args {
+		if e, ok := a.(netip.AddrPort); ok && e.Port() == 0 {
+			args[i] = e.Addr()
+		}
+	}
+	r.opts.Log.Log(context.Background(), slog.Level(level), event, args...)
+}
+
+// Run applies the configuration and forwards until ctx ends; then it says goodbye to the peers and returns.
+func (r *Router) Run(ctx context.Context) error {
+	defer close(r.ended)
+	r.apply(r.opts.Config)
+	r.turn()
+	if err := r.edge.Start(); err != nil {
+		return errors.Join(err, r.close())
+	}
+	r.turn()
+	r.notify(sys.Ready, sys.Status("running"))
+	r.follow(ctx)
+	r.notify(sys.Stopping)
+	r.loop.Broadcast(core.Stop{})
+	r.turn()
+	return r.close()
+}
+
+// follow is the life of the loop: wait for something to happen, then handle all that has.
+func (r *Router) follow(ctx context.Context) {
+	alive := sys.WatchdogInterval()
+	var told time.Duration
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := r.edge.Now()
+		if alive > 0 && now-told >= alive {
+			r.notify(sys.Alive)
+			told = now
+		}
+		timer.Reset(r.idle(now, alive))
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.queue.wake:
+		case <-timer.C:
+		}
+		r.turn()
+	}
+}
+
+// idle is how long nothing is due.
+func (r *Router) idle(now, alive time.Duration) time.Duration {
+	d := time.Hour
+	if alive > 0 {
+		d = alive
+	}
+	if next, ok := r.loop.Next(); ok {
+		d = min(d, max(next-now, 0))
+	}
+	return d
+}
+
+// turn handles what waits and what is due.
+func (r *Router) turn() {
+	r.loop.Run(r.edge.Now())
+	for _, f := range r.queue.take() {
+		f(r.loop)
+	}
+	r.loop.Run(r.edge.Now())
+}
+
+// close lets what was sent last leave, then ends the data plane and the edge.
+func (r *Router) close() error {
+	return errors.Join(r.plane.Close(), r.edge.Close())
+}
+
+func (r *Router) notify(states ...string) {
+	if err := sys.Notify(states...); err != nil {
+		r.opts.Log.Warn("daemon.notify-failed", "cause", err)
+	}
+}
+
+// apply makes a configuration the one in force.
+func (r *Router) apply(c *conf.Config) {
+	old := r.config
+	r.config = c
+	if c.Forwarding {
+		r.forward(c)
+	}
+	if old != nil {
+		r.releaseInterfaces(old, c)
+	}
+	for _, i := range c.Interfaces {
+		r.edge.Do(core.SetInterface{Name: i.Name, Addresses: i.Addresses, MTU: i.MTU})
+	}
+	Configure(r.loop, c)
+}
+
+// releaseInterfaces gives back the interfaces that a configuration does not list any more.
+func (r *Router) releaseInterfaces(old, c *conf.Config) {
+	listed := map[string]bool{}
+	for _, i := range c.Interfaces {
+		listed[i.Name] = true
+	}
+	for _, i := range old.Interfaces {
+		if !listed[i.Name] {
+			r.edge.Do(core.SetInterface{Name: i.Name})
+		}
+	}
+}
+
+// forward lets the host forward what the configuration has addresses for.
+func (r *Router) forward(c *conf.Config) {
+	if err := sys.EnableForwarding(usesIPv6(c)); err != nil {
+		r.opts.Log.Warn("host.forwarding", "cause", err, "remedy", "sysctl -w net.ipv4.ip_forward=1, or forwarding: false to leave it")
+	}
+}
+
+func usesIPv6(c *conf.Config) bool {
+	for _, t := range c.Tunnels {
+		if anyIPv6(t.Addresses) {
+			return true
+		}
+	}
+	for _, i := range c.Interfaces {
+		if anyIPv6(i.Addresses) {
+			return true
+		}
+	}
+	return false
+}
+
+func anyIPv6(ps []netip.Prefix) bool {
+	for _, p := range ps {
+		if p.Addr().Is6() {
+			return true
+		}
+	}
+	return false
+}
+
+// errEnded says that the router does nothing any more.
+var errEnded = fmt.Errorf("the router has stopped")
+
+// ask runs f on the loop's goroutine and waits for it.
+func (r *Router) ask(f func(l *core.Loop)) error {
+	done := make(chan struct{})
+	r.queue.put(func(l *core.Loop) {
+		defer close(done)
+		f(l)
+	})
+	select {
+	case <-done:
+		return nil
+	case <-r.ended:
+		return errEnded
+	}
+}
