@@ -1,0 +1,182 @@
+package tunnel
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/dataplane"
+)
+
+// bench is a loop with the module, a listener for its notices, and a record of both its notices and effects.
+type bench struct {
+	loop   *core.Loop
+	record []string
+}
+
+func (b *bench) Name() string { return "listener" }
+
+func (b *bench) Handle(_ *core.Env, ev core.Event) {
+	n, ok := ev.(core.Notice)
+	if !ok {
+		return
+	}
+	switch n := n.Body.(type) {
+	case dataplane.TunnelUp:
+		b.record = append(b.record, fmt.Sprintf("up %s %s mtu %d", n.Name, n.Local, n.MTU))
+	case dataplane.TunnelDown:
+		b.record = append(b.record, fmt.Sprintf("down %s removed=%v: %s", n.Name, n.Removed, n.Reason))
+	}
+}
+
+func (b *bench) Do(e core.Effect) {
+	switch e := e.(type) {
+	case dataplane.SetTunnel:
+		b.record = append(b.record, fmt.Sprintf("set %s %s mtu %d", e.Name, e.Local, e.MTU))
+	case dataplane.DeleteTunnel:
+		b.record = append(b.record, "delete "+e.Name)
+	case core.SetInterface:
+		b.record = append(b.record, strings.TrimSpace(fmt.Sprintf("interface %s mtu %d %v", e.Name, e.MTU, e.Addresses)))
+	}
+}
+
+func newBench() *bench {
+	b := &bench{}
+	b.loop = core.NewLoop(0, rand.New(rand.NewPCG(1, 1)), b)
+	b.loop.Add(New(), core.Start{})
+	b.loop.Add(b, core.Start{})
+	b.loop.Run(0)
+	return b
+}
+
+// send gives the module an event and returns what it did.
+func (b *bench) send(ev core.Event) []string {
+	b.record = nil
+	b.loop.Post(Name, ev)
+	b.loop.Run(0)
+	return b.record
+}
+
+func configure(cs ...Config) core.Event { return core.Request{From: "router", Body: Configure{cs}} }
+
+func link(name string, index int, up bool, mtu int, addrs ...string) core.Link {
+	l := core.Link{Name: name, Index: index, Up: up, MTU: mtu}
+	for _, a := range addrs {
+		l.Addresses = append(l.Addresses, netip.MustParsePrefix(a))
+	}
+	return l
+}
+
+func gone(name string, index int) core.Link { return core.Link{Name: name, Index: index, Gone: true} }
+
+func config(name string, with ...func(*Config)) Config {
+	c := Config{Name: name, UnderlayInterface: "eth0", Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}, TTL: 64}
+	for _, w := range with {
+		w(&c)
+	}
+	return c
+}
+
+var (
+	eth0 = link("eth0", 2, true, 1500, "192.0.2.1/24", "2001:db8::1/64")
+	up0  = []string{"set tun0 192.0.2.1 mtu 1476", "interface tun0 mtu 1476 [10.0.0.1/24]", "up tun0 192.0.2.1 mtu 1476"}
+)
+
+// A case gives the events before, which are not looked at, the event, and everything that it causes.
+func TestModule(t *testing.T) {
+	key := func(c *Config) { c.Key = dataplane.Key{Value: 42, Set: true} }
+	v6 := func(c *Config) { c.UnderlayIPv6 = true }
+	at := func(a string) func(*Config) {
+		return func(c *Config) { c.UnderlayInterface, c.UnderlayAddress = "", netip.MustParseAddr(a) }
+	}
+	second := func(c *Config) {
+		key(c)
+		c.Addresses = []netip.Prefix{netip.MustParsePrefix("10.1.0.1/24")}
+	}
+	ready := []core.Event{eth0, configure(config("tun0"))}
+	tests := []struct {
+		name   string
+		before []core.Event
+		event  core.Event
+		want   []string
+	}{
+		{"underlay there first", []core.Event{eth0}, configure(config("tun0")), up0},
+		{"underlay comes later", []core.Event{configure(config("tun0"))}, eth0, up0},
+		{"no underlay", nil, configure(config("tun0")), []string{"down tun0 removed=false: underlay eth0 does not exist"}},
+		{"underlay down from the start", []core.Event{link("eth0", 2, false, 1500, "192.0.2.1/24")}, configure(config("tun0")),
+			[]string{"down tun0 removed=false: underlay eth0 is down"}},
+		{"underlay without address", []core.Event{link("eth0", 2, true, 1500, "2001:db8::1/64")}, configure(config("tun0")),
+			[]string{"down tun0 removed=false: underlay eth0 has no IPv4 address"}},
+		{"link-local is no IPv6 address to be reached at", []core.Event{link("eth0", 2, true, 1500, "fe80::1/64")}, configure(config("tun0", v6)),
+			[]string{"down tun0 removed=false: underlay eth0 has no IPv6 address"}},
+		{"IPv6 underlay", []core.Event{eth0}, configure(config("tun0", v6)),
+			[]string{"set tun0 2001:db8::1 mtu 1456", "interface tun0 mtu 1456 [10.0.0.1/24]", "up tun0 2001:db8::1 mtu 1456"}},
+		{"underlay by address", []core.Event{eth0}, configure(config("tun0", at("192.0.2.1"))), up0},
+		{"underlay address on no interface", []core.Event{eth0}, configure(config("tun0", at("192.0.2.7"))),
+			[]string{"down tun0 removed=false: underlay address 192.0.2.7 is on no interface"}},
+		{"key and UDP take room", []core.Event{eth0}, configure(config("tun0", key, func(c *Config) { c.Encapsulation = dataplane.GREUDP })),
+			[]string{"set tun0 192.0.2.1 mtu 1464", "interface tun0 mtu 1464 [10.0.0.1/24]", "up tun0 192.0.2.1 mtu 1464"}},
+		{"configured MTU", []core.Event{eth0}, configure(config("tun0", func(c *Config) { c.MTU = 1400 })),
+			[]string{"set tun0 192.0.2.1 mtu 1400", "interface tun0 mtu 1400 [10.0.0.1/24]", "up tun0 192.0.2.1 mtu 1400"}},
+		{"an IPv6 overlay needs 1280 (RFC 8200 5)", []core.Event{link("eth0", 2, true, 1280, "192.0.2.1/24")},
+			configure(config("tun0", func(c *Config) { c.Addresses = []netip.Prefix{netip.MustParsePrefix("fd00::1/64")} })),
+			[]string{"set tun0 192.0.2.1 mtu 1280", "interface tun0 mtu 1280 [fd00::1/64]", "up tun0 192.0.2.1 mtu 1280"}},
+
+		{"nothing changed", ready, eth0, nil},
+		{"same configuration again", ready, configure(config("tun0")), nil},
+		{"another interface", ready, link("eth7", 7, true, 1500, "203.0.113.1/24"), nil},
+		{"underlay goes down", ready, link("eth0", 2, false, 1500, "192.0.2.1/24"), []string{"down tun0 removed=false: underlay eth0 is down"}},
+		{"underlay is deleted", ready, gone("eth0", 2), []string{"down tun0 removed=false: underlay eth0 does not exist"}},
+		{"underlay comes back as it was", append(ready, link("eth0", 2, false, 1500)), eth0, []string{"up tun0 192.0.2.1 mtu 1476"}},
+		{"underlay made anew with the same address", append(ready, gone("eth0", 2)), link("eth0", 9, true, 1500, "192.0.2.1/24"),
+			[]string{"up tun0 192.0.2.1 mtu 1476"}},
+		{"underlay made anew, its end told late", ready, link("eth0", 9, true, 1500, "192.0.2.1/24"), []string{"up tun0 192.0.2.1 mtu 1476"}},
+		{"the late end of the old underlay", append(ready, link("eth0", 9, true, 1500, "192.0.2.1/24")), gone("eth0", 2), nil},
+		{"underlay gets another address", ready, link("eth0", 2, true, 1500, "192.0.2.9/24"),
+			[]string{"set tun0 192.0.2.9 mtu 1476", "up tun0 192.0.2.9 mtu 1476"}},
+		{"a second address in front does not disturb", ready, link("eth0", 2, true, 1500, "192.0.2.9/24", "192.0.2.1/24"), nil},
+		{"underlay loses its address", ready, link("eth0", 2, true, 1500), []string{"down tun0 removed=false: underlay eth0 has no IPv4 address"}},
+		{"underlay MTU changes", ready, link("eth0", 2, true, 1400, "192.0.2.1/24"),
+			[]string{"set tun0 192.0.2.1 mtu 1376", "interface tun0 mtu 1376 [10.0.0.1/24]", "up tun0 192.0.2.1 mtu 1376"}},
+		{"underlay address moves to another interface", []core.Event{eth0, configure(config("tun0", at("192.0.2.1"))), link("eth0", 2, true, 1500)},
+			link("eth1", 3, true, 1500, "192.0.2.1/24"), []string{"up tun0 192.0.2.1 mtu 1476"}},
+
+		{"key changes", ready, configure(config("tun0", key)),
+			[]string{"set tun0 192.0.2.1 mtu 1472", "interface tun0 mtu 1472 [10.0.0.1/24]", "up tun0 192.0.2.1 mtu 1472"}},
+		{"a second tunnel does not disturb the first", ready, configure(config("tun0"), config("tun1", second)),
+			[]string{"set tun1 192.0.2.1 mtu 1472", "interface tun1 mtu 1472 [10.1.0.1/24]", "up tun1 192.0.2.1 mtu 1472"}},
+		{"tunnel removed", ready, configure(),
+			[]string{"interface tun0 mtu 0 []", "delete tun0", "down tun0 removed=true: removed from the configuration"}},
+		{"tunnel that never was up removed", []core.Event{configure(config("tun0"))}, configure(),
+			[]string{"down tun0 removed=true: removed from the configuration"}},
+		{"device deleted under us", append(ready, link("tun0", 5, true, 1476)), gone("tun0", 5),
+			append([]string{"delete tun0"}, up0...)},
+		{"the end of a device we deleted", append(ready, link("tun0", 5, true, 1476), configure(), configure(config("tun0"))), gone("tun0", 5), nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench()
+			for _, ev := range tt.before {
+				b.send(ev)
+			}
+			if got := b.send(tt.event); !slices.Equal(sorted(got), sorted(tt.want)) {
+				t.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(tt.want, "\n  "))
+			}
+		})
+	}
+}
+
+// sorted, since notices are heard after the effects of the event are done.
+func sorted(s []string) []string { return slices.Sorted(slices.Values(s)) }
+
+func TestSetBeforeInterface(t *testing.T) {
+	b := newBench()
+	b.send(eth0)
+	if got := b.send(configure(config("tun0"))); !slices.Equal(got, up0) {
+		t.Errorf("got %q, want %q", got, up0)
+	}
+}
