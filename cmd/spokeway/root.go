@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,12 +62,14 @@ func (a *app) root() *cobra.Command {
 	}
 	f := root.PersistentFlags()
 	f.StringVarP(&a.config, "config", "c", conf.DefaultPath, "configuration `FILE`")
-	f.StringVar(&a.socket, "socket", conf.DefaultSocket, "control socket `PATH` of the daemon")
+	f.StringVar(&a.socket, "socket", conf.DefaultSocket, "control socket `PATH` of the daemon; $SPOKEWAY_SOCKET changes the default")
+	a.socket = cmp.Or(os.Getenv("SPOKEWAY_SOCKET"), a.socket)
 	f.StringVarP(&a.output, "output", "o", "table", "print `FORMAT`: table or json")
 	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
 		a.runCommand(), a.checkCommand(), a.reloadCommand(),
 		a.showCommand(), a.whyCommand(), a.monitorCommand(), a.clearCommand(), a.debugCommand(),
+		a.labCommand(), a.simCommand(),
 		a.versionCommand(), a.completionCommand(root), a.docsCommand(root),
 	)
 	root.InitDefaultHelpCmd()
@@ -97,7 +101,9 @@ func group(c *cobra.Command, members ...*cobra.Command) *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var names []string
 		for _, m := range members {
-			names = append(names, m.Name())
+			if !m.Hidden {
+				names = append(names, m.Name())
+			}
 		}
 		return usagef("%s what? one of: %s", c.Name(), strings.Join(names, ", "))
 	}

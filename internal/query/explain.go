@@ -28,7 +28,7 @@ func Explain(routes []RouteRow, cache []nhrp.CacheRow, a netip.Addr) []RouteRow 
 		switch {
 		case !have && r.Selected:
 			best[r.VRF] = *r
-			r.Reason = "taken: longest match" + leads(*r, cache, a)
+			r.Reason = taken(*r) + leads(*r, cache, a)
 		case !have:
 			r.Reason = "not selected"
 		default:
@@ -36,6 +36,14 @@ func Explain(routes []RouteRow, cache []nhrp.CacheRow, a netip.Addr) []RouteRow 
 		}
 	}
 	return rows
+}
+
+// taken keeps what the RIB has to say of a selected route.
+func taken(r RouteRow) string {
+	if r.Reason != "" {
+		return "taken: longest match; " + r.Reason
+	}
+	return "taken: longest match"
 }
 
 func selectedFirst(x, y RouteRow) int {
