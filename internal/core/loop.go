@@ -132,11 +132,9 @@ func (l *Loop) Timers(f func(module string, t *Timer)) {
 
 func (l *Loop) handle(m *module, ev Event) {
 	env := Env{loop: l, module: m}
-	if err := l.try(m, &env, ev); err != nil {
-		l.Panics[m.Name()]++
-		env.Log(Error, "panic", "event", fmt.Sprintf("%T", ev), "cause", err.what, "stack", err.stack)
+	if !l.try(m.Handle, &env, ev) {
 		if r, ok := m.Module.(Recoverer); ok {
-			r.Recover(&env, ev)
+			l.try(r.Recover, &env, ev)
 		}
 	}
 	for i := 0; i < len(l.effects); i++ {
@@ -149,17 +147,17 @@ func (l *Loop) handle(m *module, ev Event) {
 	}
 }
 
-type crash struct{ what, stack string }
-
-// try keeps a bug in one handler from ending the router.
-func (l *Loop) try(m *module, env *Env, ev Event) (err *crash) {
+// try keeps a bug in one handler from ending the router: it is counted and logged. It reports whether there was none.
+func (l *Loop) try(handle func(*Env, Event), env *Env, ev Event) (ok bool) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = &crash{fmt.Sprint(r), string(debug.Stack())}
+			l.Panics[env.module.Name()]++
+			env.Log(Error, "panic", "event", fmt.Sprintf("%T", ev), "cause", fmt.Sprint(r), "stack", string(debug.Stack()))
+			ok = false
 		}
 	}()
-	m.Handle(env, ev)
-	return nil
+	handle(env, ev)
+	return true
 }
 
 func (l *Loop) changed(c rib.Change, ok bool) {
