@@ -109,30 +109,31 @@ func (b *batch) run(first, end int) int {
 	return n
 }
 
-// transmit sends the groups. What goes wrong with one does not keep the others.
+// transmit sends the groups. What goes wrong with one does not keep the others. An error may be what ICMP said of
+// an earlier packet to somebody else, so a message has failed when it failed twice.
 func (b *batch) transmit(w *wire, s *socket) {
 	for i := range b.groups {
 		b.compose(w, i)
 	}
+	again := -1
 	for i := 0; i < len(b.groups); {
 		n, e := s.link.send(b.messages[i:len(b.groups)])
-		if e == 0 {
+		switch {
+		case e == 0:
 			i += n
-			continue
-		}
-		if e == unix.EAGAIN {
-			if b.patient && s.waitWritable() {
-				continue
-			}
+		case e == unix.EAGAIN && b.patient && s.waitWritable():
+		case e == unix.EAGAIN:
 			b.giveUp(b.groups[i].first)
 			return
-		}
-		if g := b.groups[i]; g.count > 1 {
+		case again != i:
+			again = i
+		case b.groups[i].count > 1:
 			b.split(w, s, i, e)
 			return
+		default:
+			b.failed(w, s, &b.packets[b.groups[i].first], e)
+			i++
 		}
-		b.failed(w, s, &b.packets[b.groups[i].first], e)
-		i++
 	}
 }
 

@@ -26,8 +26,7 @@ type receiver struct {
 
 	run   run
 	from  knownPeer
-	known knownWay // of transit packets
-	onto  *device  // where known leads
+	known knownTransit
 
 	messages []mmsg
 	buffers  []byte
@@ -95,6 +94,8 @@ func (r *receiver) loop() {
 			r.round(n)
 		case e == unix.EAGAIN && !ready.wait(unix.POLLIN):
 			return
+		case ready.broken():
+			forgetErrors(s.fd)
 		}
 		// Another error is what ICMP said of some packet we sent; reading it has cleared it.
 	}
@@ -304,14 +305,25 @@ func (r *receiver) transit(d *device, t *dataplane.Tunnel, from netip.AddrPort, 
 
 const maxReported = 128 // octets of a packet in dataplane.Transit
 
+// knownTransit remembers the last answer of [dataplane.Interface.Transit].
+type knownTransit struct {
+	tunnel *dataplane.Interface
+	from   netip.AddrPort
+	knownWay
+	back bool
+}
+
 // back is the way of a packet back into its cloud, nil when it does not go there.
 func (r *receiver) back(d *device, from netip.AddrPort, p packet.IP) *dataplane.Way {
-	way, ok := d.tunnel.Transit(from, p.Destination(), p.FlowHash())
-	if !ok {
+	k, dst, hash, generation := &r.known, p.Destination(), p.FlowHash(), r.wire.plane.tables.Generation()
+	if k.generation != generation || k.dst != dst || k.hash != hash || k.tunnel != d.tunnel || k.from != from {
+		k.tunnel, k.from, k.generation, k.dst, k.hash = d.tunnel, from, generation, dst, hash
+		k.way, k.back = d.tunnel.Transit(from, dst, hash)
+	}
+	if !k.back {
 		return nil
 	}
-	r.known.way = way
-	return &r.known.way
+	return &k.way
 }
 
 // forward is the fast path: what the kernel would do with a packet between two peers. False leaves it to the kernel,

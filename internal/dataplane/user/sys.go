@@ -54,6 +54,16 @@ func write(fd int, b []byte) unix.Errno {
 	}
 }
 
+// forgetErrors empties a socket's error queue: the kernel has drawn its conclusions, and a poll would not sleep.
+func forgetErrors(fd int) {
+	var b [1]byte
+	for {
+		if _, _, _, _, err := unix.Recvmsg(fd, b[:], nil, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT); err != nil {
+			return
+		}
+	}
+}
+
 // waiter blocks until a descriptor is ready or a bell rings.
 type waiter [2]unix.PollFd
 
@@ -74,6 +84,9 @@ func (w *waiter) wait(events int16) bool {
 		}
 	}
 }
+
+// broken reports whether the last wait ended with an error on the descriptor.
+func (w *waiter) broken() bool { return w[0].Revents&unix.POLLERR != 0 }
 
 // bell wakes everybody who waits, once and for good.
 type bell struct{ fd int }

@@ -166,6 +166,10 @@ func (w *wire) options(reuse bool) []option {
 			option{unix.SOL_IP, unix.IP_RECVTOS, 1, false},
 			option{unix.SOL_IP, unix.IP_TTL, defaultTTL, false})
 	}
+	if w.at.local.Is6() && w.at.encapsulation == dataplane.GRE {
+		// Without it a raw IPv6 socket does not even learn the path's MTU from ICMP.
+		list = append(list, option{unix.SOL_IPV6, unix.IPV6_RECVERR, 1, false})
+	}
 	if w.at.encapsulation == dataplane.GREUDP {
 		list = append(list, option{unix.SOL_UDP, unix.UDP_GRO, 1, true})
 	}

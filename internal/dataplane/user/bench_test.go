@@ -1,0 +1,82 @@
+package user
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/spokeway/spokeway/internal/dataplane"
+)
+
+// BenchmarkThroughput is iperf3 between two namespaces: through nothing, through GRE and through GRE in UDP. Both
+// planes, both ends of iperf3 and the kernel share the machine's cores. `make bench` has the figures that count.
+func BenchmarkThroughput(b *testing.B) {
+	needRoot(b, "iperf3")
+	for _, c := range []struct {
+		name, to      string
+		encapsulation dataplane.Encapsulation
+	}{
+		{"veth", "192.0.2.2", dataplane.GRE}, {"gre", "10.0.0.2", dataplane.GRE}, {"udp", "10.0.0.2", dataplane.GREUDP},
+	} {
+		for _, args := range []string{"-P1", "-P4", "-u -b 0 -l 64", "-u -b 0 -l 1340"} {
+			b.Run(c.name+"/"+strings.ReplaceAll(args, " ", ""), func(b *testing.B) {
+				w, _, _ := pair(b, dataplane.Tunnel{Encapsulation: c.encapsulation, MTU: 1400}, false)
+				server := w.serve("b")
+				defer server()
+				for b.Loop() {
+					w.iperf(b, c.to, args)
+				}
+			})
+		}
+	}
+}
+
+// serve runs an iperf3 server until stop.
+func (w *world) serve(ns string) (stop func()) {
+	c := w.command(ns, "iperf3 -s --forceflush")
+	out, err := c.StdoutPipe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	line := make([]byte, 4096)
+	for n := 0; !strings.Contains(string(line[:n]), "listening"); {
+		m, err := out.Read(line[n:])
+		if err != nil {
+			w.t.Fatal("iperf3 did not start")
+		}
+		n += m
+	}
+	go func() {
+		for _, err := out.Read(line); err == nil; _, err = out.Read(line) {
+		}
+	}()
+	return func() { c.Process.Kill(); c.Wait() }
+}
+
+func (w *world) iperf(b *testing.B, to, args string) {
+	out, err := w.command("a", "iperf3 -J -t 2 -c "+to+" "+args).Output()
+	var r struct {
+		Error string
+		End   struct {
+			Received struct {
+				Rate float64 `json:"bits_per_second"`
+			} `json:"sum_received"`
+			Sum struct {
+				Seconds float64
+				Packets float64
+				Lost    float64 `json:"lost_packets"`
+			}
+		}
+	}
+	if jsonErr := json.Unmarshal(out, &r); jsonErr != nil || r.Error != "" {
+		b.Fatalf("iperf3: %v %v %s", err, jsonErr, r.Error)
+	}
+	if sum := r.End.Sum; strings.HasPrefix(args, "-u") {
+		b.ReportMetric((sum.Packets-sum.Lost)/sum.Seconds/1000, "kpps")
+		return
+	}
+	b.ReportMetric(r.End.Received.Rate/1e9, "Gbit/s")
+}
