@@ -32,6 +32,7 @@ func (t *tunnel) resolutionRequest(env *core.Env, p *Packet, ev dataplane.Receiv
 		t.count("request-malformed")
 		return
 	case t.isOwn(dst):
+		t.promise(env, p, host(dst), netip.Addr{})
 		t.respond(env, p, ev, t.self(p))
 		return
 	}
@@ -382,6 +383,9 @@ func (t *tunnel) stillOurs(env *core.Env, p, changed netip.Prefix) bool {
 	a := p.Addr()
 	if changed.Bits() > p.Bits() {
 		a = changed.Addr()
+	}
+	if t.isOwn(p.Addr()) && p == host(p.Addr()) {
+		return true
 	}
 	r, ok := t.covering(env, a)
 	if !ok {

@@ -465,6 +465,10 @@ func (r *registration) accept(env *core.Env, p *Packet) {
 		b.settle(env)
 	}
 	r.recovered(env)
+	if t.stale { // only now there is a hub to pass it on
+		t.stale = false
+		t.withdrawAnswers(env)
+	}
 }
 
 // recovered lets a hub that had failed count again: at once when nothing took its place, else after the fall-back time.

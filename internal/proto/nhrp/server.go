@@ -298,8 +298,8 @@ func (t *tunnel) sendError(env *core.Env, p *Packet, ev dataplane.Received, code
 	t.send(env, ev.From, e)
 }
 
-// maxOffending bounds what an error repeats of its cause.
-const maxOffending = 256
+// maxOffending bounds what an error repeats of its cause, in octets: the error has to fit too.
+const maxOffending = 1200
 
 // refusal is a request that was turned down, kept for show and why.
 type refusal struct {

@@ -26,6 +26,7 @@ type tunnel struct {
 	link     dataplane.Tunnel
 	up       bool
 	reason   string // why not up
+	stale    bool   // answers given from another underlay address are to be taken back
 	servers  []*server
 	bindings map[netip.Addr]*binding
 	cuts     *bart.Table[*shortcut]
@@ -76,17 +77,17 @@ func (t *tunnel) log(env *core.Env, level core.Level, event string, args ...any)
 // linkUp hears that the tunnel forwards, or that something of it changed. Either way we register again at once: the
 // underlay may be another.
 func (t *tunnel) linkUp(env *core.Env, link dataplane.Tunnel) {
-	moved := t.up && t.link.Local != link.Local
+	moved := t.link.Local.IsValid() && t.link.Local != link.Local
 	if moved {
 		t.log(env, core.Info, "underlay-changed", "from", t.link.Local, "to", link.Local)
-		t.withdrawAnswers(env)
+		t.stale = true
 	}
 	readdressed := !sameAddresses(t.link.Addresses, link.Addresses)
 	if t.up && readdressed {
 		t.goodbye(env)
 	}
 	t.link = link
-	if moved && !readdressed {
+	if moved && t.up && !readdressed {
 		t.purgeRegistrations(env) // from where we are now: a unique binding would lock us out
 	}
 	t.bring(env, true, "")
@@ -193,10 +194,13 @@ func (t *tunnel) packet(typ Type, source, destination netip.Addr) *Packet {
 
 // send puts the packet into GRE. The authentication extension is made anew for each hop, in the place it has.
 func (t *tunnel) send(env *core.Env, to dataplane.Endpoint, p *Packet) {
+	payload := t.authenticate(p).Append(nil)
+	if len(payload) == 0 {
+		t.count("packet-too-large")
+		return
+	}
 	t.count("sent-" + words(p.Type))
-	env.Emit(dataplane.Send{
-		Tunnel: t.name(), To: to, SA: t.saOf(to), Protocol: EtherType, Payload: t.authenticate(p).Append(nil),
-	})
+	env.Emit(dataplane.Send{Tunnel: t.name(), To: to, SA: t.saOf(to), Protocol: EtherType, Payload: payload})
 }
 
 // saOf is the SA of the peer at an endpoint. It is the seam for protection: in clear there is none.
