@@ -1,0 +1,43 @@
+# Spokeway. `make demo` shows it at work, `make test` tests everything; both install what they need when run as root.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+BIN     := bin/spokeway
+export CGO_ENABLED = 0
+
+.PHONY: build demo test quick race fuzz bench setup install clean docs
+
+build: ## bin/spokeway, static
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/spokeway
+
+demo: build ## two hubs, two spokes and a story, in network namespaces (root)
+	@sh test/setup demo
+	@$(BIN) lab run examples/lab/demo.yaml
+
+test: ## everything; installs what it needs when root
+	@sh test/setup test
+	@$(GO) vet ./...
+	@$(GO) test -json -count=1 -timeout 25m ./... | $(GO) run ./test/summary $(if $(CI),-no-skips) -slow 60s
+
+quick: ## what needs neither root nor tools
+	@$(GO) test -short ./...
+
+race: ## with the race detector (needs a C compiler)
+	@CGO_ENABLED=1 $(GO) test -race -count=1 ./internal/core/... ./internal/router/... ./internal/api/... ./internal/sys/... ./internal/dataplane/... ./internal/lab/...
+
+fuzz: ## every fuzz target for FUZZTIME each
+	@sh test/fuzz $(FUZZTIME)
+
+bench: build ## figures of docs/performance.md
+	@sh test/setup bench
+	@sh test/bench/run
+
+docs: ## the generated references
+	$(GO) test ./internal/conf ./internal/query ./cmd/spokeway -run 'Reference|Docs|Man' -update
+
+install: build ## to /usr/local, with the systemd unit
+	install -D $(BIN) $(DESTDIR)/usr/local/bin/spokeway
+	install -D -m 644 packaging/spokeway.service $(DESTDIR)/etc/systemd/system/spokeway.service
+
+clean:
+	rm -rf bin
