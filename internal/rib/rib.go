@@ -161,21 +161,22 @@ func better(a, b Route) int {
 
 func (e *entry) reselect(vrf string, p netip.Prefix) (Change, bool) {
 	old := e.selected
-	e.selected = e.selection()
+	e.selected = selection(e.offers)
 	if old == nil && e.selected == nil || old != nil && e.selected != nil && old.same(*e.selected) {
 		return Change{}, false
 	}
 	return Change{VRF: vrf, Prefix: p, Old: old, New: e.selected}, true
 }
 
-func (e *entry) selection() *Route {
-	if len(e.offers) == 0 {
+// selection is the first of the offers, with the next hops of an override among them.
+func selection(offers []Route) *Route {
+	if len(offers) == 0 {
 		return nil
 	}
-	best := e.offers[0]
+	best := offers[0]
 	if best.Protocol != Connected {
-		if i := slices.IndexFunc(e.offers, func(r Route) bool { return r.Override }); i > 0 {
-			best.NextHops, best.Override = e.offers[i].NextHops, true
+		if i := slices.IndexFunc(offers, func(r Route) bool { return r.Override }); i > 0 {
+			best.NextHops, best.Override = offers[i].NextHops, true
 		}
 	}
 	return &best
@@ -193,13 +194,11 @@ func (t *RIB) LookupExcept(vrf string, a netip.Addr, skip func(Route) bool) (Rou
 		return Route{}, false
 	}
 	for _, e := range tab.Supernets(netip.PrefixFrom(a, a.BitLen())) {
-		for _, r := range e.offers {
-			if !skip(r) {
-				if !slices.ContainsFunc(e.offers, skip) {
-					r = *e.selected
-				}
-				return r, true
-			}
+		if !slices.ContainsFunc(e.offers, skip) {
+			return *e.selected, true
+		}
+		if r := selection(slices.DeleteFunc(slices.Clone(e.offers), skip)); r != nil {
+			return *r, true
 		}
 	}
 	return Route{}, false
