@@ -28,6 +28,7 @@ type Module struct {
 	links   map[string]core.Link
 	tunnels map[string]bool
 	settled bool
+	stopped bool
 	dirty   map[table]bool // to be looked at by repair
 	failed  map[table]bool // to be looked at by retry
 
@@ -59,9 +60,7 @@ func (m *Module) WantsRoutes() {}
 func (m *Module) Handle(env *core.Env, ev core.Event) {
 	switch ev := ev.(type) {
 	case rib.Change:
-		e := m.entry(ev.VRF, ev.Prefix)
-		e.selected = ev.New
-		m.reconcile(env, e)
+		m.reconcile(env, m.entry(ev.VRF, ev.Prefix))
 	case Learned:
 		m.learned(env, ev)
 	case Forgotten:
@@ -101,6 +100,7 @@ func (m *Module) learned(env *core.Env, l Learned) {
 	e := m.entry(l.VRF, l.Prefix)
 	if old := e.at(l.Metric); old != nil && old.Ours == l.Ours && old.Connected == l.Connected {
 		*old = l // in place: the RIB shall see a change, not a loss
+		delete(e.leaving, l.Metric)
 	} else {
 		m.drop(env, e, l.Metric)
 		e.actual = append(e.actual, l)
@@ -124,6 +124,7 @@ func (m *Module) forgotten(env *core.Env, k Key) {
 
 // drop takes the route with this metric out of the mirror, and out of the RIB unless it was ours.
 func (m *Module) drop(env *core.Env, e *entry, metric uint32) {
+	delete(e.leaving, metric)
 	l := e.at(metric)
 	if l == nil {
 		return
@@ -165,6 +166,10 @@ func (m *Module) offerConnected(env *core.Env, e *entry) {
 
 // reconcile asks the edge for what is missing, then removes what is too much, so that there is no gap.
 func (m *Module) reconcile(env *core.Env, e *entry) {
+	e.selected = nil
+	if r, ok := env.RIB().Get(e.table.vrf, e.table.prefix); ok && !m.stopped {
+		e.selected = &r
+	}
 	want, lent, problem := m.plan(e)
 	if problem != "" && problem != e.refused {
 		env.Log(core.Warn, "conflict", "prefix", e.table.prefix, "cause", problem)
@@ -173,16 +178,28 @@ func (m *Module) reconcile(env *core.Env, e *entry) {
 	m.write(env, e, want, problem)
 	for _, l := range e.actual {
 		if l.Ours && m.surplus(e, l, before) {
-			env.Emit(Remove(l.Key()))
+			m.remove(env, e, l.Key())
 		}
 	}
 	if before != nil && (e.asked == nil || e.asked.Metric != before.Metric) && e.at(before.Metric) == nil {
-		env.Emit(Remove(before.Key())) // asked for, its echo still on the way
+		m.remove(env, e, before.Key()) // its echo is still on the way
 	}
 	m.present(env, e, lent)
 	if e.empty() {
 		delete(m.entries, e.table)
 	}
+}
+
+// remove asks for the removal of a route of ours, once.
+func (m *Module) remove(env *core.Env, e *entry, k Key) {
+	if e.leaving[k.Metric] {
+		return
+	}
+	if e.leaving == nil {
+		e.leaving = map[uint32]bool{}
+	}
+	e.leaving[k.Metric] = true
+	env.Emit(Remove(k))
 }
 
 func (m *Module) write(env *core.Env, e *entry, want *Route, problem string) {
@@ -193,6 +210,7 @@ func (m *Module) write(env *core.Env, e *entry, want *Route, problem string) {
 		e.asked, e.refused = want, ""
 	case e.asked == nil || !e.asked.Equal(*want):
 		e.asked, e.refused = want, ""
+		delete(e.leaving, want.Metric)
 		env.Emit(Install{*want})
 	}
 }
@@ -222,6 +240,7 @@ func (m *Module) present(env *core.Env, e *entry, lent []rib.NextHop) {
 func (m *Module) refused(env *core.Env, r Refused) {
 	e := m.entries[table{r.VRF, r.Prefix.Masked()}]
 	if e == nil || e.asked == nil || !e.asked.Equal(r.Route) {
+		env.Log(core.Warn, "refused", "prefix", r.Prefix, "cause", r.Err) // no longer wanted, or a removal
 		return
 	}
 	if e.refused != r.Err {
@@ -253,9 +272,10 @@ func (m *Module) link(env *core.Env, l core.Link) {
 		if !leaves(e, l.Name) {
 			return
 		}
+		before := e.asked
 		m.reconcile(env, e)
-		if now.Up && e.asked != nil {
-			env.Emit(Install{*e.asked}) // the kernel may have dropped it without a word
+		if now.Up && before != nil && e.asked == before {
+			env.Emit(Install{*before}) // the kernel may have dropped it without a word
 		}
 	})
 }
@@ -364,15 +384,7 @@ func (m *Module) sweep(env *core.Env) {
 
 // stop takes our routes out of the kernel: a router that was told to stop leaves nothing behind.
 func (m *Module) stop(env *core.Env) {
-	m.each(func(e *entry) {
-		for _, l := range e.actual {
-			if l.Ours {
-				env.Emit(Remove(l.Key()))
-			}
-		}
-		if e.asked != nil && !e.has(*e.asked) {
-			env.Emit(Remove(e.asked.Key()))
-		}
-		e.asked = nil
-	})
+	m.stopped, m.settled = true, true
+	env.Stop(&m.settle)
+	m.each(func(e *entry) { m.reconcile(env, e) })
 }

@@ -15,6 +15,7 @@ type entry struct {
 	asked    *Route              // our last Install that no Remove followed
 	shown    []dataplane.NextHop // what the data plane was told; nil = nothing
 	refused  string              // why the kernel refused asked
+	leaving  map[uint32]bool     // metrics of routes of ours whose Remove has not come back
 }
 
 // best is the route the kernel forwards by.
@@ -42,7 +43,7 @@ func (e *entry) at(metric uint32) *Learned {
 
 func (e *entry) has(r Route) bool {
 	l := e.at(r.Metric)
-	return l != nil && l.Ours && l.Equal(r)
+	return l != nil && l.Ours && l.Equal(r) && !e.leaving[r.Metric]
 }
 
 func (e *entry) empty() bool {
