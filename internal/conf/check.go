@@ -1,7 +1,6 @@
 package conf
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -133,7 +132,7 @@ func (k *checker) clash(a, b span) bool {
 // after reports whether a stands behind b in the file.
 func (k *checker) after(a, b span) bool {
 	pa, pb := k.place(a.path), k.place(b.path)
-	return cmp.Or(cmp.Compare(pa.line, pb.line), cmp.Compare(pa.column, pb.column)) > 0
+	return byPlace(pa.line, pa.column, pb.line, pb.column) > 0
 }
 
 // twins finds tunnels whose packets could not be told apart.

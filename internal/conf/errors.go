@@ -3,7 +3,6 @@ package conf
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -103,8 +102,7 @@ func different(a, b byte) int {
 	return 1
 }
 
-func sortErrors(es Errors) {
-	slices.SortStableFunc(es, func(a, b *Error) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
+// byPlace orders what is found by where it is.
+func byPlace(line, column, otherLine, otherColumn int) int {
+	return cmp.Or(cmp.Compare(line, otherLine), cmp.Compare(column, otherColumn))
 }

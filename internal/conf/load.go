@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -68,10 +69,16 @@ func ParseWith(name string, src []byte, secrets Secrets) (*Config, []Warning, er
 	if len(r.errs) > 0 {
 		return nil, nil, r.errors(name)
 	}
-	for i := range r.warnings {
-		r.warnings[i].File = name
+	return c, r.found(name), nil
+}
+
+func (r *reader) found(file string) []Warning {
+	ws := r.warnings
+	slices.SortStableFunc(ws, func(a, b Warning) int { return byPlace(a.Line, a.Column, b.Line, b.Column) })
+	for i := range ws {
+		ws[i].File = file
 	}
-	return c, r.warnings, nil
+	return ws
 }
 
 // maxErrors is how many errors of one file are told; nobody mends more in one go.
@@ -79,7 +86,7 @@ const maxErrors = 50
 
 func (r *reader) errors(file string) Errors {
 	es := r.errs
-	sortErrors(es)
+	slices.SortStableFunc(es, func(a, b *Error) int { return byPlace(a.Line, a.Column, b.Line, b.Column) })
 	if more := len(es) - maxErrors; more > 0 {
 		es = append(es[:maxErrors:maxErrors], &Error{Message: fmt.Sprintf("and %d more errors", more)})
 	}
@@ -105,6 +112,9 @@ func (r *reader) readSecret(path, name string) (string, bool) {
 		return "", false
 	}
 	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o007 != 0 {
+		if named, ok := f.(interface{ Name() string }); ok {
+			name = named.Name() // with its folder
+		}
 		r.warnAt(path, "%s can be read by every user of this host: chmod o= %s", name, name)
 	}
 	return strings.TrimRight(string(text), "\r\n"), true

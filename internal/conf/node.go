@@ -19,7 +19,7 @@ const (
 	maxSize  = 1 << 20 // octets
 	maxLine  = 1 << 10 // octets; also bounds the depth of block nesting
 	maxDepth = 16      // of mappings and lists
-	maxPairs = 4096    // of a mapping; more tunnels than that want a second host
+	maxPairs = 2048    // of a mapping; more tunnels than that want a second host
 )
 
 type kind uint8

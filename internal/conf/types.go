@@ -1,4 +1,3 @@
-// Package conf reads the configuration: YAML to typed, checked values, and back.
 package conf
 
 import (

@@ -1,0 +1,147 @@
+package conf
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// full has every key there is, none at its default.
+const full = `version: 1
+node: everything
+forwarding: false
+interfaces:
+  eth1.100: {address: [192.0.2.1/24, "2001:db8:1::1/64"], mtu: 9000}
+tunnels:
+  all-of-it:
+    vrf: default
+    underlay: 198.51.100.1
+    underlay-family: ipv4
+    address: [10.0.0.1/24, "2001:db8:2::1/64"]
+    key: 4294967295
+    mtu: 1300
+    ttl: 255
+    clamp-mss: false
+    encapsulation: udp
+    fast-path: true
+    nhrp:
+      network-id: 4294967295
+      authentication-file: good
+      holdtime: 65535
+      unique: true
+      shortcut: false
+      redirect: true
+      multicast: dynamic
+      resolution: answer
+      servers:
+        - {nbma: Hub.Example.NET., protocol: 10.0.0.2, priority: 255, cluster: a.b}
+        - {nbma: 203.0.113.1, protocol: "2001:db8:2::2"}
+      clusters: {a.b: {max-connections: 2}}
+      fallback: 0
+      max-clients: 10
+      rate-limit: {per-second: 1, burst: 2}
+  second:
+    underlay: eth0
+    address: 10.1.0.1/32
+    nhrp: {network-id: 2, authentication: 'a"\ #:1'}
+routes:
+  - {to: 10.2.0.0/16, via: 10.0.0.2, interface: all-of-it, distance: 255, vrf: default}
+  - {to: "2001:db8:3::/48", blackhole: true}
+metrics: {listen: ":9273"}
+log: {level: debug, format: json, debug: [10.0.0.2, "2001:db8:2::2", all-of-it]}
+`
+
+// TestEveryKey reads and prints all keys of the table.
+func TestEveryKey(t *testing.T) {
+	c, _, err := ParseWith("full", []byte(full), testSecrets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, _, err := ParseWith("full", c.YAML(), testSecrets)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, c.YAML())
+	}
+	if diff := Diff(c, d); len(diff) > 0 {
+		t.Errorf("printed and read back it has changed: %v\n%s", diff, c.YAML())
+	}
+	for _, r := range rootKeys.rows("") {
+		key := r.path[strings.LastIndex(r.path, ".")+1:]
+		if written := regexp.MustCompile(`\b` + key + `:`).MatchString(full); written == (r.kind == "not supported yet") {
+			t.Errorf("%s: written in this test: %v", r.path, written)
+		}
+	}
+}
+
+// TestRefusedUntilBuilt holds that the example everybody starts from is refused only for what is not built yet.
+func TestRefusedUntilBuilt(t *testing.T) {
+	text := strings.Replace(spoke, "    nhrp:", "    protect: corp\n    bfd: {interval: 50ms, multiplier: 3}\n    nhrp:", 1) +
+		"profiles:\n  corp: {psk-file: corp.psk}\nospf:\n  areas: {0: {interfaces: {tun100: {network: point-to-multipoint}, eth1: {passive: true}}}}\n"
+	_, _, err := Parse("t", []byte(text))
+	es, _ := err.(Errors)
+	if len(es) != 4 {
+		t.Fatalf("%v", err)
+	}
+	for _, e := range es {
+		if !strings.Contains(e.Message, "not supported yet") || e.Line == 0 || e.Column == 0 {
+			t.Error(e)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string, mode os.FileMode) string {
+		t.Helper()
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(p, mode); err != nil { // whatever the umask
+			t.Fatal(err)
+		}
+		return p
+	}
+	text := strings.NewReplacer("authentication: vyos", "authentication-file: cloud.password", "10.0.0.2", "192.0.2.1").Replace(spoke)
+	file := write("spokeway.yaml", text, 0o644)
+
+	_, _, err := Load(file)
+	if err == nil || !strings.Contains(err.Error(), file+":13:28: read secret: ") || !strings.Contains(err.Error(), filepath.Join(dir, "cloud.password")) {
+		t.Errorf("a secret that is not there: %v", err)
+	}
+
+	write("cloud.password", "first\n", 0o640)
+	old, warnings, err := Load(file)
+	if err != nil || len(warnings) != 1 {
+		t.Fatalf("%v %v", warnings, err)
+	}
+	if got := old.Tunnels[0].NHRP.Authentication; got != "first" {
+		t.Errorf("the password is %q", got)
+	}
+	if strings.Contains(string(old.YAML()), "first") {
+		t.Error("the secret of a file is printed")
+	}
+
+	write("cloud.password", "second\r\n", 0o644)
+	new, warnings, err := Load(file)
+	if err != nil || len(warnings) != 2 || !strings.Contains(warnings[1].String(), "can be read by every user") {
+		t.Errorf("a secret for all to read: %v %v", warnings, err)
+	}
+	if diff := Diff(old, new); len(diff) != 1 || diff[0].String() != "changed tunnels.tun100.nhrp.authentication-file" {
+		t.Errorf("another secret in the same file: %v", diff)
+	}
+
+	if err := os.Remove(filepath.Join(dir, "cloud.password")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "cloud.password"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err = Load(file); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a secret that is no file: %v", err)
+	}
+	if _, _, err = Load(filepath.Join(dir, "none.yaml")); err == nil || !strings.Contains(err.Error(), "read configuration: open ") {
+		t.Errorf("no file: %v", err)
+	}
+}
