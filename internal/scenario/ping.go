@@ -66,6 +66,17 @@ func (r PingResult) Outage() time.Duration {
 	return longest
 }
 
+// Best is the shortest round trip time; 0 when nothing was answered.
+func (r PingResult) Best() time.Duration {
+	var best time.Duration
+	for _, e := range r.Echoes {
+		if e.Answered && (best == 0 || e.RTT < best) {
+			best = e.RTT
+		}
+	}
+	return best
+}
+
 // Median is the median round trip time of the answered requests.
 func (r PingResult) Median() time.Duration {
 	var all []time.Duration

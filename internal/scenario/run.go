@@ -195,7 +195,7 @@ func (p pinging) do(s *stage) (string, error) {
 func describePing(r PingResult) string {
 	d := fmt.Sprintf("%d of %d answered", r.Received(), r.Sent())
 	if r.Received() > 0 {
-		d += ", " + short(r.Median())
+		d += fmt.Sprintf(", best %s, median %s", short(r.Best()), short(r.Median()))
 	}
 	if r.Lost() > 0 && r.Received() > 0 {
 		d += fmt.Sprintf(", %d lost in at most %s", r.Lost(), short(r.Outage()))
@@ -228,10 +228,10 @@ func (l limits) judge(r PingResult) error {
 		return bad("%d lost, want at most %d", r.Lost(), l.maxLost)
 	case l.noDuplicates && r.Duplicates > 0:
 		return bad("answers came twice")
-	case l.maxRTT > 0 && r.Median() > l.maxRTT:
-		return bad("median round trip %s, want at most %s", short(r.Median()), short(l.maxRTT))
-	case l.minRTT > 0 && r.Median() < l.minRTT:
-		return bad("median round trip %s, want at least %s", short(r.Median()), short(l.minRTT))
+	case l.maxRTT > 0 && r.Best() > l.maxRTT:
+		return bad("the best answer took %s, want at most %s", short(r.Best()), short(l.maxRTT))
+	case l.minRTT > 0 && r.Best() < l.minRTT:
+		return bad("the best answer took %s, want at least %s", short(r.Best()), short(l.minRTT))
 	}
 	return l.judgeTTL(r)
 }

@@ -190,7 +190,7 @@ type limits struct {
 	outageSet      bool // then lost packets count only if lostSet
 	fails          bool // want no answer at all
 	ttl            int
-	minRTT, maxRTT time.Duration // of the median
+	minRTT, maxRTT time.Duration // of the best answer: load makes packets late, a longer way makes all of them late
 	errorContains  string
 	noDuplicates   bool
 }
