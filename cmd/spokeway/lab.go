@@ -184,6 +184,9 @@ func (a *app) labExecCommand() *cobra.Command {
 
 // labExec runs a command and ends as it ended.
 func labExec(id, node string, argv []string) error {
+	if argv[0] == "--" && len(argv) > 1 { // pflag keeps one that follows the first argument
+		argv = argv[1:]
+	}
 	if self, err := os.Executable(); err == nil && argv[0] == "spokeway" {
 		argv = append([]string{self}, argv[1:]...)
 	}
