@@ -36,8 +36,8 @@ func Notify(states ...string) error {
 	return err
 }
 
-// Status is a line for `systemctl status`.
-func Status(text string) string { return "STATUS=" + text }
+// StatusLine is a line for `systemctl status`.
+func StatusLine(text string) string { return "STATUS=" + text }
 
 // Reloading says that a reload has begun; [Ready] ends it. systemd wants the time with it.
 func Reloading() string {
