@@ -64,7 +64,7 @@ func TestParse(t *testing.T) {
 				Shortcut:       true,
 				Servers:        []nhrp.Server{{NBMA: "10.0.0.2"}},
 				Fallback:       30 * time.Second,
-				Rate:           nhrp.Rate{PerSecond: nhrp.DefaultPerSecond, Burst: nhrp.DefaultBurst},
+				Rate:           nhrp.DefaultRate,
 			},
 		}},
 		Routes: []Route{{To: netip.MustParsePrefix("10.0.0.0/8"), Via: netip.MustParseAddr("10.100.100.1"), Distance: 1}},

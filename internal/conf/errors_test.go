@@ -40,7 +40,7 @@ func TestErrors(t *testing.T) {
 		{"missing", "node: a\n", `t:1:1: version is missing`},
 		{"missing in a tunnel", tunnel("key: 1"), "t:4:5: tunnels.tun0: underlay is missing\nt:4:5: tunnels.tun0: address is missing"},
 		{"no value", with("mtu:"), `t:6:5: mtu: no value: want 576 to 65535`},
-		{"other version", "version: 2\n", `t:1:10: version: 2 is out of range: want 1 to 1`},
+		{"other version", "version: 2\n", `t:1:10: version: 2 is out of range: want 1`},
 		{"list for mapping", "version: 1\ntunnels: []\n", `t:2:10: tunnels: want a mapping of names, found a list`},
 		{"mapping for list", "version: 1\nroutes: {}\n", `t:2:9: routes: want a list (- …), found a mapping`},
 
@@ -54,13 +54,13 @@ func TestErrors(t *testing.T) {
 		// Types and ranges.
 		{"truth", with("clamp-mss: yes"), `t:6:16: clamp-mss: want true or false, found text (did you mean "true"?)`},
 		{"quoted number", with(`mtu: "1400"`), `t:6:10: mtu: want a number without quotes (did you mean "1400"?)`},
-		{"text for number", with("mtu: big"), `t:6:10: mtu: want a number from 576 to 65535, found text`},
-		{"fraction", with("mtu: 1400.5"), `t:6:10: mtu: want a whole decimal number from 576 to 65535`},
-		{"octal", with("mtu: 01400"), `t:6:10: mtu: want a whole decimal number from 576 to 65535`},
+		{"text for number", with("mtu: big"), `t:6:10: mtu: want a number, 576 to 65535, found text`},
+		{"fraction", with("mtu: 1400.5"), `t:6:10: mtu: want a whole decimal number, 576 to 65535`},
+		{"octal", with("mtu: 01400"), `t:6:10: mtu: want a whole decimal number, 576 to 65535`},
 		{"mtu", with("mtu: 500"), `t:6:10: mtu: 500 is out of range: want 576 to 65535`},
 		{"RFC 8200 section 5, mtu", tunnel("underlay: eth0\n    address: 2001:db8::1/64\n    mtu: 1279"), `t:6:10: mtu: 1279 is too small with IPv6 on it: want 1280 or more`},
 		{"key", with("key: 4294967296"), `t:6:10: key: 4294967296 is out of range: want 0 to 4294967295`},
-		{"negative key", with("key: -1"), `t:6:10: key: want a whole decimal number from 0 to 4294967295`},
+		{"negative key", with("key: -1"), `t:6:10: key: want a whole decimal number, 0 to 4294967295`},
 		{"ttl", with("ttl: 0"), `t:6:10: ttl: 0 is out of range: want 1 to 255`},
 		{"network-id", with("nhrp: {network-id: 0}"), `t:6:24: network-id: 0 is out of range: want 1 to 4294967295`},
 		{"holdtime", in("holdtime: 20h"), `t:8:17: holdtime: 20h is out of range: want 1s to 18h12m15s`},
@@ -121,10 +121,10 @@ func TestErrors(t *testing.T) {
 		{"two secrets", in("authentication-file: good\n      authentication: x"), `t:8:28: authentication and authentication-file are both given: want one`},
 
 		{"many at once", "version: 3\nnoed: a\ntunnels:\n  tun0: {underlay: eth0, mtu: x, ttl: 300}\n",
-			"t:1:10: version: 3 is out of range: want 1 to 1\n" +
+			"t:1:10: version: 3 is out of range: want 1\n" +
 				"t:2:1: unknown key \"noed\" (did you mean \"node\"?)\n" +
 				"t:4:9: tunnels.tun0: address is missing\n" +
-				"t:4:31: mtu: want a number from 576 to 65535, found text\n" +
+				"t:4:31: mtu: want a number, 576 to 65535, found text\n" +
 				"t:4:39: ttl: 300 is out of range: want 1 to 255"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -115,9 +115,9 @@ var clusterKeys = section[cluster]{
 }
 
 var rateKeys = section[nhrp.Rate]{
-	{"per-second", strconv.Itoa(nhrp.DefaultPerSecond), "packets per second over time",
+	{"per-second", strconv.Itoa(nhrp.DefaultRate.PerSecond), "packets per second over time",
 		count(1, 1_000_000, func(r *nhrp.Rate) *int { return &r.PerSecond })},
-	{"burst", strconv.Itoa(nhrp.DefaultBurst), "packets at once",
+	{"burst", strconv.Itoa(nhrp.DefaultRate.Burst), "packets at once",
 		count(1, 1_000_000, func(r *nhrp.Rate) *int { return &r.Burst })},
 }
 

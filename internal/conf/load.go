@@ -98,7 +98,7 @@ func (r *reader) errors(file string) Errors {
 
 const maxSecret = 4096 // octets
 
-// readSecret is the first line of a file that has one. What goes wrong is reported under path.
+// readSecret is the text of a file without the end of its line. What goes wrong is reported under path.
 func (r *reader) readSecret(path, name string) (string, bool) {
 	f, err := r.secrets(name)
 	if err != nil {

@@ -31,7 +31,9 @@ without a daemon and without root. Anchors, aliases, tags and further documents 
 90s, 5m or 2h, or as a number of seconds. NAME is a name of your choice, [] an item of a list.
 
 A secret is given in place or, better, by a file (the keys that end in -file), whose path is relative to the folder
-of the configuration. The first line of such a file is the secret.
+of the configuration. Such a file holds one line, the secret.
+
+Each file in ` + "`examples/`" + ` is a whole configuration, loaded by a test.
 
 Keys that are "not supported yet" are known and refused, so that nobody believes they work.
 

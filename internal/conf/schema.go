@@ -265,7 +265,7 @@ func count[T any, N integer](lo, hi uint64, at func(*T) *N) shape[T] {
 		return strconv.FormatUint(uint64(v), 10)
 	}
 	parse := func(n *node) (N, error) { v, err := parseCount(n, lo, hi); return N(v), err }
-	return scalar(fmt.Sprintf("%d to %d", lo, hi), number, at, parse, print)
+	return scalar(between(lo, hi), number, at, parse, print)
 }
 
 func parseCount(n *node, lo, hi uint64) (uint64, error) {
@@ -274,13 +274,20 @@ func parseCount(n *node, lo, hi uint64) (uint64, error) {
 	case n.kind == text && err == nil:
 		return 0, wrong{"want a number without quotes", n.text}
 	case n.kind != number:
-		return 0, wrongf("want a number from %d to %d, found %s", lo, hi, n.kind)
+		return 0, wrongf("want a number, %s, found %s", between(lo, hi), n.kind)
 	case err != nil || strconv.FormatUint(v, 10) != n.text:
-		return 0, wrongf("want a whole decimal number from %d to %d", lo, hi)
+		return 0, wrongf("want a whole decimal number, %s", between(lo, hi))
 	case v < lo || v > hi:
-		return 0, wrongf("%d is out of range: want %d to %d", v, lo, hi)
+		return 0, wrongf("%d is out of range: want %s", v, between(lo, hi))
 	}
 	return v, nil
+}
+
+func between(lo, hi uint64) string {
+	if lo == hi {
+		return strconv.FormatUint(lo, 10)
+	}
+	return fmt.Sprintf("%d to %d", lo, hi)
 }
 
 // word is text that check accepts.

@@ -28,7 +28,7 @@ func freshNHRP(tunnel string) *nhrp.Config {
 		Tunnel:   tunnel,
 		HoldTime: nhrp.DefaultHoldTime,
 		Fallback: nhrp.DefaultFallback,
-		Rate:     nhrp.Rate{PerSecond: nhrp.DefaultPerSecond, Burst: nhrp.DefaultBurst},
+		Rate:     nhrp.DefaultRate,
 	}
 }
 

@@ -60,7 +60,4 @@ const (
 	DefaultHoldTime = 7200 * time.Second
 	DefaultFallback = 30 * time.Second
 	MaxPassword     = 8
-
-	DefaultPerSecond = 100 // packets of one peer; ours, no RFC has one
-	DefaultBurst     = 200
 )
