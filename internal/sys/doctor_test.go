@@ -156,6 +156,9 @@ func TestDoctorReadsRealRulesets(t *testing.T) {
 	if _, err := exec.LookPath("nft"); err != nil {
 		t.Skip("needs nft")
 	}
+	if out, err := exec.Command("nft", "add table inet t; delete table inet t").CombinedOutput(); err != nil {
+		t.Skipf("needs nftables in the kernel: %v %s", err, out)
+	}
 	tests := []struct {
 		rules  string
 		closed bool
@@ -168,9 +171,9 @@ func TestDoctorReadsRealRulesets(t *testing.T) {
 		{"accept", false},
 	}
 	for _, tt := range tests {
-		conf := "table inet t { chain input { type filter hook input priority 0; policy drop; " + tt.rules + "; } }"
+		conf := "table inet t {\nchain input {\ntype filter hook input priority 0; policy drop;\n" + tt.rules + "\n}\n}\n"
 		if out, err := exec.Command("nft", conf).CombinedOutput(); err != nil {
-			t.Skipf("this kernel takes no nftables rules: %v %s", err, out)
+			t.Fatalf("%s: %v %s", tt.rules, err, out)
 		}
 		out, err := run("nft", "-j", "list", "ruleset")
 		if err != nil {

@@ -2,6 +2,7 @@ package sys
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"strings"
@@ -226,7 +227,9 @@ func TestOverrunIsMadeGood(t *testing.T) {
 	}
 	other := *w
 	other.events, other.view = small, newView()
-	other.routes, other.links = h.take, func(core.Link) {}
+	other.routes, other.links = func(core.Event) {}, func(core.Link) {}
+	var log strings.Builder
+	other.log = slog.New(slog.NewTextHandler(&log, nil))
 	if other.asks, err = dial(ackBuffer); err != nil {
 		t.Fatal(err)
 	}
@@ -247,8 +250,8 @@ func TestOverrunIsMadeGood(t *testing.T) {
 	small.close()
 	<-done
 	other.asks.close()
-	if got := count(other.view); got != n {
-		t.Errorf("%d routes known of %d", got, n)
+	if got := count(other.view); got != n || !strings.Contains(log.String(), "lost") {
+		t.Errorf("%d routes known of %d; logged %q", got, n, &log)
 	}
 }
 

@@ -220,10 +220,11 @@ func ackError(m message) error {
 	return e
 }
 
-// dump reads a whole table of the kernel. It starts again when the table changed so much meanwhile that the kernel
-// calls the result inconsistent.
+// dump reads a whole table of the kernel. It starts again when the kernel says that the table changed meanwhile in such a
+// way that entries may be missing. On a table that never rests it takes what it has: the subscription tells the rest.
 func (c *conn) dump(kind uint16, family uint8, size int, each func(message)) error {
-	for range 5 {
+	const tries = 5
+	for try := 1; ; try++ {
 		var all []message
 		whole, err := c.dumpOnce(kind, family, size, func(m message) {
 			m.body = append([]byte(nil), m.body...)
@@ -232,14 +233,13 @@ func (c *conn) dump(kind uint16, family uint8, size int, each func(message)) err
 		if err != nil {
 			return err
 		}
-		if whole {
+		if whole || try == tries {
 			for _, m := range all {
 				each(m)
 			}
 			return nil
 		}
 	}
-	return errors.New("the kernel's table keeps changing while it is read")
 }
 
 func (c *conn) dumpOnce(kind uint16, family uint8, size int, each func(message)) (whole bool, err error) {

@@ -1,0 +1,126 @@
+package sys
+
+import (
+	"net/netip"
+	"reflect"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spokeway/spokeway/internal/proto/kernel"
+	"github.com/spokeway/spokeway/internal/rib"
+)
+
+func sampleRoute() []byte {
+	r := kernel.Route{Prefix: prefix("10.1.0.0/16"), Metric: 10, NextHops: make([]rib.NextHop, 2)}
+	return composeRoute(nil, r, []outHop{
+		{hop: hop{via: addr("192.0.2.1"), index: 2, weight: 3}, onlink: true},
+		{hop: hop{via: addr("2001:db8::1"), index: 3, weight: 1}},
+	})
+}
+
+func TestRouteRoundTrip(t *testing.T) {
+	tests := []struct {
+		name string
+		r    kernel.Route
+		hops []outHop
+		want []hop
+	}{
+		{"one next hop", kernel.Route{Prefix: prefix("10.1.0.0/16"), Metric: 10}, []outHop{{hop: hop{via: addr("192.0.2.1"), index: 2}}}, []hop{{via: addr("192.0.2.1"), index: 2}}},
+		{"on the link", kernel.Route{Prefix: prefix("2001:db8::/32"), Metric: 1}, []outHop{{hop: hop{index: 7}}}, []hop{{index: 7}}},
+		{"default", kernel.Route{Prefix: prefix("0.0.0.0/0"), Metric: 1}, []outHop{{hop: hop{via: addr("192.0.2.1"), index: 2}}}, []hop{{via: addr("192.0.2.1"), index: 2}}},
+		{"IPv4 by IPv6 (RTA_VIA)", kernel.Route{Prefix: prefix("10.1.0.0/16"), Metric: 10}, []outHop{{hop: hop{via: addr("2001:db8::1"), index: 2}}}, []hop{{via: addr("2001:db8::1"), index: 2}}},
+		{"several", kernel.Route{Prefix: prefix("10.1.0.0/16"), Metric: 10},
+			[]outHop{{hop: hop{via: addr("192.0.2.1"), index: 2, weight: 3}}, {hop: hop{via: addr("192.0.2.2"), index: 3}}},
+			[]hop{{via: addr("192.0.2.1"), index: 2, weight: 3}, {via: addr("192.0.2.2"), index: 3, weight: 1}}},
+		{"blackhole", kernel.Route{Prefix: prefix("10.1.0.0/16"), Metric: 250}, nil, nil},
+	}
+	for _, tt := range tests {
+		got, ok := parseRoute(composeRoute(nil, tt.r, tt.hops))
+		want := routeMsg{prefix: tt.r.Prefix, metric: tt.r.Metric, protocol: kernel.Protocol, drop: tt.want == nil, hops: tt.want}
+		if !ok || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v %v, want %+v", tt.name, got, ok, want)
+		}
+	}
+}
+
+func TestRoutesOfNoConcern(t *testing.T) {
+	change := func(at int, v byte) []byte {
+		b := sampleRoute()
+		b[at] = v
+		return b
+	}
+	for name, b := range map[string][]byte{
+		"local table":       change(4, unix.RT_TABLE_LOCAL),
+		"by source":         change(2, 24),
+		"by service":        change(3, 8),
+		"cached clone":      change(9, unix.RTM_F_CLONED>>8),
+		"broadcast":         change(7, unix.RTN_BROADCAST),
+		"another family":    change(0, unix.AF_BRIDGE),
+		"prefix too long":   change(1, 33),
+		"link-local prefix": composeRoute(nil, kernel.Route{Prefix: prefix("fe80::/64")}, []outHop{{hop: hop{index: 2}}}),
+		"multicast prefix":  composeRoute(nil, kernel.Route{Prefix: prefix("ff00::/8")}, []outHop{{hop: hop{index: 2}}}),
+	} {
+		if r, ok := parseRoute(b); ok {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+func TestAddrRoundTrip(t *testing.T) {
+	for _, p := range []netip.Prefix{prefix("192.0.2.1/24"), prefix("2001:db8::1/64"), prefix("10.0.0.1/32")} {
+		a, ok := parseAddr(composeAddr(nil, 5, p, unix.IFA_F_NODAD))
+		if !ok || a.prefix != p || a.index != 5 || !a.usable() {
+			t.Errorf("%v: %+v %v", p, a, ok)
+		}
+	}
+	a, _ := parseAddr(composeAddr(nil, 5, prefix("2001:db8::1/64"), unix.IFA_F_TENTATIVE))
+	if a.usable() {
+		t.Error("a tentative address is not usable")
+	}
+}
+
+func TestPreferredAddressesFirst(t *testing.T) {
+	i := iface{linkMsg: linkMsg{name: "eth0"}, addrs: []addrMsg{
+		{prefix: prefix("192.0.2.2/24"), flags: unix.IFA_F_SECONDARY},
+		{prefix: prefix("2001:db8::1/64"), flags: unix.IFA_F_TENTATIVE},
+		{prefix: prefix("192.0.2.1/24")},
+	}}
+	if got, want := i.link().Addresses, []netip.Prefix{prefix("192.0.2.1/24"), prefix("192.0.2.2/24")}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestParsersTakeAnyCut(t *testing.T) {
+	link := composeLink(nil, 2, 1500, true)
+	link = appendAttr(link, unix.IFLA_IFNAME, []byte("eth0\x00"))
+	link = appendAttr(link, unix.IFLA_LINKINFO, appendAttr(nil, unix.IFLA_INFO_KIND, []byte("tun\x00")))
+	if l, ok := parseLink(link); !ok || l.kind != "tun" || l.name != "eth0" || l.mtu != 1500 || !l.admin {
+		t.Errorf("link %+v %v", l, ok)
+	}
+	for _, b := range [][]byte{link, composeAddr(nil, 2, prefix("2001:db8::1/64"), 0), sampleRoute()} {
+		for n := range b {
+			parseAll(b[:n:n])
+		}
+	}
+}
+
+func parseAll(b []byte) {
+	parseLink(b)
+	parseAddr(b)
+	if r, ok := parseRoute(b); ok {
+		r.connected()
+		newView().setRoute(r, true)
+	}
+	for m, rest, ok := split(b); ok; m, rest, ok = split(rest) {
+		_ = ackError(m)
+	}
+}
+
+func FuzzMessages(f *testing.F) {
+	f.Add(sampleRoute())
+	f.Add(composeAddr(nil, 2, prefix("2001:db8::1/64"), 0))
+	f.Add(composeLink(nil, 2, 1500, true))
+	f.Add([]byte{20, 0, 0, 0, 2, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0xef, 0xff, 0xff, 0xff})
+	f.Fuzz(func(_ *testing.T, b []byte) { parseAll(b) })
+}
