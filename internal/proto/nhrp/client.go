@@ -47,6 +47,7 @@ type registration struct {
 	local    netip.Addr // what we register
 	protocol netip.Addr // the hub's, once known
 	id       uint32
+	kept     bool // id was accepted before, perhaps of an earlier process: the purge of its binding is ours to send
 	up       bool
 	since    time.Duration
 	tries    int  // since the last good reply
@@ -248,7 +249,7 @@ func (h *hub) activate(env *core.Env) {
 	}
 	for _, p := range t.link.Addresses {
 		r := &registration{hub: h, local: p.Addr(), reason: "no reply yet"}
-		r.id = t.keptID(env, r.local, h.nbma)
+		r.id, r.kept = t.registrationID(r.idKey())
 		r.timer = core.Timer{Name: "register with " + h.nbma.String(), Of: r}
 		if h.s.cfg.Protocol.Is4() == r.local.Is4() {
 			r.protocol = h.s.cfg.Protocol
@@ -305,6 +306,11 @@ func (r *registration) purge(env *core.Env) {
 	p.CIEs = []CIE{{PrefixLength: r.prefixLength(), Protocol: r.local}} // no NBMA address: whatever it is bound to
 	p.Extensions = t.requestExtensions(nil)
 	t.send(env, r.hub.endpoint(), p)
+}
+
+// idKey is where the request ID is kept.
+func (r *registration) idKey() string {
+	return "nhrp/" + r.hub.s.t.name() + "/" + r.local.String() + "/" + r.hub.nbma.String()
 }
 
 func (r *registration) protocolOrOwn() netip.Addr {
@@ -419,7 +425,7 @@ func (r *registration) replied(env *core.Env, p *Packet, from dataplane.Endpoint
 		return
 	}
 	if len(p.CIEs) > 0 && p.CIEs[0].Code != Success {
-		r.again = p.CIEs[0].Code == UniqueRegistered
+		r.again = r.kept && p.CIEs[0].Code == UniqueRegistered
 		r.refused(env, p.CIEs[0].Code.String())
 		return
 	}
@@ -454,6 +460,10 @@ func (r *registration) accept(env *core.Env, p *Packet) {
 		hold = min(hold, time.Duration(p.CIEs[0].HoldingTime)*time.Second)
 	}
 	r.hold, r.tries, r.reason = hold, 0, ""
+	if !r.kept {
+		r.kept = true
+		t.m.store(env, r.idKey(), r.id)
+	}
 	env.Arm(&r.timer, env.Jitter(hold/refreshPart, refreshJitter))
 	if !r.up {
 		r.up, r.since = true, env.Now()

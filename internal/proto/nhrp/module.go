@@ -106,7 +106,7 @@ func (m *Module) start(env *core.Env, ev core.Start) {
 }
 
 // firstID begins where chance says rather than at 0, as RFC 2332 section 5.2.1 would have it: a purge is believed
-// by its request ID too, so that it must not be guessed. See also [tunnel.keptID].
+// by its request ID too, so that it must not be guessed. See also [tunnel.registrationID].
 func (m *Module) firstID(rnd *rand.Rand) uint32 { return rnd.Uint32() }
 
 func (m *Module) newID() uint32 {

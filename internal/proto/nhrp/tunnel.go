@@ -228,16 +228,13 @@ func (t *tunnel) authenticate(p *Packet) *Packet {
 	return &out
 }
 
-// keptID is the request ID of one registration, the same over restarts (RFC 2332 section 5.2.3): Cisco wants the
-// purge to carry the ID of what it takes back.
-func (t *tunnel) keptID(env *core.Env, local, nbma netip.Addr) uint32 {
-	key := "nhrp/" + t.name() + "/" + local.String() + "/" + nbma.String()
+// registrationID is the request ID of one registration, the same over restarts once it was accepted (RFC 2332
+// section 5.2.3): Cisco wants the purge to carry the ID of what it takes back.
+func (t *tunnel) registrationID(key string) (id uint32, kept bool) {
 	if id, err := strconv.ParseUint(t.m.stored[key], 10, 32); err == nil {
-		return uint32(id)
+		return uint32(id), true
 	}
-	id := t.m.newID()
-	t.m.store(env, key, id)
-	return id
+	return t.m.newID(), false
 }
 
 // isShortcut tells the shortcuts among the RIB's offers: NHRP looks at the way without them.
