@@ -130,7 +130,7 @@ func (r *Router) Run(ctx context.Context) error {
 		return errors.Join(err, r.close())
 	}
 	r.turn()
-	r.notify(sys.Ready, sys.Status("running"))
+	r.notify(sys.Ready, sys.StatusLine("running"))
 	r.follow(ctx)
 	r.notify(sys.Stopping)
 	r.loop.Broadcast(core.Stop{})
