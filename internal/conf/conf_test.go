@@ -126,6 +126,14 @@ func TestKeyZeroIsNotNoKey(t *testing.T) {
 	again(t, "t.yaml", c)
 }
 
+func TestLoopbackMayHaveAddresses(t *testing.T) {
+	c := parse(t, "version: 1\ninterfaces: {lo: {address: [10.255.0.1/32, \"2001:db8::1/128\"]}}\n")
+	if len(c.Interfaces) != 1 || len(c.Interfaces[0].Addresses) != 2 {
+		t.Errorf("%+v", c.Interfaces)
+	}
+	again(t, "t.yaml", c)
+}
+
 func TestRedacted(t *testing.T) {
 	out := string(parse(t, spoke).Redacted())
 	if strings.Contains(out, "vyos") || !strings.Contains(out, "authentication: \"<redacted>\"") {

@@ -13,6 +13,7 @@
 //	load.go         files and secrets
 //	node.go         YAML text to nodes, within bounds
 //	schema.go       what a table of keys is made of: how it is read, printed and explained
+//	scalars.go      the kinds of single values: numbers, durations, addresses, …
 //	keys.go         the tables of keys
 //	values.go       what is particular about single keys
 //	check.go        contradictions: addresses, tunnels, servers

@@ -73,7 +73,8 @@ func TestErrors(t *testing.T) {
 		// Names and addresses.
 		{"long interface", "version: 1\ninterfaces: {eth0123456789012: {address: 10.0.0.1/24}}\n", `t:2:14: interfaces: "eth0123456789012" is longer than the 15 characters of an interface name`},
 		{"illegal interface", "version: 1\ninterfaces: {eth/0: {address: 10.0.0.1/24}}\n", `t:2:14: interfaces: "eth/0" is no interface name: want letters, digits, '_', '.', '@' and '-'`},
-		{"reserved interface", "version: 1\ninterfaces: {all: {address: 10.0.0.1/24}}\n", `t:2:14: interfaces: "all" has another meaning to the kernel`},
+		{"reserved interface", "version: 1\ninterfaces: {all: {address: 10.0.0.1/24}}\n", `t:2:14: interfaces: "all" means every interface to the kernel`},
+		{"tunnel named as the loopback", "version: 1\ntunnels: {lo: {underlay: eth0, address: 10.0.0.1/24}}\n", `t:2:11: tunnels: "lo" is the host's loopback interface`},
 		{"no length", tunnel("underlay: eth0\n    address: 10.0.0.1"), `t:5:14: address: want a prefix with its length (did you mean "10.0.0.1/32"?)`},
 		{"network for address", tunnel("underlay: eth0\n    address: 10.0.0.0/24"), `t:5:14: address: 10.0.0.0/24 is the network, not the address of a host (did you mean "10.0.0.1/24"?)`},
 		{"length on underlay", tunnel("underlay: 10.9.9.9/24\n    address: 10.0.0.1/24"), `t:4:15: underlay: want an address without a prefix length (did you mean "10.9.9.9"?)`},
@@ -141,10 +142,11 @@ func TestErrors(t *testing.T) {
 
 func testSecrets(name string) (fs.File, error) {
 	return fstest.MapFS{
-		"good":  {Data: []byte("vyos\n"), Mode: 0o640},
-		"open":  {Data: []byte("vyos\n"), Mode: 0o644},
-		"long":  {Data: []byte("123456789\n"), Mode: 0o600},
-		"empty": {Data: []byte("\n"), Mode: 0o600},
+		"good":           {Data: []byte("vyos\n"), Mode: 0o640},
+		"cloud.password": {Data: []byte("vyos\n"), Mode: 0o640},
+		"open":           {Data: []byte("vyos\n"), Mode: 0o644},
+		"long":           {Data: []byte("123456789\n"), Mode: 0o600},
+		"empty":          {Data: []byte("\n"), Mode: 0o600},
 	}.Open(name)
 }
 

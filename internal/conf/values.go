@@ -20,6 +20,9 @@ func freshInterface(name string) (Interface, error) {
 }
 
 func freshTunnel(name string) (Tunnel, error) {
+	if name == "lo" {
+		return Tunnel{}, wrongf("%q is the host's loopback interface", name)
+	}
 	return Tunnel{Name: name, TTL: DefaultTTL, ClampMSS: true}, checkInterface(name)
 }
 
@@ -96,8 +99,8 @@ func checkInterface(s string) error {
 		return wrongf("%q is longer than the 15 characters of an interface name", show(s))
 	case !interfaceName.MatchString(s):
 		return wrongf("%q is no interface name: want letters, digits, '_', '.', '@' and '-'", show(s))
-	case s == "all" || s == "default" || s == "lo":
-		return wrongf("%q has another meaning to the kernel", s)
+	case s == "all" || s == "default":
+		return wrongf("%q means every interface to the kernel", s)
 	}
 	return nil
 }
