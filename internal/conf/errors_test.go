@@ -33,6 +33,7 @@ func TestErrors(t *testing.T) {
 		// Keys.
 		{"unknown", "version: 1\ntunnles: {}\n", `t:2:1: unknown key "tunnles" (did you mean "tunnels"?)`},
 		{"unknown and far", "version: 1\nzebra: 1\n", `t:2:1: unknown key "zebra"`},
+		{"unknown where one is missing", tunnel("underlay: eth0\n    addres: 10.0.0.1/24"), `t:5:5: tunnels.tun0: unknown key "addres" (did you mean "address"?)`},
 		{"underscore", in("network_id: 1"), `t:8:7: tunnels.tun0.nhrp: unknown key "network_id" (did you mean "network-id"?)`},
 		{"in the wrong place", with("holdtime: 5m"), `t:6:5: tunnels.tun0: unknown key "holdtime" (did you mean "tunnels.NAME.nhrp.holdtime"?)`},
 		{"repeated", "version: 1\nnode: a\nnode: b\n", `t:3:1: node is given twice, first in line 2`},

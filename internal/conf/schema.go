@@ -90,10 +90,13 @@ func (s section[T]) read(r *reader, n *node, path string, to *T) {
 		r.fail(path, n.at, wrongf("%swant a mapping of keys, found %s", prefix(path), n.kind))
 		return
 	}
+	meant := map[string]bool{} // keys that are there, misspelt
 	for _, kv := range r.unique(n, path) {
 		i := slices.IndexFunc(s, func(k key[T]) bool { return k.name == kv.key })
 		if i < 0 {
-			r.fail(path, kv.at, s.unknown(r, path, kv.key))
+			w := s.unknown(r, path, kv.key)
+			meant[w.suggestion] = true
+			r.fail(path, kv.at, w)
 			continue
 		}
 		p := join(path, kv.key)
@@ -106,7 +109,7 @@ func (s section[T]) read(r *reader, n *node, path string, to *T) {
 		s[i].read(r, kv.value, p, to)
 	}
 	for _, k := range s {
-		if p := join(path, k.name); k.standard == required && !r.has(p) {
+		if p := join(path, k.name); k.standard == required && !r.has(p) && !meant[k.name] {
 			r.fail(p, n.at, wrongf("%s%s is missing", prefix(path), k.name))
 			r.at[p] = n.at
 		}
@@ -137,7 +140,7 @@ func (r *reader) unique(n *node, path string) []pair {
 	return out
 }
 
-func (s section[T]) unknown(r *reader, path, word string) error {
+func (s section[T]) unknown(r *reader, path, word string) wrong {
 	var names []string
 	for _, k := range s {
 		names = append(names, k.name)
