@@ -17,6 +17,7 @@ package static
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/rib"
@@ -45,7 +46,13 @@ type Module struct {
 	offered  map[dest]bool    // in the RIB
 	links    map[string]core.Link
 	reported map[Route]bool // told that it leads nowhere
+
+	surveyed bool // what was there at start has been told
+	survey   core.Timer
 }
+
+// surveyTime is how long after the start it is too early to say that a route leads nowhere.
+const surveyTime = 2 * time.Second
 
 type dest struct {
 	vrf    string
@@ -56,7 +63,7 @@ type dest struct {
 func New() *Module {
 	return &Module{
 		routes: map[dest][]Route{}, offered: map[dest]bool{},
-		links: map[string]core.Link{}, reported: map[Route]bool{},
+		links: map[string]core.Link{}, reported: map[Route]bool{}, survey: core.Timer{Name: "survey"},
 	}
 }
 
@@ -69,6 +76,11 @@ func (m *Module) WantsRoutes() {}
 // Handle is the way in.
 func (m *Module) Handle(env *core.Env, ev core.Event) {
 	switch ev := ev.(type) {
+	case core.Start:
+		env.Arm(&m.survey, surveyTime)
+	case core.Expired:
+		m.surveyed = true
+		m.evaluateAll(env)
 	case core.Request:
 		if c, ok := ev.Body.(Configure); ok {
 			m.configure(env, c.Routes)
@@ -166,7 +178,7 @@ func (m *Module) withdraw(env *core.Env, d dest) {
 
 // report tells once that a route leads nowhere, and once that it does again.
 func (m *Module) report(env *core.Env, r Route, ok bool) {
-	if m.reported[r] == !ok {
+	if m.reported[r] == !ok || !m.surveyed {
 		return
 	}
 	if ok {

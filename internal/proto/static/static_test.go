@@ -156,3 +156,18 @@ func TestReconfigurationLeavesTheRestAlone(t *testing.T) {
 		t.Errorf("changes: %+v", changes)
 	}
 }
+
+// At start routes come in any order; what leads nowhere is told once everything is there.
+func TestToldOnceThatARouteLeadsNowhere(t *testing.T) {
+	b := newBench()
+	var told []string
+	b.loop.Log = func(_ core.Level, event string, args []any) { told = append(told, fmt.Sprint(event, " ", args[1])) }
+	lan := connected("10.0.0.0/24", "eth0")
+	b.send([]Route{via("10.9.0.0/16", "10.0.0.9"), via("10.8.0.0/16", "10.1.0.9")}, lan)
+	b.loop.Run(surveyTime)
+	b.send(lan.Key(), lan)
+	want := []string{"static.unreachable 10.8.0.0/16", "static.unreachable 10.9.0.0/16", "static.reachable 10.9.0.0/16"}
+	if !slices.Equal(told, want) {
+		t.Errorf("got %q, want %q", told, want)
+	}
+}

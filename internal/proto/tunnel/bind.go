@@ -49,7 +49,7 @@ func (m *Module) bind(env *core.Env, t *state) {
 }
 
 func (m *Module) down(env *core.Env, t *state, reason string) {
-	if t.reason == reason {
+	if t.reason == reason || !m.surveyed && !t.up {
 		return
 	}
 	t.up, t.reason = false, reason

@@ -17,6 +17,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
@@ -52,11 +53,21 @@ type Module struct {
 	links   map[string]core.Link
 	tunnels map[string]*state
 	leaving map[string]int // index of a device we deleted and whose end is still to be told
+
+	surveyed bool // the interfaces that were there at start have been told
+	survey   core.Timer
 }
+
+// surveyTime is how long after the start it is too early to say that an interface does not exist: it may only not
+// have been told yet.
+const surveyTime = time.Second
 
 // New makes the module, without tunnels.
 func New() *Module {
-	return &Module{links: map[string]core.Link{}, tunnels: map[string]*state{}, leaving: map[string]int{}}
+	return &Module{
+		links: map[string]core.Link{}, tunnels: map[string]*state{}, leaving: map[string]int{},
+		survey: core.Timer{Name: "survey"},
+	}
 }
 
 // Name is "tunnel".
@@ -65,6 +76,11 @@ func (m *Module) Name() string { return Name }
 // Handle is the way in.
 func (m *Module) Handle(env *core.Env, ev core.Event) {
 	switch ev := ev.(type) {
+	case core.Start:
+		env.Arm(&m.survey, surveyTime)
+	case core.Expired:
+		m.surveyed = true
+		m.bindAll(env)
 	case core.Link:
 		m.link(env, ev)
 	case core.Request:
@@ -107,6 +123,12 @@ func (m *Module) remove(env *core.Env, t *state) {
 	}
 	env.Publish(dataplane.TunnelDown{Name: name, Reason: "removed from the configuration", Removed: true})
 	env.Log(core.Info, "removed", "tunnel", name)
+}
+
+func (m *Module) bindAll(env *core.Env) {
+	for _, name := range slices.Sorted(maps.Keys(m.tunnels)) {
+		m.bind(env, m.tunnels[name])
+	}
 }
 
 // link follows an interface of the host: an underlay, or the device of a tunnel.

@@ -53,6 +53,13 @@ func newBench() *bench {
 	return b
 }
 
+// settled is a bench on which the start is over.
+func settled() *bench {
+	b := newBench()
+	b.loop.Run(surveyTime)
+	return b
+}
+
 // send gives the module an event and returns what it did.
 func (b *bench) send(ev core.Event) []string {
 	b.record = nil
@@ -159,7 +166,7 @@ func TestModule(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench()
+			b := settled()
 			for _, ev := range tt.before {
 				b.send(ev)
 			}
@@ -172,6 +179,23 @@ func TestModule(t *testing.T) {
 
 // sorted, since notices are heard after the effects of the event are done.
 func sorted(s []string) []string { return slices.Sorted(slices.Values(s)) }
+
+// An interface that is told after the configuration is not said to be missing; one that is not there, is, a little later.
+func TestNoVerdictBeforeTheInterfacesAreKnown(t *testing.T) {
+	b := newBench()
+	other := config("tun1", func(c *Config) { c.UnderlayInterface = "eth9" })
+	if got := b.send(configure(config("tun0"), other)); got != nil {
+		t.Errorf("at start: %q", got)
+	}
+	if got := b.send(eth0); !slices.Equal(got, up0) {
+		t.Errorf("interface told: %q", got)
+	}
+	b.record = nil
+	b.loop.Run(surveyTime)
+	if want := []string{"down tun1 removed=false: underlay eth9 does not exist"}; !slices.Equal(b.record, want) {
+		t.Errorf("got %q, want %q", b.record, want)
+	}
+}
 
 func TestSetBeforeInterface(t *testing.T) {
 	b := newBench()
