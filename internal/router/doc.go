@@ -3,5 +3,6 @@
 //	assemble.go  modules on a loop, and a configuration as their requests: pure, the simulator uses it too
 //	router.go    the loop on the real clock, between the Linux edge and the data plane
 //	queue.go     the way into the loop from other goroutines
-//	source.go    what an operator sees of it
+//	view.go      what an operator sees of a router, real or simulated
+//	source.go    the same, asked from other goroutines
 package router

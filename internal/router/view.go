@@ -1,0 +1,180 @@
+package router
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/conf"
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/query"
+	"github.com/spokeway/spokeway/internal/rib"
+)
+
+// View is what an operator sees of a router. Its methods read the router's state: they belong to the goroutine of
+// the loop. A real router and a simulated one answer by the same ones.
+type View struct {
+	Loop     *core.Loop
+	Modules  Modules
+	Running  *conf.Config
+	Plane    dataplane.Plane
+	Links    map[string]core.Link // of the host
+	Failures map[string]string    // what the data plane could not do, by tunnel
+}
+
+func (v View) now() time.Duration { return v.Loop.Now() }
+
+// NHRP is `show nhrp`.
+func (v View) NHRP() []nhrp.CacheRow { return v.Modules.NHRP.Cache(v.now()) }
+
+// Shortcuts is `show shortcuts`.
+func (v View) Shortcuts() []nhrp.ShortcutRow { return v.Modules.NHRP.Shortcuts(v.now()) }
+
+// Peers is `show peers`.
+func (v View) Peers() []nhrp.PeerRow { return v.Modules.NHRP.Peers(v.now()) }
+
+// Routes is `show routes`.
+func (v View) Routes() (rows []query.RouteRow) {
+	for _, vrf := range v.Loop.RIB().VRFs() {
+		for route, selected := range v.Loop.RIB().Offers(vrf) {
+			rows = append(rows, routeRow(route, selected, v.now()))
+		}
+	}
+	return rows
+}
+
+func routeRow(route rib.Route, selected bool, now time.Duration) query.RouteRow {
+	row := query.RouteRow{
+		VRF: route.VRF, Prefix: route.Prefix, Protocol: route.Protocol.String(), Distance: route.Distance,
+		Metric: route.Metric, Selected: selected, Age: (now - route.Since).Seconds(), NextHops: []query.NextHopRow{},
+	}
+	for _, nh := range route.NextHops {
+		row.NextHops = append(row.NextHops, query.NextHopRow{Via: nh.Via, Interface: nh.Interface})
+	}
+	if selected && route.Override && route.Protocol != rib.NHRP {
+		row.Reason = "next hop by NHRP"
+	}
+	return row
+}
+
+// Interfaces is `show interfaces`: the tunnels, then the interfaces of the host that the configuration lists.
+func (v View) Interfaces() (rows []query.InterfaceRow) {
+	stats := map[string]dataplane.TunnelStats{}
+	for _, s := range v.Plane.Stats() {
+		stats[s.Tunnel] = s
+	}
+	for _, t := range v.Running.Tunnels {
+		rows = append(rows, v.tunnelRow(t, stats[t.Name]))
+	}
+	for _, i := range v.Running.Interfaces {
+		rows = append(rows, v.hostRow(i))
+	}
+	return rows
+}
+
+func (v View) tunnelRow(t conf.Tunnel, s dataplane.TunnelStats) query.InterfaceRow {
+	row := query.InterfaceRow{
+		Name: t.Name, State: "down", Underlay: t.UnderlayInterface, Encapsulation: t.Encapsulation.String(), MTU: t.MTU,
+		Addresses: t.Addresses, Drops: s.Drops, PacketsIn: s.PacketsIn, PacketsOut: s.PacketsOut, BytesIn: s.BytesIn, BytesOut: s.BytesOut,
+	}
+	if row.Underlay == "" {
+		row.Underlay = t.UnderlayAddress.String()
+	}
+	if t.Key.Set {
+		row.Key = &t.Key.Value
+	}
+	link, reason, up := v.Modules.NHRP.Tunnel(t.Name)
+	row.Local, row.Reason = link.Local, cmp.Or(reason, v.Failures[t.Name])
+	if up {
+		row.State, row.MTU = "up", link.MTU
+	}
+	if v.Failures[t.Name] != "" && v.Links[t.Name].Name == "" {
+		row.State = "down"
+	}
+	return row
+}
+
+func (v View) hostRow(i conf.Interface) query.InterfaceRow {
+	link, ok := v.Links[i.Name]
+	row := query.InterfaceRow{Name: i.Name, State: "down", Addresses: i.Addresses, MTU: link.MTU}
+	switch {
+	case !ok:
+		row.Reason = "the interface does not exist"
+	case !link.Up:
+		row.Reason = "no carrier"
+	default:
+		row.State = "up"
+	}
+	return row
+}
+
+// Timers is `show timers`.
+func (v View) Timers() (rows []query.TimerRow) {
+	v.Loop.Timers(func(module string, t *core.Timer) {
+		rows = append(rows, query.TimerRow{
+			Module: module, Name: t.Name, Of: nhrp.TunnelOf(t.Of), ExpiresIn: (t.At() - v.now()).Seconds(),
+		})
+	})
+	slices.SortFunc(rows, func(a, b query.TimerRow) int {
+		return cmp.Or(cmp.Compare(a.ExpiresIn, b.ExpiresIn), cmp.Compare(a.Name, b.Name))
+	})
+	return rows
+}
+
+// Counters is `show counters`.
+func (v View) Counters() []query.CounterRow {
+	rows := v.controlCounters()
+	for _, s := range v.Plane.Stats() {
+		for _, reason := range slices.Sorted(maps.Keys(s.Drops)) {
+			rows = append(rows, query.CounterRow{
+				Module: "dataplane", Interface: s.Tunnel, Name: "dropped: " + reason, Value: s.Drops[reason],
+			})
+		}
+	}
+	return rows
+}
+
+func (v View) controlCounters() (rows []query.CounterRow) {
+	all := v.Modules.NHRP.Counters()
+	for _, tunnel := range slices.Sorted(maps.Keys(all)) {
+		for _, name := range slices.Sorted(maps.Keys(all[tunnel])) {
+			rows = append(rows, query.CounterRow{Module: nhrp.Name, Interface: tunnel, Name: name, Value: all[tunnel][name]})
+		}
+	}
+	for _, module := range slices.Sorted(maps.Keys(v.Loop.Panics)) {
+		rows = append(rows, query.CounterRow{Module: module, Name: "handler panics", Value: uint64(v.Loop.Panics[module])})
+	}
+	return rows
+}
+
+// Config is the running configuration as canonical YAML, without secrets.
+func (v View) Config() string { return string(v.Running.Redacted()) }
+
+// Why is the way to a peer, stage by stage.
+func (v View) Why(peer string) ([]nhrp.Stage, error) {
+	stages := v.Modules.NHRP.Why(peer, v.now(), v.Loop.RIB())
+	if len(stages) == 0 {
+		return nil, fmt.Errorf("why %s: %w: neither a server, a peer nor a destination in a cloud; see `spokeway show peers`", peer, query.ErrNotFound)
+	}
+	return stages, nil
+}
+
+// Clear forgets the rows of a `clear` command that filter matches and counts them.
+func (v View) Clear(what, filter string) (count int, err error) {
+	switch what {
+	case "nhrp", "shortcuts":
+		v.Loop.Post(nhrp.Name, core.Request{Body: nhrp.Clear{What: what, Filter: filter, Count: &count}})
+		v.Loop.Run(v.now())
+	case "counters":
+		v.Modules.NHRP.ClearCounters()
+		v.Plane.Do(dataplane.ClearStats{})
+		count = len(v.Plane.Stats())
+	default:
+		err = fmt.Errorf("clear %s: %w", what, query.ErrNotFound)
+	}
+	return count, err
+}
