@@ -1,6 +1,7 @@
 package nhrp
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/packet"
 	"github.com/spokeway/spokeway/internal/rib"
 )
 
@@ -693,16 +695,31 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// FuzzReceive gives a hub without a password any octets, made valid as far as length and checksum go.
 func FuzzReceive(f *testing.F) {
-	w, hub, spoke1, _ := cloud(&testing.T{})
+	w := newWorld(&testing.T{})
+	hub := w.add("10.0.0.1", "10.100.0.1/24", Config{Redirect: true, Shortcut: true})
+	spoke := w.add("10.0.0.11", "10.100.0.11/24", Config{Servers: []Server{{NBMA: "10.0.0.1"}}, Shortcut: true})
+	hub.route("192.168.12.0/24", "10.100.0.11", testTunnel)
+	spoke.route("192.168.12.0/24", "", "eth1")
+	spoke.post(core.Stop{})
 	for _, fl := range w.seen {
 		f.Add(fl.payload)
 	}
-	_ = spoke1
+	w.routers = w.routers[:1]
 	f.Fuzz(func(t *testing.T, b []byte) {
 		w.t = t
+		if len(b) >= fixedLen && len(b) <= 1500 {
+			binary.BigEndian.PutUint16(b[atSize:], uint16(len(b)))
+			binary.BigEndian.PutUint16(b[atChecksum:], 0)
+			binary.BigEndian.PutUint16(b[atChecksum:], ^packet.Fold(packet.Sum(b, 0)))
+		}
+		w.now += time.Second
 		hub.post(dataplane.Received{Tunnel: testTunnel, From: netip.MustParseAddrPort("10.0.0.66:0"), Protocol: EtherType, Payload: b})
-		w.seen, hub.effects = nil, nil
+		for _, fl := range w.seen {
+			fl.packet(t)
+		}
+		w.seen, w.flying, hub.effects = nil, nil, nil
 		if n := hub.loop.Panics[Name]; n > 0 {
 			t.Fatalf("the handler panicked on %x", b)
 		}
