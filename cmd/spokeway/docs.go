@@ -51,7 +51,7 @@ func reference(w io.Writer, root *cobra.Command) error {
 	b.WriteString(root.Long + "\n\nFor every command:\n\n")
 	flagList(&b, root.PersistentFlags())
 	for _, c := range visible(root) {
-		fmt.Fprintf(&b, "\n## %s\n\n    %s\n\n%s.\n", strings.TrimPrefix(c.CommandPath(), "spokeway "), useLine(c), sentence(c.Short))
+		fmt.Fprintf(&b, "\n## %s\n\n    %s\n\n", strings.TrimPrefix(c.CommandPath(), "spokeway "), useLine(c))
 		prose(&b, c)
 		if c.HasAvailableLocalFlags() {
 			b.WriteString("\n")
@@ -70,17 +70,18 @@ func reference(w io.Writer, root *cobra.Command) error {
 	return err
 }
 
-// prose is the long help without its lists, which the reference has as tables.
+// prose is the help of a command. Lists become code; those of show and clear are left out, for the reference has
+// them as sections.
 func prose(b *strings.Builder, c *cobra.Command) {
-	if c.Long == "" {
-		return
-	}
-	b.WriteString("\n")
-	for _, line := range strings.Split(c.Long, "\n") {
-		if (c.Name() == "show" || c.Name() == "clear") && strings.HasPrefix(line, "  ") {
+	lists := c.Name() == "show" || c.Name() == "clear"
+	blank := false
+	for _, line := range strings.Split(longOf(c), "\n") {
+		indented := strings.HasPrefix(line, "  ")
+		if lists && indented || line == "" && blank {
 			continue
 		}
-		if strings.HasPrefix(line, "  ") {
+		blank = line == ""
+		if indented {
 			line = "  " + line
 		}
 		b.WriteString(line + "\n")
@@ -199,7 +200,7 @@ func exitReference(b *strings.Builder) {
 }
 
 func metricsReference(b *strings.Builder) {
-	b.WriteString("\n## Metrics\n\nServed at `/metrics` of the address that `metrics` in the configuration names; off by default. " +
+	b.WriteString("\n## Metrics\n\nServed at `/metrics` of the address that `metrics.listen` in the configuration names; off by default. " +
 		"`spokeway_build_info` and the metrics of the Go runtime and the process are there too.\n\n")
 	b.WriteString("| name | type | labels | meaning |\n|---|---|---|---|\n")
 	for _, c := range query.Shows() {

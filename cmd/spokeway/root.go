@@ -69,7 +69,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.runCommand(), a.checkCommand(), a.reloadCommand(),
 		a.showCommand(), a.whyCommand(), a.monitorCommand(), a.clearCommand(), a.debugCommand(),
-		a.labCommand(), a.simCommand(),
+		a.doctorCommand(), a.labCommand(), a.simCommand(),
 		a.versionCommand(), a.completionCommand(root), a.docsCommand(root),
 	)
 	root.InitDefaultHelpCmd()

@@ -68,6 +68,8 @@ func (a *app) run(ctx context.Context, f runFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends us at once
 	c, warnings, err := conf.Load(a.config)
 	if err != nil {
 		return &exitError{exitCheck, err}
@@ -148,10 +150,8 @@ func (a *app) load(log *logs.Log, f runFlags) (*conf.Config, error) {
 	return c, nil
 }
 
-// serve runs the router and its listeners until a signal, or until one of them fails.
+// serve runs the router and its listeners until ctx ends, or one of them.
 func serve(ctx context.Context, d daemon, log *logs.Log, socket, metrics net.Listener) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	v := thisVersion().Version
 	log.Logger().Info("daemon.started", "version", v, "pid", os.Getpid())
 	g, ctx := errgroup.WithContext(ctx)
@@ -163,7 +163,6 @@ func serve(ctx context.Context, d daemon, log *logs.Log, socket, metrics net.Lis
 		g.Go(func() error { return orEnd(api.ServeMetrics(ctx, metrics, d, v)) })
 	}
 	g.Go(func() error { return reloadOnHangup(ctx, d, log.Logger()) })
-	context.AfterFunc(ctx, stop) // a second signal ends us at once
 	err := wait(ctx, g)
 	log.Logger().Info("daemon.stopped")
 	return err

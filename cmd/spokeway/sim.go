@@ -44,7 +44,7 @@ func (a *app) simRunCommand() *cobra.Command {
 
 func (a *app) simGenerateCommand() *cobra.Command {
 	var o sim.Options
-	seeds, parallel := 1, runtime.NumCPU()
+	seeds, parallel := 1, 0
 	c := &cobra.Command{
 		Use:   "generate",
 		Short: "generate a cloud of hubs and spokes, make trouble, and check invariants after every event",
@@ -53,8 +53,11 @@ func (a *app) simGenerateCommand() *cobra.Command {
 			"failing one is told with the command that replays it, and the exit code is 1.",
 		Args: exactly(0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if seeds < 1 || parallel < 1 {
-				return usagef("--seeds and --parallel: want 1 or more")
+			if seeds < 1 {
+				return usagef("--seeds %d: want 1 or more", seeds)
+			}
+			if parallel < 1 {
+				parallel = runtime.NumCPU()
 			}
 			return a.generate(o, seeds, parallel, c.Flags())
 		},
@@ -62,7 +65,7 @@ func (a *app) simGenerateCommand() *cobra.Command {
 	f := c.Flags()
 	f.Uint64Var(&o.Seed, "seed", 1, "the first `SEED`")
 	f.IntVar(&seeds, "seeds", seeds, "play this `NUMBER` of seeds")
-	f.IntVar(&parallel, "parallel", parallel, "play this `NUMBER` at once")
+	f.IntVar(&parallel, "parallel", parallel, "play this `NUMBER` at once (default: one per processor)")
 	simFlags(f, &o)
 	return c
 }
@@ -71,14 +74,14 @@ func (a *app) simGenerateCommand() *cobra.Command {
 func simFlags(f *pflag.FlagSet, o *sim.Options) {
 	f.IntVar(&o.Hubs, "hubs", 2, "`NUMBER` of hubs")
 	f.IntVar(&o.Spokes, "spokes", 40, "`NUMBER` of spokes")
-	f.DurationVar(&o.Duration, "duration", 5*time.Minute, "how `LONG` there is trouble, in virtual time")
+	f.DurationVar(&o.Duration, "duration", 5*time.Minute, "`TIME` during which there is trouble, on the virtual clock")
 	f.Float64Var(&o.Loss, "loss", 0, "`CHANCE` that a link loses a packet")
 	f.Float64Var(&o.Reorder, "reorder", 0, "`CHANCE` that a link delays a packet past others")
 	f.Float64Var(&o.Duplicate, "duplicate", 0, "`CHANCE` that a link repeats a packet")
-	f.IntVar(&o.Partitions, "partitions", 0, "`TIMES` that a part of the spokes is cut off")
-	f.IntVar(&o.ClockSteps, "clock-steps", 0, "`TIMES` that a router's wall clock jumps")
-	f.IntVar(&o.Freezes, "freezes", 0, "`TIMES` that a router stands still for a while")
-	f.IntVar(&o.Restarts, "restarts", 0, "`TIMES` that a spoke is restarted")
+	f.IntVar(&o.Partitions, "partitions", 0, "`NUMBER` of times that a part of the spokes is cut off")
+	f.IntVar(&o.ClockSteps, "clock-steps", 0, "`NUMBER` of times that a router's wall clock jumps")
+	f.IntVar(&o.Freezes, "freezes", 0, "`NUMBER` of times that a router stands still for a while")
+	f.IntVar(&o.Restarts, "restarts", 0, "`NUMBER` of times that a spoke is restarted")
 	f.BoolVar(&o.HubLoss, "hub-loss", false, "kill the first hub half way, and bring it back")
 	f.BoolVar(&o.Phase2, "phase2", false, "spokes resolve next hops instead of following redirects")
 	f.BoolVar(&o.IPv6, "ipv6", false, "an IPv6 underlay")
