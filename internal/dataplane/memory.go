@@ -117,14 +117,14 @@ func (m *Memory) encapsulate(i *Interface, a *Adjacency, d *Datagram) {
 	case t.Protected && a.SA == 0:
 		i.Drop(DropUnprotected)
 		return
-	case t.MTU > 0 && d.Size > t.MTU && (d.DF || d.Destination.Is6()):
+	case t.MTU > 0 && d.Largest() > t.MTU && (d.DF || d.Destination.Is6()):
 		i.Drop(DropTooBig)
 		m.tooBig(t, d)
 		return
 	}
 	i.CountOut(1, d.Size)
 	a.CountOut(1, d.Size)
-	m.wrap(t, a.Endpoint, d.Class, d.Size, GREPacket{Key: t.Key, Protocol: d.EtherType(), Inner: d})
+	m.wrap(t, a.Endpoint, d.Class, d.Largest(), GREPacket{Key: t.Key, Protocol: d.EtherType(), Inner: d})
 }
 
 func (m *Memory) tooBig(t *Tunnel, d *Datagram) {

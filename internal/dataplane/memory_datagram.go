@@ -13,6 +13,7 @@ type Datagram struct {
 	Class               uint8 // DSCP and ECN
 	DF                  bool
 	Size                int // octets, with the IP header
+	Fragment            int // of its fragments the largest, in octets; 0 = it is whole
 	Body                any // Echo, ICMPError, UDP or GRE
 }
 
@@ -76,6 +77,14 @@ func HeaderLen(a netip.Addr) int {
 		return 20
 	}
 	return 40
+}
+
+// Largest is the size of what is on the wire: of the datagram, or of its largest fragment.
+func (d *Datagram) Largest() int {
+	if d.Fragment > 0 {
+		return d.Fragment
+	}
+	return d.Size
 }
 
 // EtherType is the GRE protocol type of the datagram.

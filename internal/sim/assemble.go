@@ -3,47 +3,42 @@ package sim
 import (
 	"github.com/spokeway/spokeway/internal/conf"
 	"github.com/spokeway/spokeway/internal/core"
-	"github.com/spokeway/spokeway/internal/proto/kernel"
-	"github.com/spokeway/spokeway/internal/proto/nhrp"
-	"github.com/spokeway/spokeway/internal/proto/static"
-	"github.com/spokeway/spokeway/internal/proto/tunnel"
+	"github.com/spokeway/spokeway/internal/router"
 )
 
-// run makes a node a router with this configuration.
+// run makes a node a router with this configuration; [Node.start] starts it.
 func (n *Node) run(cfg *conf.Config) {
-	n.forwarding = cfg.Forwarding
-	n.program = func(l *core.Loop, stored map[string]string) *nhrp.Module { return assemble(l, cfg, stored) }
+	n.forwarding = n.forwarding || cfg.Forwarding
+	n.config = cfg
 }
 
-func assemble(l *core.Loop, cfg *conf.Config, stored map[string]string) *nhrp.Module {
-	n := nhrp.New()
-	for _, m := range []core.Module{kernel.New(), tunnel.New(), static.New(), n} {
-		l.Add(m, core.Start{Stored: stored})
-	}
-	reconfigure(l, cfg)
-	return n
+// load puts the router's modules on the loop and gives them the configuration, as package router does on a host.
+func (p *process) load() {
+	p.modules = router.Assemble(p.loop, p.node.stored)
+	p.configure(nil)
 }
 
-func reconfigure(l *core.Loop, cfg *conf.Config) {
-	var ts tunnel.Configure
-	var ns nhrp.Configure
-	var rs static.Configure
-	for _, t := range cfg.Tunnels {
-		c := tunnel.Config{
-			Name: t.Name, VRF: t.VRF, UnderlayInterface: t.UnderlayInterface, UnderlayAddress: t.UnderlayAddress,
-			UnderlayIPv6: t.UnderlayIPv6, Addresses: t.Addresses, Key: t.Key, MTU: t.MTU, TTL: t.TTL,
-			ClampMSS: t.ClampMSS, Encapsulation: t.Encapsulation, FastPath: t.FastPath, Protected: t.Protect != "",
-		}
-		if t.NHRP != nil {
-			c.Cloud, c.Redirect = t.NHRP.NetworkID, t.NHRP.Redirect
-			ns.Tunnels = append(ns.Tunnels, t.NHRP)
-		}
-		ts.Tunnels = append(ts.Tunnels, c)
+// reload gives a running router another configuration.
+func (n *Node) reload(cfg *conf.Config) {
+	old := n.config
+	n.run(cfg)
+	n.router.configure(old)
+	n.router.rouse()
+}
+
+func (p *process) configure(old *conf.Config) {
+	cfg := p.node.config
+	listed := map[string]bool{}
+	for _, i := range cfg.Interfaces {
+		listed[i.Name] = true
+		p.node.configure(core.SetInterface{Name: i.Name, Addresses: i.Addresses, MTU: i.MTU})
 	}
-	for _, r := range cfg.Routes {
-		rs.Routes = append(rs.Routes, static.Route(r))
+	if old != nil {
+		for _, i := range old.Interfaces {
+			if !listed[i.Name] {
+				p.node.configure(core.SetInterface{Name: i.Name})
+			}
+		}
 	}
-	l.Post(nhrp.Name, core.Request{Body: ns})
-	l.Post(static.Name, core.Request{Body: rs})
-	l.Post(tunnel.Name, core.Request{Body: ts})
+	router.Configure(p.loop, cfg)
 }

@@ -25,6 +25,7 @@ type Options struct {
 	ClockSteps int  // times that a router's wall clock jumps; nothing may come of it
 	Freezes    int  // times that a router's process stands still for a while
 	Restarts   int  // times that a spoke is killed or stopped, and started again
+	Moves      int  // times that a spoke's underlay address changes
 	HubLoss    bool // the first hub is killed half way, and comes back
 	Phase2     bool // spokes resolve next hops instead of following redirects
 	IPv6       bool // underlay

@@ -25,8 +25,7 @@ import (
 //   - state returns to empty, once nobody sends and once everybody left.
 type checker struct {
 	cloud      *cloud
-	routers    map[netip.Addr]*Node // by protocol address
-	byNBMA     map[netip.Addr]*Node
+	routers    map[netip.Addr]*Node      // by protocol address
 	asked      map[request]time.Duration // when a registration was last asked for
 	known      map[*process]*known
 	violations []string
@@ -49,11 +48,11 @@ const maxViolations = 20
 
 func newChecker(c *cloud) *checker {
 	k := &checker{
-		cloud: c, routers: map[netip.Addr]*Node{}, byNBMA: map[netip.Addr]*Node{},
+		cloud: c, routers: map[netip.Addr]*Node{},
 		asked: map[request]time.Duration{}, known: map[*process]*known{},
 	}
 	for _, n := range c.world.nodes {
-		k.routers[n.overlay], k.byNBMA[n.nbma] = n, n
+		k.routers[n.overlay] = n
 	}
 	c.world.watch = k
 	k.periodically()
@@ -96,9 +95,6 @@ func (k *checker) handled(p *process, module string, ev core.Event) {
 	if c, ok := ev.(rib.Change); ok && module == "kernel" {
 		k.routed(p, c)
 	}
-	if f, ok := ev.(dataplane.Failed); ok && module == nhrp.Name {
-		k.fail(p.node, "the data plane could not %s: %s", f.Doing, f.Err)
-	}
 	if n := len(p.loop.Panics); n > 0 {
 		k.fail(p.node, "a handler panicked: %v", p.loop.Panics)
 	}
@@ -134,11 +130,19 @@ func (k *checker) wanted(p *process, effect core.Effect) {
 	}
 }
 
-// truthful holds that a next hop is where the router with that address is.
+// truthful holds that a next hop is where the router with that address is, or was not long ago.
 func (k *checker) truthful(n *Node, nextHop netip.Addr, at dataplane.Endpoint) {
-	if r := k.routers[nextHop]; r == nil || r.nbma != at.Addr() {
+	r := k.routers[nextHop]
+	if r == nil || r.nbma != at.Addr() && !r.wasAt(at.Addr()) {
 		k.fail(n, "the adjacency of %v is at %v, where no router with that address is", nextHop, at.Addr())
 	}
+}
+
+// wasAt reports whether the router had the address within the holding time.
+func (n *Node) wasAt(a netip.Addr) bool {
+	return slices.ContainsFunc(n.former, func(f former) bool {
+		return f.nbma == a && n.world.Now()-f.until <= holdTime+late
+	})
 }
 
 // sent notes who asks to be registered.
@@ -168,13 +172,16 @@ func (k *checker) gaveUp(n *Node, d *dataplane.Datagram, why dataplane.ICMPKind)
 func (k *checker) ran(p *process) {
 	s := k.of(p)
 	s.runs++
+	if len(p.failed) > 0 {
+		k.fail(p.node, "the data plane could not do its work: %v", p.failed)
+	}
 	if s.dirty {
 		k.adjacent(p, s)
 		k.loopFree(p, s)
 		s.dirty = false
 		clear(s.changed)
 	}
-	if size := p.nhrp.Size(); size.Clients < 100 || s.runs%256 == 0 {
+	if len(s.adjacencies) < 100 || s.runs%256 == 0 {
 		k.audit(p)
 	}
 }
@@ -222,7 +229,10 @@ func (k *checker) next(n *Node, to netip.Addr) *Node {
 	if w.Adjacency == nil {
 		return nil
 	}
-	return k.byNBMA[w.Adjacency.Endpoint.Addr()]
+	if i := k.cloud.internet.owner[w.Adjacency.Endpoint.Addr()]; i != nil {
+		return i.node
+	}
+	return nil
 }
 
 func (k *checker) audit(p *process) {
@@ -234,7 +244,7 @@ func (k *checker) audit(p *process) {
 			}
 		})
 	}
-	for _, finding := range p.nhrp.Audit(armed) {
+	for _, finding := range p.modules.NHRP.Audit(armed) {
 		k.fail(p.node, "%s", finding)
 	}
 }
@@ -254,13 +264,14 @@ func (k *checker) fresh(p *process) {
 		if !ok || now-at > holdTime+late {
 			k.fail(p.node, "%v is bound, and asked for it last at %v", a.NextHop, at)
 		}
+		k.truthful(p.node, a.NextHop, a.Endpoint)
 	}
 }
 
 // converged holds that after the trouble everybody is registered everywhere.
 func (k *checker) converged() {
 	for _, hub := range k.cloud.hubs {
-		if n := hub.router.nhrp.Size().Clients; n != len(k.cloud.spokes) {
+		if n := hub.router.modules.NHRP.Size().Clients; n != len(k.cloud.spokes) {
 			k.fail(hub, "%d clients are registered after the trouble, not %d", n, len(k.cloud.spokes))
 		}
 	}
@@ -283,7 +294,7 @@ func (k *checker) delivered(before, after Flows) {
 // idle holds that without traffic there are no shortcuts.
 func (k *checker) idle() {
 	for _, n := range k.cloud.spokes {
-		s := n.router.nhrp.Size()
+		s := n.router.modules.NHRP.Size()
 		if s.Shortcuts+s.Peers > 0 {
 			k.fail(n, "%d shortcuts and %d peers are left without traffic", s.Shortcuts, s.Peers)
 		}
@@ -296,7 +307,7 @@ func (k *checker) idle() {
 // empty holds that hubs whose clients are gone hold nothing.
 func (k *checker) empty() {
 	for _, n := range k.cloud.hubs {
-		if s := n.router.nhrp.Size(); s != (nhrp.Size{}) {
+		if s := n.router.modules.NHRP.Size(); s != (nhrp.Size{}) {
 			k.fail(n, "everybody left, and it holds %+v", s)
 		}
 		s := k.of(n.router)

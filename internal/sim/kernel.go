@@ -104,7 +104,7 @@ func (n *Node) route(in *Interface, d *dataplane.Datagram) {
 		n.complain(in, d, dataplane.NetUnreachable, 0)
 	case out == nil || out.down:
 		n.complain(in, d, dataplane.HostUnreachable, 0)
-	case d.Size > out.mtu && (d.DF || in != nil && d.Destination.Is6()):
+	case d.Largest() > out.mtu && (d.DF || in != nil && d.Destination.Is6()):
 		n.complain(in, d, dataplane.TooBig, out.mtu)
 	default:
 		n.transmit(in, out, hop, d)
@@ -148,6 +148,9 @@ func (n *Node) send(d *dataplane.Datagram) bool {
 	case n.local[d.Destination] != nil:
 		n.deliver(d)
 	default:
+		if mtu := n.pathMTU[d.Destination]; mtu > 0 && d.Size > mtu && !d.DF {
+			d.Fragment = mtu
+		}
 		n.route(nil, d)
 	}
 	return true
@@ -233,6 +236,9 @@ func (n *Node) echo(d *dataplane.Datagram, e dataplane.Echo) {
 }
 
 func (n *Node) problem(d *dataplane.Datagram, p dataplane.ICMPError) {
+	if p.Kind == dataplane.TooBig {
+		n.pathMTU[p.About.Destination] = p.MTU
+	}
 	if e, ok := p.About.Body.(dataplane.Echo); ok {
 		n.answered(e, d, &p)
 	}

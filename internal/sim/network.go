@@ -68,7 +68,7 @@ func (n *Network) carry(from, to *Interface, d *dataplane.Datagram) {
 		n.world.lost("cut")
 		return
 	}
-	if d.Size > min(from.link.Size(), to.link.Size()) && d.DF {
+	if d.Largest() > min(from.link.Size(), to.link.Size()) && d.DF {
 		n.world.lost("mtu")
 		return
 	}

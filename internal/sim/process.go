@@ -12,24 +12,22 @@ import (
 	"github.com/spokeway/spokeway/internal/dataplane"
 	"github.com/spokeway/spokeway/internal/proto/kernel"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
-	"github.com/spokeway/spokeway/internal/rib"
+	"github.com/spokeway/spokeway/internal/router"
 )
-
-// program is what a router process runs: it adds its modules to the loop and configures them.
-type program func(l *core.Loop, stored map[string]string) *nhrp.Module
 
 // process is a running router: its loop and its data plane, and the simulated edge between them and the node.
 // The methods that bring events may be called on a nil process, as those of a machine where nothing runs.
 type process struct {
-	node   *Node
-	loop   *core.Loop
-	plane  *dataplane.Memory
-	nhrp   *nhrp.Module
-	inbox  []letter
-	due    bool          // a run is set for now
-	wake   time.Duration // the next run that is set for a timer
-	frozen bool
-	ended  bool
+	node    *Node
+	loop    *core.Loop
+	plane   *dataplane.Memory
+	modules router.Modules
+	failed  map[string]string // what the data plane could not do, by tunnel
+	inbox   []letter
+	due     bool          // a run is set for now
+	wake    time.Duration // the next run that is set for a timer
+	frozen  bool
+	ended   bool
 }
 
 // letter is an event on its way to a module; "" is to all.
@@ -40,18 +38,21 @@ type letter struct {
 
 // start runs the node's program. What it stored before is there again.
 func (n *Node) start() error {
-	if n.router != nil {
+	switch {
+	case n.router != nil:
 		return errors.New(n.Name + " runs already")
+	case n.config == nil:
+		return errors.New(n.Name + " has no configuration")
 	}
 	n.boots++
-	p := &process{node: n, plane: dataplane.NewMemory(), wake: -1}
+	p := &process{node: n, plane: dataplane.NewMemory(), failed: map[string]string{}, wake: -1}
 	p.plane.Now, p.plane.Post, p.plane.Transmit = n.world.Now, p.fromPlane, p.transmit
 	p.plane.Deliver, p.plane.Device = p.deliver, p.device
 	p.loop = core.NewLoop(n.world.Now(), n.world.chance(n.Name+" "+strconv.Itoa(n.boots)), p)
 	p.loop.After = p.after
 	p.loop.Log = func(level core.Level, event string, args []any) { n.world.Trace.log(n, level, event, args) }
 	n.router = p
-	p.nhrp = n.program(p.loop, n.stored)
+	p.load()
 	for _, i := range n.interfaces {
 		p.broadcast(i.state())
 	}
@@ -239,8 +240,15 @@ func (n *Node) configure(e core.SetInterface) {
 	n.tell(i)
 }
 
-// fromPlane takes what the data plane saw to NHRP.
-func (p *process) fromPlane(ev any) { p.post(nhrp.Name, ev) }
+// fromPlane takes what the data plane saw to NHRP; what failed is the router's matter.
+func (p *process) fromPlane(ev any) {
+	if f, ok := ev.(dataplane.Failed); ok {
+		p.failed[f.Tunnel] = f.Doing + ": " + f.Err
+		p.node.world.Trace.log(p.node, core.Error, "dataplane.failed", []any{"tunnel", f.Tunnel, "doing", f.Doing, "cause", f.Err})
+		return
+	}
+	p.post(nhrp.Name, ev)
+}
 
 // transmit puts what the data plane encapsulated onto the underlay.
 func (p *process) transmit(d *dataplane.Datagram) {
@@ -268,16 +276,6 @@ func (p *process) device(t dataplane.Tunnel, gone bool) {
 	case !gone && i == nil:
 		i = n.addInterface(t.Name, t.MTU)
 		n.tell(i)
-	}
-}
-
-// offers calls f for every route in the router's RIB.
-func (p *process) offers(f func(r rib.Route, selected bool)) {
-	r := p.loop.RIB()
-	for _, vrf := range r.VRFs() {
-		for route, selected := range r.Offers(vrf) {
-			f(route, selected)
-		}
 	}
 }
 

@@ -312,9 +312,7 @@ func (s *Stage) Reload(node string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	n.run(cfg)
-	reconfigure(n.router.loop, cfg)
-	n.router.rouse()
+	n.reload(cfg)
 	return nil
 }
 
@@ -338,6 +336,3 @@ func (s *Stage) Logs(node string, lines int) []string {
 	kept := s.logs[n]
 	return kept[max(0, len(kept)-lines):]
 }
-
-// Show is the JSON a router answers to a command.
-func (s *Stage) Show(node string, args []string) ([]byte, error) { return nil, notHere("show") }

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"github.com/spokeway/spokeway/internal/scenario"
@@ -18,7 +19,8 @@ const (
 	idleTime  = 4 * holdTime              // without traffic, so that shortcuts age out
 	emptyTime = holdTime + 12*time.Minute // the longest that a failed resolution is remembered
 	pingEvery = 2 * time.Second           // of a flow
-	pings     = 5                         // of a flow
+	pings     = 5                         // of a short flow
+	longPings = 60                        // of a long one, which outlives a holding time
 	lateReply = 3 * time.Second           // as long as an answer may take
 )
 
@@ -29,6 +31,7 @@ func (c *cloud) play(k *checker) {
 	c.run(c.Duration)
 	c.calm()
 	c.run(settle)
+	c.run(time.Duration(longPings) * pingEvery) // the last of the long flows
 	k.converged()
 	c.flowsNow(min(c.Spokes, 50))
 	before := c.flows
@@ -62,8 +65,12 @@ func (c *cloud) start(n *Node) {
 
 // trouble sets everything that will happen during the duration.
 func (c *cloud) trouble() {
-	for range 2 * c.Spokes {
-		c.world.clock.after(upTo(c.chance, c.Duration-pings*pingEvery), func() { c.flow(c.anySpoke(), c.anySpoke()) })
+	for k := range 2 * c.Spokes {
+		n := pings
+		if k%8 == 0 {
+			n = longPings
+		}
+		c.sometime(c.chance, func() { c.flow(c.anySpoke(), c.anySpoke(), n) })
 	}
 	for range c.Partitions {
 		c.sometime(c.chance, c.partition)
@@ -73,6 +80,9 @@ func (c *cloud) trouble() {
 	}
 	for range c.Freezes {
 		c.sometime(c.chance, c.freeze)
+	}
+	for k := range c.Moves {
+		c.sometime(c.chance, func() { c.move(k) })
 	}
 	clocks := c.world.chance("wall clocks") // of its own: a step must not change anything else
 	for range c.ClockSteps {
@@ -95,15 +105,15 @@ func upTo(chance *rand.Rand, d time.Duration) time.Duration {
 func (c *cloud) anySpoke() int { return c.chance.IntN(len(c.spokes)) }
 
 // flow sends some echo requests from one LAN to another.
-func (c *cloud) flow(from, to int) {
+func (c *cloud) flow(from, to, count int) {
 	if from == to || c.spokes[from].router == nil {
 		return
 	}
-	p, err := c.spokes[from].startPing(scenario.Ping{From: lanHost(from), To: lanHost(to), Count: pings, Interval: pingEvery, Size: 56})
+	p, err := c.spokes[from].startPing(scenario.Ping{From: lanHost(from), To: lanHost(to), Count: count, Interval: pingEvery, Size: 56})
 	if err != nil {
 		return
 	}
-	c.world.clock.after(pings*pingEvery+lateReply-time.Second, func() {
+	c.world.clock.after(time.Duration(count)*pingEvery+lateReply-time.Second, func() {
 		p.ended = true
 		delete(p.node.echoes, p.id)
 		c.flows.Sent += p.result.Sent()
@@ -113,7 +123,7 @@ func (c *cloud) flow(from, to int) {
 
 func (c *cloud) flowsNow(n int) {
 	for range n {
-		c.flow(c.anySpoke(), c.anySpoke())
+		c.flow(c.anySpoke(), c.anySpoke(), pings)
 	}
 }
 
@@ -153,6 +163,16 @@ func (c *cloud) freeze() {
 	c.world.clock.after(upTo(c.chance, 45*time.Second), n.thaw)
 }
 
+// move gives a spoke another underlay address, as a provider does over night.
+func (c *cloud) move(k int) {
+	n := c.spokes[c.anySpoke()]
+	i := n.byName["eth0"]
+	n.former = append(n.former, former{n.nbma, c.world.Now()})
+	n.nbma = c.underlay(1<<14 + k)
+	i.setAddresses([]netip.Prefix{netip.PrefixFrom(n.nbma, i.addrs[0].Bits())})
+	n.tell(i)
+}
+
 // calm ends all trouble.
 func (c *cloud) calm() {
 	c.internet.sides = nil
@@ -176,9 +196,9 @@ func (c *cloud) leave() {
 	}
 }
 
-// command is how to play exactly this again.
-func (o Options) command() string {
-	s := fmt.Sprintf("spokeway sim fuzz --seed %d --hubs %d --spokes %d --duration %s", o.Seed, o.Hubs, o.Spokes, o.Duration)
+// Command is how to play exactly this again.
+func (o Options) Command() string {
+	s := fmt.Sprintf("spokeway sim generate --seed %d --hubs %d --spokes %d --duration %s", o.Seed, o.Hubs, o.Spokes, o.Duration)
 	add := func(on bool, format string, args ...any) {
 		if on {
 			s += fmt.Sprintf(" "+format, args...)
@@ -191,6 +211,7 @@ func (o Options) command() string {
 	add(o.ClockSteps > 0, "--clock-steps %d", o.ClockSteps)
 	add(o.Freezes > 0, "--freezes %d", o.Freezes)
 	add(o.Restarts > 0, "--restarts %d", o.Restarts)
+	add(o.Moves > 0, "--moves %d", o.Moves)
 	add(o.HubLoss, "--hub-loss")
 	add(o.Phase2, "--phase2")
 	add(o.IPv6, "--ipv6")

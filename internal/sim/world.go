@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/spokeway/spokeway/internal/conf"
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
 )
@@ -87,15 +88,23 @@ type Node struct {
 	forwarding bool
 	nat        *nat
 	router     *process
-	program    program
+	config     *conf.Config
 	stored     map[string]string
 	boots      int
 	wall       time.Duration // how far the wall clock is off; nothing of a router reads it
 	counters   map[string]int
+	pathMTU    map[netip.Addr]int // what routers on the way said
 	echoes     map[uint16]*ping
 	echoID     uint16
 
 	overlay, nbma netip.Addr // of a generated router
+	former        []former
+}
+
+// former is an underlay address that a router had until some time.
+type former struct {
+	nbma  netip.Addr
+	until time.Duration
 }
 
 // watcher sees what routers do, while they do it.
@@ -111,6 +120,7 @@ func (w *World) addNode(name string) *Node {
 	n := &Node{
 		Name: name, world: w, id: len(w.nodes), byName: map[string]*Interface{}, local: map[netip.Addr]*Interface{},
 		stored: map[string]string{}, counters: map[string]int{}, echoes: map[uint16]*ping{},
+		pathMTU: map[netip.Addr]int{},
 	}
 	n.fib.node = n
 	w.nodes = append(w.nodes, n)

@@ -1,0 +1,34 @@
+package sim
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spokeway/spokeway/internal/scenario"
+)
+
+// Every lab file we ship passes on the virtual clock, but for the steps that need a real host.
+func TestExamples(t *testing.T) {
+	files, _ := filepath.Glob("../../examples/lab/*.yaml")
+	if len(files) == 0 {
+		t.Fatal("no example in examples/lab")
+	}
+	for _, name := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".yaml"), func(t *testing.T) {
+			f, err := scenario.Load(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum := scenario.Run(NewStage(1), f, nil)
+			for _, r := range sum.Results {
+				switch {
+				case r.Outcome == scenario.Fail:
+					t.Errorf("line %d: %s: %s\n%s", r.Line, r.Title, r.Detail, strings.Join(r.Log, "\n"))
+				case r.Outcome == scenario.Skipped && !strings.Contains(r.Detail, "not in a simulation"):
+					t.Errorf("line %d: %s: skipped: %s", r.Line, r.Title, r.Detail)
+				}
+			}
+		})
+	}
+}
