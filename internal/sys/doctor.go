@@ -317,13 +317,13 @@ func (h *patient) server(t DoctorTunnel, server string) Check {
 	return Check{name, OK, fmt.Sprintf("%s by %s", to, out), ""}
 }
 
-// module: with ip_gre loaded the kernel has a GRE receiver of its own. Raw sockets get their copy all the same, but for what it does
-// not know it may answer with ICMP protocol unreachable.
+// module: with ip_gre loaded the kernel has a GRE receiver of its own. Raw sockets get their copy all the same, but
+// for what belongs to no interface of the kernel's it answers with an ICMP error.
 func (h *patient) module() Check {
 	const name = "gre module"
 	for line := range strings.Lines(h.modules) {
 		if word, _, _ := strings.Cut(line, " "); word == "ip_gre" || word == "ip6_gre" {
-			return Check{name, Warn, word + " is loaded: a GRE interface of the kernel's on the same addresses would take our packets", "rmmod " + word}
+			return Check{name, Warn, word + " is loaded: the kernel answers packets of our tunnels with ICMP port unreachable", "rmmod " + word}
 		}
 	}
 	return Check{name, OK, "the kernel's own GRE is not loaded", ""}

@@ -111,6 +111,22 @@ func TestRoutesDroppedInSilenceAreForgotten(t *testing.T) {
 	until(h, "again", learned("10.1.0.0/16", 10))
 }
 
+// Linux marks a next hop dead, and alive again, without telling.
+func TestNextHopsDieAndRevive(t *testing.T) {
+	pair(t, "so0", "so1", "192.0.2.1/24")
+	pair(t, "so2", "so3", "198.51.100.1/24")
+	h := start(t, "")
+	ip(t, "route", "add", "10.9.0.0/16", "metric", "5", "nexthop", "via", "192.0.2.9", "dev", "so0", "nexthop", "via", "198.51.100.9", "dev", "so2")
+	hops := func(n int) func(kernel.Learned) bool {
+		return func(l kernel.Learned) bool { return learned("10.9.0.0/16", 5)(l) && len(l.NextHops) == n }
+	}
+	until(h, "two next hops", hops(2))
+	ip(t, "link", "set", "so2", "down")
+	until(h, "one next hop", hops(1))
+	ip(t, "link", "set", "so2", "up")
+	until(h, "two next hops again", hops(2))
+}
+
 func TestRecreatedInterfaceIsGoneAndNew(t *testing.T) {
 	pair(t, "sh0", "sh1", "192.0.2.1/24")
 	h := start(t, "")

@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os/exec"
@@ -89,7 +90,7 @@ func (h *host) route(p string, metric uint32) (kernel.Learned, bool) {
 	return l, ok
 }
 
-// pair makes a veth pair, up, the first end with the addresses.
+// pair makes a veth pair, up and with carrier, the first end with the addresses.
 func pair(t testing.TB, a, b string, addrs ...string) {
 	t.Helper()
 	ip(t, "link", "add", a, "type", "veth", "peer", "name", b)
@@ -103,6 +104,12 @@ func pair(t testing.TB, a, b string, addrs ...string) {
 	}
 	ip(t, "link", "set", a, "up")
 	ip(t, "link", "set", b, "up")
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(ip(t, "link", "show", a), "state UP"); {
+		if time.Now().After(end) { // Linux tells of a carrier a moment after it is there
+			t.Fatalf("%s has no carrier", a)
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
@@ -124,11 +131,23 @@ func TestStartTellsLinksBeforeRoutesAndThenSynced(t *testing.T) {
 	pair(t, "sa0", "sa1", "192.0.2.1/24", "2001:db8:1::1/64")
 	ip(t, "route", "add", "198.51.100.0/24", "via", "192.0.2.9", "metric", "7")
 	h := start(t, "")
-	link := until(h, "link sa0", func(l core.Link) bool { return l.Name == "sa0" })
-	if !link.Up || link.MTU != 1500 || !slices.Contains(link.Addresses, prefix("192.0.2.1/24")) || !slices.Contains(link.Addresses, prefix("2001:db8:1::1/64")) {
+	var order []string
+	until(h, "synced", func(ev core.Event) bool {
+		if word := fmt.Sprintf("%T", ev); len(order) == 0 || order[len(order)-1] != word {
+			order = append(order, word)
+		}
+		_, last := ev.(kernel.Synced)
+		return last
+	})
+	if want := []string{"core.Link", "kernel.Learned", "kernel.Synced"}; !slices.Equal(order, want) {
+		t.Errorf("told %v, want %v", order, want)
+	}
+	h.mu.Lock()
+	link := h.links["sa0"]
+	h.mu.Unlock()
+	if link.MTU != 1500 || !slices.Contains(link.Addresses, prefix("192.0.2.1/24")) || !slices.Contains(link.Addresses, prefix("2001:db8:1::1/64")) {
 		t.Errorf("link: %+v", link)
 	}
-	until(h, "synced", func(kernel.Synced) bool { return true })
 	tests := []struct {
 		prefix    string
 		metric    uint32

@@ -31,9 +31,9 @@ func readSysctl(path string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// prepareTunnel makes the kernel treat a tunnel device as the multipoint link it is: it must not tell peers of a shorter
-// way by ICMP, which is NHRP's to tell; packets may come by the hub that go out directly (RFC 3704 section 2.4: loose);
-// and no link-local address shall appear by itself and be announced to nobody.
+// prepareTunnel makes the kernel treat a tunnel device as the multipoint link it is: it must not tell peers of a
+// shorter way by ICMP, which is NHRP's to tell; packets may come by the hub that go out directly (RFC 3704 section
+// 2.4: loose); and no link-local address shall appear by itself and be announced to nobody.
 func prepareTunnel(name string, addrs []netip.Prefix, log logger) {
 	set := func(path, value string) {
 		if err := writeSysctl(path, value); err != nil {
@@ -51,8 +51,8 @@ func prepareTunnel(name string, addrs []netip.Prefix, log logger) {
 }
 
 // EnableForwarding lets the host forward. With ipv6, interfaces that take router advertisements go on doing so:
-// a forwarding host ignores them otherwise, and would lose its default route. Redirects of the kernel's own are
-// switched off for all interfaces, since the setting of all counts for a tunnel too.
+// a forwarding host ignores them otherwise, and would lose its default route. ICMP redirects are a matter of each
+// interface from then on: the setting of all would go for tunnels too, whatever theirs is.
 func EnableForwarding(ipv6 bool) error {
 	if err := forward("ipv4/ip_forward"); err != nil {
 		return err

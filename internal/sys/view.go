@@ -68,8 +68,9 @@ func (v *view) byName(name string) (iface, bool) {
 }
 
 // setLink takes in an interface and returns what to tell: the new state, and before it the end of what had its
-// name or index under another one. dropped tells that routes may have gone without a word.
-func (v *view) setLink(l linkMsg) (tell []core.Link, dropped bool) {
+// name or index under another one. moved tells that it went up or down, upon which Linux drops routes, or next hops
+// of routes, or revives them, without a word.
+func (v *view) setLink(l linkMsg) (tell []core.Link, moved bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	i := v.links[l.index]
@@ -85,7 +86,7 @@ func (v *view) setLink(l linkMsg) (tell []core.Link, dropped bool) {
 	}
 	wasUp := i.admin && i.running
 	i.linkMsg = l
-	return append(tell, i.changed()...), wasUp && !(l.admin && l.running)
+	return append(tell, i.changed()...), wasUp != (l.admin && l.running)
 }
 
 // changed is the link when it differs from what was told.

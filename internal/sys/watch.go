@@ -29,12 +29,22 @@ type watcher struct {
 	pending bool // addresses changed that were not told yet
 	stale   bool // routes may have changed without a word: read them again
 	lost    bool // messages were lost: read everything again
+
+	recheck time.Time // when to read the routes once more; zero = never
 }
+
+// recheckTime is after how long the routes are read once more when an interface went up or down. The kernel tells of that
+// first and only then drops or revives routes, and reading them does not wait for it.
+const recheckTime = 200 * time.Millisecond
 
 // run follows the kernel until the subscription is closed.
 func (w *watcher) run() {
 	for {
+		_ = w.events.file.SetReadDeadline(w.recheck)
 		b, err := w.events.receive(true)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			w.recheck, w.stale, err = time.Time{}, true, nil
+		}
 		w.take(b, err)
 		for b != nil { // what is there already, so that one reading of the table serves all of it
 			if b, err = w.events.receive(false); b != nil || err != nil {
@@ -91,13 +101,21 @@ func (w *watcher) message(m message) {
 
 func (w *watcher) link(l linkMsg, gone bool) {
 	if gone {
-		w.stale = true
+		w.distrust()
 		w.broadcast(w.view.deleteLink(l.index))
 		return
 	}
-	tell, dropped := w.view.setLink(l)
-	w.stale = w.stale || dropped
+	tell, moved := w.view.setLink(l)
+	if moved {
+		w.distrust()
+	}
 	w.broadcast(tell)
+}
+
+// distrust has the routes read again, now and once the kernel is through with what it has begun.
+func (w *watcher) distrust() {
+	w.stale = true
+	w.recheck = time.Now().Add(recheckTime)
 }
 
 // addr takes in an address. The loss of one takes along, without a word, IPv4 routes that prefer it as source.
@@ -108,7 +126,9 @@ func (w *watcher) addr(a addrMsg, gone bool) {
 		return
 	}
 	w.view.deleteAddr(a)
-	w.stale = w.stale || a.prefix.Addr().Is4()
+	if a.prefix.Addr().Is4() {
+		w.distrust()
+	}
 }
 
 // route takes in a route. One that was appended to another of its key need not be the one the kernel uses.
