@@ -1,0 +1,101 @@
+package peers
+
+import (
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// emitted is one NHRP packet of the capture.
+type emitted struct {
+	frame   string
+	from    string // the outer source address
+	kind    string // NHRP packet type
+	remarks string // what Wireshark complains of
+}
+
+// nhrpPackets reads the capture of the scene, which ends with that. A filter of Wireshark's chooses among the packets.
+func (s *scene) nhrpPackets(filter string) []emitted {
+	s.t.Helper()
+	fields := []string{"frame.number", "ip.src", "nhrp.hdr.op.type", "nhrp.hdr.chksum.status", "_ws.malformed", "_ws.expert.severity", "_ws.expert.message"}
+	args := []string{"-n", "-r", s.endCapture(), "-Y", "gre.proto == 0x2001" + filter, "-T", "fields", "-E", "separator=|"}
+	for _, f := range fields {
+		args = append(args, "-e", f)
+	}
+	out, err := exec.Command("tshark", args...).Output()
+	if err != nil {
+		s.t.Fatalf("tshark: %v", err)
+	}
+	var all []emitted
+	for row := range strings.Lines(string(out)) {
+		f := strings.SplitN(strings.TrimSpace(row), "|", 4)
+		if len(f) < 4 {
+			s.t.Fatalf("tshark printed %q", row)
+		}
+		all = append(all, emitted{frame: f[0], from: outer(f[1]), kind: outer(f[2]), remarks: f[3]})
+	}
+	return all
+}
+
+// outer is the first value of a field: those of what is inside an indication follow it.
+func outer(values string) string {
+	first, _, _ := strings.Cut(values, ",")
+	return first
+}
+
+// clean is a packet with a right checksum and nothing to complain of. The packet that an indication repeats may have a
+// checksum too, which then has a status of its own.
+func clean(remarks string) bool {
+	status, rest, _ := strings.Cut(remarks, "|")
+	return strings.Trim(status, "1,") == "" && status != "" && rest == "||"
+}
+
+// A Cisco password is shorter than the source protocol address that RFC 2332 section 5.3.4 has in its place, and
+// Wireshark remarks on it.
+const shortPassword = "1|_ws.malformed|8388608|Incomplete Authentication Extension"
+
+// decoded is the last part of each scene: Wireshark finds nothing wrong with what we sent.
+func (s *scene) decoded() {
+	s.part("every NHRP packet of ours decodes", func() {
+		seen := map[string]int{}
+		kinds := map[string]int{}
+		for _, p := range s.nhrpPackets("") {
+			if !slices.Contains(s.ours(), p.from) {
+				continue
+			}
+			seen[p.from]++
+			kinds[p.kind]++
+			if !clean(p.remarks) && p.remarks != shortPassword {
+				s.t.Errorf("frame %s from %s, type %s: %s", p.frame, p.from, p.kind, p.remarks)
+			}
+		}
+		for _, n := range s.nodes {
+			if seen[n.at] == 0 {
+				s.t.Errorf("the capture holds no NHRP packet of %s", n.name)
+			}
+		}
+		s.t.Logf("packets by sender %v, by type %v", seen, kinds)
+	})
+}
+
+// ours is every underlay address that a router of ours had.
+func (s *scene) ours() []string {
+	var all []string
+	for _, n := range s.nodes {
+		all = append(all, n.had...)
+	}
+	return all
+}
+
+func TestCleanRemarks(t *testing.T) {
+	for remarks, want := range map[string]bool{
+		"1|||": true, "1,1|||": true, "0|||": false, "|||": false,
+		"1|_ws.malformed||": false, "1||8388608|Malformed Packet": false, shortPassword: false,
+	} {
+		if clean(remarks) != want {
+			t.Error(fmt.Sprintf("clean(%q) = %v", remarks, !want))
+		}
+	}
+}

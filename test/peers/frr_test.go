@@ -1,0 +1,224 @@
+package peers
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// guest is an FRR router with a kernel of its own.
+type guest struct {
+	s *scene
+	spec
+}
+
+// boot starts FRR routers side by side and returns when all are configured.
+func (s *scene) boot(specs ...spec) []*guest {
+	s.t.Helper()
+	made := make([]*guest, len(specs))
+	errs := make([]error, len(specs))
+	var jobs []func()
+	for i, p := range specs {
+		s.site(p.site)
+		made[i] = &guest{s: s, spec: p}
+		folder := filepath.Join(s.run, "frr", p.name)
+		writeFiles(s, folder, map[string]string{"setup": p.frrSetup(), "frr.conf": p.frrConfig()})
+		jobs = append(jobs, func() {
+			_, errs[i] = s.try("./peer", p.name, "--netns", s.netns, "--nic", p.name+"@"+bridge, "--config", folder)
+		})
+	}
+	atOnce(jobs...)
+	for _, err := range errs {
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.guests = append(s.guests, made...)
+	return made
+}
+
+func writeFiles(s *scene, folder string, files map[string]string) {
+	s.t.Helper()
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// frrSetup is what a router's kernel needs for nhrpd: addresses, GRE, and on a hub the rule by which nhrpd sees what
+// goes back into the tunnel it came from.
+func (p spec) frrSetup() string {
+	setup := []string{
+		fmt.Sprintf("ip address add %s/24 dev eth0", nbma(p.site)),
+		"ip link set eth0 up",
+		fmt.Sprintf("ip route add 10.0.0.0/16 via %s", gateway(p.site)),
+		"ip link add lan0 type dummy",
+		"ip link set lan0 up",
+		fmt.Sprintf("ip address add %s/24 dev lan0", lanAddress(p.site)),
+		fmt.Sprintf("ip link add %s type gre local %s key 42 ttl 64", tunnelName, nbma(p.site)),
+		fmt.Sprintf("ip link set %s mtu 1400 multicast on up", tunnelName),
+		fmt.Sprintf("ip address add %s/32 dev %s", p.address(), tunnelName),
+	}
+	if p.isHub() {
+		setup = append(setup,
+			fmt.Sprintf("sysctl -qw net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.%s.send_redirects=0", tunnelName),
+			fmt.Sprintf("iptables-legacy -A FORWARD -i %[1]s -o %[1]s -m hashlimit --hashlimit-upto 1/second --hashlimit-burst 1 "+
+				"--hashlimit-mode srcip,dstip --hashlimit-srcmask 24 --hashlimit-dstmask 24 --hashlimit-name redirect "+
+				"-j NFLOG --nflog-group 1 --nflog-size 128", tunnelName))
+	}
+	return lines(setup...)
+}
+
+func (p spec) frrConfig() string {
+	conf := []string{
+		"frr defaults traditional",
+		"hostname " + p.name,
+		"debug nhrp common",
+		"nhrp nflog-group 1",
+		"interface " + tunnelName,
+		" ip nhrp network-id 42",
+		fmt.Sprintf(" ip nhrp holdtime %d", holdTime),
+		" ip nhrp registration no-unique",
+		" ip nhrp shortcut",
+		" tunnel source eth0",
+	}
+	if p.password != "" {
+		conf = append(conf, " ip nhrp authentication "+p.password)
+	}
+	for _, hub := range p.servers {
+		conf = append(conf, " ip nhrp nhs dynamic nbma "+nbma(hub.site))
+	}
+	if p.isHub() {
+		conf = append(conf, " ip nhrp redirect")
+	}
+	conf = append(conf, "exit")
+	for _, r := range p.overlay() {
+		conf = append(conf, "ip route "+r.frr())
+	}
+	return lines(conf...)
+}
+
+func (r route) frr() string {
+	words := []string{r.to, r.via}
+	if r.iface {
+		words = append(words, tunnelName)
+	}
+	if r.withDistance() {
+		words = append(words, fmt.Sprint(r.distance))
+	}
+	return strings.Join(words, " ")
+}
+
+// run runs a command on the router.
+func (g *guest) run(argv ...string) (string, error) {
+	return g.s.try(append([]string{"./peer-exec", g.name}, argv...)...)
+}
+
+func (g *guest) must(argv ...string) string {
+	g.s.t.Helper()
+	out, err := g.run(argv...)
+	if err != nil {
+		g.s.t.Fatal(err)
+	}
+	return out
+}
+
+// configure changes the running configuration of the tunnel interface, or with an empty one of FRR itself.
+func (g *guest) configure(commands ...string) {
+	g.s.t.Helper()
+	argv := []string{"vtysh", "-c", "configure terminal"}
+	for _, c := range commands {
+		argv = append(argv, "-c", c)
+	}
+	g.must(argv...)
+}
+
+// json asks FRR.
+func (g *guest) json(into any, command string) error {
+	out, err := g.run("vtysh", "-c", command+" json")
+	if err != nil {
+		return err
+	}
+	// A line of complaint may stand before it.
+	text := []byte(out)
+	if i := bytes.IndexByte(text, '{'); i > 0 {
+		text = text[i:]
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%s: %s: %w: %s", g.name, command, err, out)
+	}
+	return nil
+}
+
+// cache is rows of "TYPE PROTOCOL NBMA", and the claimed NBMA address where it is another.
+func (g *guest) cache() ([]string, error) {
+	var answer struct {
+		Table []struct {
+			Type, Protocol, NBMA string
+			Claimed              string `json:"claimed_nbma"`
+		}
+	}
+	if err := g.json(&answer, "show ip nhrp cache"); err != nil {
+		return nil, err
+	}
+	var rows []string
+	for _, r := range answer.Table {
+		rows = append(rows, cacheRow(r.Type, r.Protocol, r.NBMA, r.Claimed))
+	}
+	return rows, nil
+}
+
+// shortcuts is rows of "TYPE PREFIX VIA".
+func (g *guest) shortcuts() ([]string, error) {
+	var answer struct {
+		Table []struct{ Type, Prefix, Via string }
+	}
+	if err := g.json(&answer, "show ip nhrp shortcut"); err != nil {
+		return nil, err
+	}
+	var rows []string
+	for _, r := range answer.Table {
+		rows = append(rows, strings.TrimSpace(fmt.Sprintf("%s %s %s", r.Type, r.Prefix, r.Via)))
+	}
+	return rows, nil
+}
+
+// routes is rows of "PREFIX PROTOCOL DISTANCE VIA", those of a protocol that the kernel has.
+func (g *guest) nhrpRoutes() ([]string, error) {
+	var answer map[string][]struct {
+		Prefix, Protocol string
+		Distance         int
+		Installed        bool
+		NextHops         []struct {
+			IP            string
+			InterfaceName string
+		}
+	}
+	if err := g.json(&answer, "show ip route nhrp"); err != nil {
+		return nil, err
+	}
+	var rows []string
+	for _, offers := range answer {
+		for _, r := range offers {
+			for _, hop := range r.NextHops {
+				if r.Installed {
+					rows = append(rows, routeRow(r.Prefix, r.Protocol, r.Distance, hop.IP, hop.InterfaceName))
+				}
+			}
+		}
+	}
+	return rows, nil
+}
+
+// state is what a failed case wants to know.
+func (g *guest) state() string {
+	out, _ := g.run("vtysh", "-c", "show ip nhrp cache", "-c", "show ip nhrp shortcut", "-c", "show ip nhrp nhs", "-c", "show ip route")
+	return out
+}

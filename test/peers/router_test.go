@@ -1,0 +1,83 @@
+package peers
+
+import (
+	"fmt"
+	"strings"
+)
+
+// spec is a router of either make. All that is not here follows from its site N: underlay 10.0.N.2/24, tunnel address
+// 10.255.255.N, LAN 192.168.N.0/24 with the router at .1. Key and network-id are 42, the holding time is 10 s.
+type spec struct {
+	name     string
+	site     int
+	length   int    // of the tunnel's prefix
+	password string // "" = none
+	servers  []server
+	clients  []int // a hub's: the sites whose LANs are behind their tunnel addresses
+	routes   []route
+	unique   bool
+	tunnel   int      // the tunnel address's last octet, when it is not the site
+	extra    []string // lines of our YAML, in nhrp
+}
+
+// server is a hub as a spoke has it configured.
+type server struct {
+	site     int
+	priority int
+}
+
+type route struct {
+	to       string
+	via      string
+	distance int
+	iface    bool // say that it is out of the tunnel
+}
+
+const (
+	tunnelName = "tun100"
+	holdTime   = 10
+	secret     = "secret"
+)
+
+func nbma(site int) string         { return fmt.Sprintf("10.0.%d.2", site) }
+func gateway(site int) string      { return fmt.Sprintf("10.0.%d.1", site) }
+func tunnelAddress(n int) string   { return fmt.Sprintf("10.255.255.%d", n) }
+func lan(site int) string          { return fmt.Sprintf("192.168.%d.0/24", site) }
+func lanAddress(site int) string   { return fmt.Sprintf("192.168.%d.1", site) }
+func hostRoute(site int) string    { return tunnelAddress(site) + "/32" }
+func (p spec) isHub() bool         { return len(p.servers) == 0 }
+func (p spec) address() string     { return tunnelAddress(p.tunnelOctet()) }
+func (p spec) withMask() string    { return fmt.Sprintf("%s/%d", p.address(), p.prefixLength()) }
+func lines(all ...string) string   { return strings.Join(all, "\n") + "\n" }
+func (r route) withDistance() bool { return r.distance != 0 }
+
+func (p spec) tunnelOctet() int {
+	if p.tunnel != 0 {
+		return p.tunnel
+	}
+	return p.site
+}
+
+func (p spec) prefixLength() int {
+	if p.length != 0 {
+		return p.length
+	}
+	return 32
+}
+
+// overlay is the router's routes in the cloud: a hub's to the LANs of its clients, a spoke's to all LANs by its hubs,
+// the first of them first.
+func (p spec) overlay() []route {
+	var all []route
+	for _, site := range p.clients {
+		all = append(all, route{to: lan(site), via: tunnelAddress(site)})
+	}
+	for i, hub := range p.servers {
+		r := route{to: "192.168.0.0/16", via: tunnelAddress(hub.site)}
+		if len(p.servers) > 1 {
+			r.distance = 50 + 10*i
+		}
+		all = append(all, r)
+	}
+	return append(all, p.routes...)
+}
