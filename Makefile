@@ -35,9 +35,12 @@ bench: build ## figures of docs/performance.md
 docs: ## the generated references
 	$(GO) test ./internal/conf ./internal/query ./cmd/spokeway -run 'Reference|Docs|Man' -update
 
-install: build ## to /usr/local, with the systemd unit
-	install -D $(BIN) $(DESTDIR)/usr/local/bin/spokeway
-	install -D -m 644 packaging/spokeway.service $(DESTDIR)/etc/systemd/system/spokeway.service
+install: build ## binary, man page and systemd unit
+	install -D $(BIN) $(DESTDIR)/usr/bin/spokeway
+	install -D -m 644 packaging/spokeway.service $(DESTDIR)/usr/lib/systemd/system/spokeway.service
+	install -D -m 644 packaging/spokeway.sysusers $(DESTDIR)/usr/lib/sysusers.d/spokeway.conf
+	install -D -m 644 packaging/spokeway.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/spokeway.conf
+	install -D -m 644 packaging/spokeway.1 $(DESTDIR)/usr/share/man/man1/spokeway.1
 
 clean:
 	rm -rf bin
