@@ -143,7 +143,8 @@ func both(v4, v6 answer, err4, err6 error) (answer, error) {
 	return answer{}, cmp.Or(err4, err6, errNoName)
 }
 
-// ask puts one question to the servers in turn. That there is no such name is an answer; a failure of a server is not.
+// ask puts one question to the servers in turn. That there is no such name is an answer; a failure of a server is
+// not.
 func (r *resolver) ask(ctx context.Context, cfg *dns.ClientConfig, name string, kind uint16) (answer, error) {
 	q := new(dns.Msg)
 	q.SetQuestion(dns.Fqdn(name), kind)

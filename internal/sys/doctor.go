@@ -154,7 +154,8 @@ func checkCapabilities() Check {
 	return Check{name, OK, "CAP_NET_ADMIN and CAP_NET_RAW", ""}
 }
 
-// setting judges a sysctl that has to have a value. The daemon sets those itself where it may, hence a warning at most.
+// setting judges a sysctl that has to have a value. The daemon sets those itself where it may, hence a warning at
+// most.
 func (h *patient) setting(name, path, want, why string) Check {
 	got, key := h.sysctl(path), "net."+strings.ReplaceAll(path, "/", ".")
 	switch got {
@@ -237,8 +238,8 @@ func (h *patient) underlay(t DoctorTunnel) Check {
 	return Check{name, Fail, fmt.Sprintf("%s has no %s address", i.name, family), "ip address add ADDRESS/LENGTH dev " + i.name}
 }
 
-// reversePath: Linux applies the stricter of all and the interface. Strict drops what comes in by another interface than an
-// answer would leave by, as with two providers.
+// reversePath: Linux applies the stricter of all and the interface. Strict drops what comes in by another
+// interface than an answer would leave by, as with two providers.
 func (h *patient) reversePath(t DoctorTunnel) Check {
 	name := t.Name + " rp_filter"
 	i, ok := h.link(t)

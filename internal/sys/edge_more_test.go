@@ -218,7 +218,8 @@ func TestRenamedInterface(t *testing.T) {
 	ip(t, "link", "set", "sk9", "name", "sk0") // so that the cleanup finds it
 }
 
-// Two routes with one key, as `ip route append` makes them: the kernel uses the first, and deleting it leaves the other.
+// Two routes with one key, as `ip route append` makes them: the kernel uses the first, and deleting it leaves the
+// other.
 func TestTwoRoutesWithOneKey(t *testing.T) {
 	pair(t, "sl0", "sl1", "192.0.2.1/24")
 	h := start(t, "")

@@ -93,6 +93,7 @@ func (h *host) route(p string, metric uint32) (kernel.Learned, bool) {
 // pair makes a veth pair, up and with carrier, the first end with the addresses.
 func pair(t testing.TB, a, b string, addrs ...string) {
 	t.Helper()
+	needNamespace(t)
 	ip(t, "link", "add", a, "type", "veth", "peer", "name", b)
 	t.Cleanup(func() { _ = exec.Command("ip", "link", "del", a).Run() })
 	for _, addr := range addrs {

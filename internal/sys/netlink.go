@@ -220,8 +220,9 @@ func ackError(m message) error {
 	return e
 }
 
-// dump reads a whole table of the kernel. It starts again when the kernel says that the table changed meanwhile in such a
-// way that entries may be missing. On a table that never rests it takes what it has: the subscription tells the rest.
+// dump reads a whole table of the kernel. It starts again when the kernel says that the table changed meanwhile in
+// such a way that entries may be missing. On a table that never rests it takes what it has: the subscription tells
+// the rest.
 func (c *conn) dump(kind uint16, family uint8, size int, each func(message)) error {
 	const tries = 5
 	for try := 1; ; try++ {

@@ -46,8 +46,8 @@ func Reloading() string {
 	return fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", ts.Nano()/1000)
 }
 
-// WatchdogInterval is how often systemd wants to hear [Alive] from this process; 0 is never. It is half the time after which
-// systemd gives us up, as sd_watchdog_enabled(3) recommends.
+// WatchdogInterval is how often systemd wants to hear [Alive] from this process; 0 is never. It is half the time
+// after which systemd gives us up, as sd_watchdog_enabled(3) recommends.
 func WatchdogInterval() time.Duration {
 	us, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
 	pid := os.Getenv("WATCHDOG_PID")

@@ -201,8 +201,8 @@ func (v *view) learned(r routeMsg) (l kernel.Learned, ok bool) {
 	return l, r.drop || len(l.NextHops) > 0
 }
 
-// setRoute takes in a route and returns what to tell. sure is false when it stands beside another of its key, and only
-// a dump tells which of them the kernel uses.
+// setRoute takes in a route and returns what to tell. sure is false when it stands beside another of its key, and
+// only a dump tells which of them the kernel uses.
 func (v *view) setRoute(r routeMsg, replaces bool) (tell []core.Event, sure bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -262,8 +262,8 @@ func (v *view) lost(k kernel.Key) []core.Event {
 	return v.forget(k)
 }
 
-// replaceRoutes takes in a whole dump and returns what differs, the losses first, in order of prefix. Of several routes with
-// one key the kernel uses the first.
+// replaceRoutes takes in a whole dump and returns what differs, the losses first, in order of prefix. Of several
+// routes with one key the kernel uses the first.
 func (v *view) replaceRoutes(routes []routeMsg) (tell []core.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

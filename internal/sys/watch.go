@@ -33,8 +33,8 @@ type watcher struct {
 	recheck time.Time // when to read the routes once more; zero = never
 }
 
-// recheckTime is after how long the routes are read once more when an interface went up or down. The kernel tells of that
-// first and only then drops or revives routes, and reading them does not wait for it.
+// recheckTime is after how long the routes are read once more when an interface went up or down. The kernel tells
+// of that first and only then drops or revives routes, and reading them does not wait for it.
 const recheckTime = 200 * time.Millisecond
 
 // run follows the kernel until the subscription is closed.

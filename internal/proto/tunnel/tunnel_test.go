@@ -180,7 +180,8 @@ func TestModule(t *testing.T) {
 // sorted, since notices are heard after the effects of the event are done.
 func sorted(s []string) []string { return slices.Sorted(slices.Values(s)) }
 
-// An interface that is told after the configuration is not said to be missing; one that is not there, is, a little later.
+// An interface that is told after the configuration is not said to be missing; one that is not there, is, a little
+// later.
 func TestNoVerdictBeforeTheInterfacesAreKnown(t *testing.T) {
 	b := newBench()
 	other := config("tun1", func(c *Config) { c.UnderlayInterface = "eth9" })
