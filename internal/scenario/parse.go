@@ -197,7 +197,10 @@ func (r *reader) config(o *object, what, name string) Config {
 		r.fail(o.node, "%s: a router needs config or config-file", what)
 		return Config{}
 	}
-	m, ok := r.value(n).(yaml.MapSlice)
+	m, ok := r.value(n, 0).(yaml.MapSlice)
+	if len(r.errs) > 0 {
+		return Config{} // what is broken may not be printable
+	}
 	if !ok {
 		r.fail(n, "%s: config: want keys and values", what)
 		return Config{}

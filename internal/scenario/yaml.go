@@ -38,8 +38,11 @@ type reader struct {
 	errs    []*Error
 }
 
-// maxNodes bounds the work that a small file full of aliases can ask for.
-const maxNodes = 20_000
+// What a small file full of aliases can ask for is bounded in number and in depth: an alias can stand inside what it means.
+const (
+	maxNodes = 20_000
+	maxDepth = 40
+)
 
 // parseTree reads text to one tree; nil when it holds none.
 func (r *reader) parseTree(text []byte) ast.Node {
@@ -408,7 +411,11 @@ func (o *object) prefixes(name string) []netip.Prefix {
 }
 
 // value is the tree as plain Go values, mappings in order, aliases replaced by what they stand for.
-func (r *reader) value(n ast.Node) any {
+func (r *reader) value(n ast.Node, depth int) any {
+	if depth > maxDepth {
+		r.fail(n, "nested deeper than %d", maxDepth)
+		r.budget = 0
+	}
 	if !r.spend(n) {
 		return nil
 	}
@@ -418,13 +425,13 @@ func (r *reader) value(n ast.Node) any {
 	case *ast.MappingNode, *ast.MappingValueNode:
 		m := yaml.MapSlice{}
 		for _, f := range r.object(v, "mapping").fields {
-			m = append(m, yaml.MapItem{Key: f.name, Value: r.value(f.value)})
+			m = append(m, yaml.MapItem{Key: f.name, Value: r.value(f.value, depth+1)})
 		}
 		return m
 	case *ast.SequenceNode:
 		s := []any{}
 		for _, n := range v.Values {
-			s = append(s, r.value(n))
+			s = append(s, r.value(n, depth+1))
 		}
 		return s
 	case *ast.LiteralNode:
