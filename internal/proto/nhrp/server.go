@@ -114,7 +114,7 @@ func (t *tunnel) register(env *core.Env, p *Packet, c CIE, from dataplane.Endpoi
 		claimed = p.SourceNBMA
 	}
 	unique := p.Flags&RegistrationUnique != 0
-	code, why := t.judge(protocol, from, p.RequestID, unique)
+	code, why := t.judge(protocol, client{endpoint: from, claimed: claimed, id: p.RequestID})
 	c.Code = code
 	if code != Success {
 		t.refuse(protocol, refusal{endpoint: from, reason: why, at: env.Now()})
@@ -134,21 +134,27 @@ func (t *tunnel) register(env *core.Env, p *Packet, c CIE, from dataplane.Endpoi
 }
 
 // judge decides whether a client may have the protocol address, and says why not.
-func (t *tunnel) judge(protocol netip.Addr, from dataplane.Endpoint, id uint32, unique bool) (Code, string) {
+func (t *tunnel) judge(protocol netip.Addr, as client) (Code, string) {
 	b := t.bindings[protocol]
 	switch {
 	case t.isOwn(protocol):
 		return AdminProhibited, fmt.Sprintf("%v is the server's own address", protocol)
 	case protocol.IsMulticast() || protocol.IsUnspecified() || protocol.IsLoopback():
 		return AdminProhibited, fmt.Sprintf("%v is no host's address", protocol)
-	case b != nil && b.server != nil && b.server.hub.nbma != from.Addr():
+	case b != nil && b.server != nil && b.server.hub.nbma != as.endpoint.Addr():
 		return AdminProhibited, fmt.Sprintf("%v belongs to a server of ours", protocol)
-	case b != nil && b.client != nil && b.client.unique && b.client.endpoint != from:
+	case b != nil && b.client != nil && b.client.unique && !b.client.same(as):
 		return UniqueRegistered, fmt.Sprintf("%v is registered as unique from %v", protocol, show(b.client.endpoint))
 	case (b == nil || b.client == nil) && t.cfg.MaxClients > 0 && t.clients >= t.cfg.MaxClients:
 		return InsufficientResources, fmt.Sprintf("%d clients are registered, the most that max-clients allows", t.clients)
 	}
 	return Success, ""
+}
+
+// same reports whether a registration is by the client itself: from the same place or, since a NAT may map it anew, by
+// the same router with the same request ID.
+func (c *client) same(as client) bool {
+	return c.endpoint == as.endpoint || c.claimed == as.claimed && c.id == as.id
 }
 
 // admit records a registration, or refreshes it.

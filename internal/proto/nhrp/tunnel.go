@@ -119,6 +119,9 @@ func (t *tunnel) reconfigure(env *core.Env, cfg *Config) {
 	for _, b := range t.sortedBindings() {
 		b.settle(env)
 	}
+	if !cfg.Shortcut {
+		t.clearShortcuts(env, "")
+	}
 	if t.up {
 		t.startServers(env, false)
 	}
