@@ -158,6 +158,13 @@ func (n *node) tunnel(t dataplane.Tunnel) {
 		n.do(dataplane.SetRoute{Prefix: p.Masked(), NextHops: []dataplane.NextHop{{Tunnel: t.Name}}})
 	}
 	n.w.in(n.ns, fmt.Sprintf("ip link set %s mtu %d up", t.Name, t.MTU))
+	for _, p := range t.Addresses { // the kernel is late to know an IPv6 address as its own
+		if p.Addr().Is6() {
+			eventually(n.w.t, "address", func() bool {
+				return strings.Contains(n.w.in(n.ns, "ip -6 route show table local"), "local "+p.Addr().String())
+			})
+		}
+	}
 }
 
 // peer sets an adjacency.
