@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 	case "daemon":
 		a := newApp(os.Stdout, os.Stderr)
 		a.start = func(o daemonOptions) (daemon, error) { return &fakeRouter{querytest.Spoke(), o}, nil }
+		a.able = func() error { return nil }
 		os.Exit(a.main(os.Args[1:]))
 	}
 	os.Exit(m.Run())
@@ -188,6 +189,7 @@ func TestExitCodes(t *testing.T) {
 		{"show nhrp -o xml", exitUsage, "", "-o xml: want table or json"},
 		{"why", exitUsage, "", "why: missing PEER"},
 		{"why a b", exitUsage, "", `"b" is one argument too many`},
+		{"show config tun100 " + socket, exitUsage, "", `"tun100" is one argument too many`},
 		{"clear nhrp a b " + socket, exitUsage, "", `"b" is one argument too many`},
 		{"lab", exitUsage, "", "lab what? one of: run, up, down, exec, list"},
 		{"lab run", exitUsage, "", "lab run: missing FILE"},

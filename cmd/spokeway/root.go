@@ -14,12 +14,14 @@ import (
 	"github.com/spokeway/spokeway/internal/api"
 	"github.com/spokeway/spokeway/internal/conf"
 	"github.com/spokeway/spokeway/internal/query"
+	"github.com/spokeway/spokeway/internal/sys"
 )
 
 // app is one run of the program.
 type app struct {
 	out, err io.Writer
 	start    func(daemonOptions) (daemon, error)
+	able     func() error // says why this process cannot make tunnels
 
 	config string
 	socket string
@@ -28,7 +30,9 @@ type app struct {
 	running bool // the words were understood: errors from now on are no usage errors
 }
 
-func newApp(out, err io.Writer) *app { return &app{out: out, err: err, start: startRouter} }
+func newApp(out, err io.Writer) *app {
+	return &app{out: out, err: err, start: startRouter, able: sys.Preflight}
+}
 
 func (a *app) main(args []string) int {
 	root := a.root()

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -74,30 +75,33 @@ func (a *app) run(ctx context.Context, f runFlags) error {
 	if err != nil {
 		return &exitError{exitCheck, err}
 	}
-	log := openLog(a.err, c.Log, f)
-	for _, w := range warnings {
-		log.Logger().Warn("config.warning", "at", w.String())
+	if err := a.able(); err != nil {
+		return err
 	}
+	r := &reloader{path: a.config, flags: f, log: openLog(a.err, c.Log, f)}
+	r.accept(c, warnings)
 	socket, err := api.Listen(a.socket, f.group)
 	if err != nil {
 		return err
 	}
 	defer socket.Close()
-	var metrics net.Listener
-	if c.Metrics != "" {
-		if metrics, err = api.ListenMetrics(c.Metrics); err != nil {
-			return err
-		}
-		defer metrics.Close()
-	}
-	d, err := a.start(daemonOptions{
-		Config: c, Load: func() (*conf.Config, error) { return a.load(log, f) },
-		Log: log.Logger(), State: f.state,
-	})
+	metrics, err := listenMetrics(c.Metrics)
 	if err != nil {
 		return err
 	}
-	return serve(ctx, d, log, socket, metrics)
+	d, err := a.start(daemonOptions{Config: c, Load: r.load, Log: r.log.Logger(), State: f.state})
+	if err != nil {
+		return err
+	}
+	return serve(ctx, d, r.log, socket, metrics)
+}
+
+// listenMetrics is nil when nobody wants metrics.
+func listenMetrics(addr string) (net.Listener, error) {
+	if addr == "" {
+		return nil, nil
+	}
+	return api.ListenMetrics(addr)
 }
 
 func (f runFlags) check() error {
@@ -122,32 +126,45 @@ func openLog(w io.Writer, c conf.Log, f runFlags) *logs.Log {
 			format = logs.Logfmt
 		}
 	}
-	log := logs.New(w, format)
-	applyLog(log, c, f)
-	return log
+	return logs.New(w, format)
 }
 
-// applyLog takes what may change on a reload.
-func applyLog(log *logs.Log, c conf.Log, f runFlags) {
-	if level, err := logs.ParseLevel(cmp.Or(f.logLevel, c.Level)); err == nil {
-		log.SetLevel(level)
-	}
-	for _, peer := range c.Debug {
-		log.Debug(peer, true)
-	}
+// reloader reads the configuration again and lets the log follow it.
+type reloader struct {
+	path  string
+	flags runFlags
+	log   *logs.Log
+
+	mu    sync.Mutex
+	debug []string // peers that the configuration debugs
 }
 
-// load reads the configuration for a reload.
-func (a *app) load(log *logs.Log, f runFlags) (*conf.Config, error) {
-	c, warnings, err := conf.Load(a.config)
+func (r *reloader) load() (*conf.Config, error) {
+	c, warnings, err := conf.Load(r.path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", query.ErrConfig, err)
 	}
-	for _, w := range warnings {
-		log.Logger().Warn("config.warning", "at", w.String())
-	}
-	applyLog(log, c.Log, f)
+	r.accept(c, warnings)
 	return c, nil
+}
+
+// accept tells the warnings and applies what concerns the log. Peers debugged by command stay so.
+func (r *reloader) accept(c *conf.Config, warnings []conf.Warning) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if level, err := logs.ParseLevel(cmp.Or(r.flags.logLevel, c.Log.Level)); err == nil {
+		r.log.SetLevel(level)
+	}
+	for _, peer := range r.debug {
+		r.log.Debug(peer, false)
+	}
+	for _, peer := range c.Log.Debug {
+		r.log.Debug(peer, true)
+	}
+	r.debug = c.Log.Debug
+	for _, w := range warnings {
+		r.log.Logger().Warn("config.warning", "at", w.String())
+	}
 }
 
 // serve runs the router and its listeners until ctx ends, or one of them.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -235,5 +236,64 @@ func TestEndOfOnePartIsTheEndOfAll(t *testing.T) {
 		if err := wait(ctx, g); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
+	}
+}
+
+func TestRunWithoutRightsTouchesNothing(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to give its rights up")
+	}
+	dir := folder(t)
+	config := write(t, "spokeway.yaml", goodConfig)
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe := filepath.Join(dir, "spokeway")
+	err = errors.Join(os.WriteFile(exe, self, 0o755), os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(config), 0o755), os.Chmod(config, 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), exe, "run", "-c", config, "--socket", filepath.Join(dir, "control.sock"))
+	c.Env = []string{"SPOKEWAY_TEST_AS=program"}
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 64124, Gid: 64124}}
+	out, err := c.CombinedOutput()
+	text := string(out)
+	if c.ProcessState.ExitCode() != exitFailed || !strings.HasPrefix(text, "run: ") || strings.Count(text, "\n") != 1 ||
+		!strings.Contains(text, "/dev/net/tun") && !strings.Contains(text, "CAP_NET_ADMIN") {
+		t.Errorf("%v: %s", err, text)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 1 {
+		t.Errorf("it made %v", left)
+	}
+}
+
+func TestReloadFollowsTheLog(t *testing.T) {
+	path := write(t, "spokeway.yaml", goodConfig+"log: {level: warn, debug: [10.0.0.1, 10.0.0.2]}\n")
+	r := &reloader{path: path, log: quietLog()}
+	enabled := func(l slog.Level) bool { return r.log.Logger().Enabled(t.Context(), l) }
+	r.log.Debug("10.0.0.9", true) // by command
+	for _, step := range []struct {
+		text, debugged string
+	}{
+		{"log: {level: warn, debug: [10.0.0.1, 10.0.0.2]}\n", "10.0.0.1 10.0.0.2 10.0.0.9"},
+		{"log: {level: warn, debug: [10.0.0.2]}\n", "10.0.0.2 10.0.0.9"},
+		{"log: {level: warn}\n", "10.0.0.9"},
+	} {
+		rewrite(t, path, goodConfig+step.text)
+		if _, err := r.load(); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(r.log.Debugged(), " "); got != step.debugged {
+			t.Errorf("%s: debugs %q, want %q", step.text, got, step.debugged)
+		}
+	}
+	r.log.Debug("10.0.0.9", false)
+	if enabled(slog.LevelInfo) || !enabled(slog.LevelWarn) {
+		t.Error("level warn is not in force")
+	}
+	r.flags.logLevel = "debug"
+	if r.load(); !enabled(slog.LevelDebug) {
+		t.Error("the flag does not go before the configuration")
 	}
 }

@@ -21,13 +21,15 @@ func (a *app) showCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if cmd.Args == "" && len(rest) > 0 {
+				return usagef("%q is one argument too many", rest[0])
+			}
 			return a.show(c, cmd, rest)
 		},
 	}
 }
 
 func (a *app) show(c *cobra.Command, cmd query.Command, args []string) error {
-	c.Use = "show " + cmd.Name // so that errors name it
 	data, err := a.client().Show(c.Context(), cmd.Name, args)
 	if err != nil {
 		return describe("show "+cmd.Name, err)

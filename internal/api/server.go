@@ -134,7 +134,8 @@ func (s *server) change(f func(*http.Request) (any, error)) http.Handler {
 		if !known || !mayChange(caller, os.Geteuid()) {
 			return nil, ErrForbidden
 		}
-		s.Log.Logger().Info("api.changed", "request", r.URL.RequestURI(), "uid", caller.Uid, "pid", caller.Pid)
+		s.Log.Logger().Info("api.changed", "request", strings.TrimPrefix(r.URL.Path, "/v1/"), "arguments", r.URL.RawQuery,
+			"uid", caller.Uid, "pid", caller.Pid)
 		return f(r)
 	})
 }

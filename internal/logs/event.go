@@ -70,7 +70,7 @@ func (e *Event) set(group string, a slog.Attr) {
 			e.set(group+a.Key+".", m)
 		}
 	case slog.KindDuration:
-		e.Attributes[group+a.Key] = v.Duration().Seconds()
+		e.Attributes[group+a.Key] = v.Duration().Round(time.Microsecond).Seconds()
 	case slog.KindBool, slog.KindInt64, slog.KindUint64, slog.KindFloat64:
 		e.Attributes[group+a.Key] = v.Any()
 	default:
