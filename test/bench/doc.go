@@ -1,0 +1,21 @@
+// Command bench measures the figures of docs/performance.md: `test/bench/run` builds it and the router, and runs it.
+//
+// Everything happens in network namespaces of its own, which are removed on every exit; what a killed run left is
+// removed by the next. The systems compared are all set up at once and idle, and measured in rounds A B C …, every
+// other round backwards. A figure is the median of the rounds' ratios, with the least and the greatest.
+//
+//	main.go        the command line
+//	lab.go         namespaces and processes
+//	router.go      Spokeway and wireguard-go as processes, and the CPU time they take
+//	hubd.go        the router with pprof: the process behind the load and profile parts
+//	iperf.go       iperf3
+//	probe.go       our own ICMP prober, and the ear at the far end
+//	stats.go       medians, percentiles, ratios; report.go tables and JSON
+//	throughput.go  between two namespaces: veth, VXLAN, wireguard-go, GRE, GRE in UDP
+//	hub.go         spoke, hub, spoke
+//	load.go        thousands of spokes register with one hub; generator.go is all of the spokes
+//	shortcut.go    first packet to direct path, again and again
+//	profile.go     where the time goes while bulk TCP runs
+//
+// Left out: physical interfaces, jumbo frames, more than two routers' worth of cores, lossy paths.
+package main

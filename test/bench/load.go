@@ -1,0 +1,276 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Addresses of the load part. Both prefixes are of 16 bits.
+var (
+	nbmaBase     = netip.MustParseAddr("10.50.0.0")
+	protocolBase = netip.MustParseAddr("10.100.0.0")
+	hubNBMA      = netip.MustParseAddr("10.9.0.1")
+	hubProtocol  = netip.MustParseAddr("10.100.0.1")
+)
+
+const (
+	loadKey     = 42
+	password    = "bench"
+	holdSeconds = 600
+	// window is how many requests are on their way while the rate is measured: enough to keep the hub busy, few enough
+	// to be answered before a spoke would ask again.
+	window    = 256
+	refreshes = 3
+)
+
+// load lets thousands of spokes register with one hub.
+func load(ctx context.Context, o options) (*report, error) {
+	rep := &report{Part: fmt.Sprintf("%d spokes at one hub", o.spokes)}
+	for _, c := range []struct{ name, mask string }{
+		{"tunnel /16", "/16"},
+		{"tunnel /32: a kernel route for each spoke", "/32"},
+	} {
+		if err := loadOne(ctx, o, rep, c.name, c.mask); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	return rep, nil
+}
+
+// loaded is a hub with its generator.
+type loaded struct {
+	*node
+	gen     *generator
+	pprof   string
+	spokes  int
+	times   table
+	base    memory
+	rep     *report
+	variant string
+}
+
+func loadOne(ctx context.Context, o options, rep *report, name, mask string) error {
+	l, err := newLab(ctx, "l")
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	h, err := startLoaded(l, o, mask)
+	if err != nil {
+		return err
+	}
+	defer h.gen.close()
+	h.rep, h.variant = rep, strings.TrimPrefix(mask, "/")
+	h.times = table{Title: name, Columns: []string{"", "per second", "all done after", "reply p50", "reply p99", "retransmitted", "hub CPU each"}}
+	mem := table{Columns: []string{"memory", "live heap", "each", "resident", "each"}}
+	if err := h.play(ctx, &mem, mask == "/32"); err != nil {
+		return fmt.Errorf("%w: %s", err, h.tail())
+	}
+	rep.Tables = append(rep.Tables, h.times, mem)
+	return nil
+}
+
+func startLoaded(l *lab, o options, mask string) (*loaded, error) {
+	err := l.build(`
+		netns hub
+		netns spokes
+		hub: link add eth0 type veth peer name eth0 netns @spokes
+		hub: addr add 10.9.0.1/24 dev eth0
+		spokes: addr add 10.9.0.2/24 dev eth0
+		hub: link set eth0 up
+		spokes: link set eth0 up
+		hub: route add 10.50.0.0/16 via 10.9.0.2
+		spokes: route add local 10.50.0.0/16 dev lo
+	`)
+	if err != nil {
+		return nil, err
+	}
+	h := &loaded{spokes: o.spokes}
+	if h.node, h.pprof, err = l.profiled(o, "hub", loadConfig(mask)); err != nil {
+		return nil, err
+	}
+	if err := l.until("the hub is up", 10*time.Second, func() bool { return h.count("interfaces", "state", "up") > 0 }); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, h.tail())
+	}
+	h.gen, err = newGenerator(l, "spokes", hubNBMA, loadKey, o.spokes)
+	return h, err
+}
+
+func loadConfig(mask string) string {
+	return fmt.Sprintf(`version: 1
+tunnels:
+  tun0:
+    underlay: eth0
+    address: %v%s
+    key: %d
+    mtu: %d
+    nhrp: {network-id: 1, authentication: %s}
+`, hubProtocol, mask, loadKey, innerMTU, password)
+}
+
+// profiled starts a router that can be asked for its memory and profiles.
+func (l *lab) profiled(o options, space, config string) (r *node, pprof string, err error) {
+	r = &node{lab: l, space: space, binary: o.spokeway, socket: filepath.Join(l.dir, space+".sock")}
+	file := filepath.Join(l.dir, space+".yaml")
+	pprof = filepath.Join(l.dir, space+".pprof")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, "", err
+	}
+	r.process, err = l.start(space, nil, o.self, hubCommand, "-c", file, "-socket", r.socket, "-pprof", pprof)
+	return r, pprof, err
+}
+
+// play is the day of the hub: everybody comes, refreshes, leaves, and comes back all at once after a power cut.
+func (h *loaded) play(ctx context.Context, mem *table, routes bool) (err error) {
+	if h.base, err = h.memory(); err != nil {
+		return err
+	}
+	h.remember(mem, "before", h.base, 0)
+	register := registration(hubNBMA, hubProtocol)
+	if err := h.phase(ctx, fmt.Sprintf("register, %d at a time", window), "register", window, register, h.spokes, routes); err != nil {
+		return err
+	}
+	if err := h.measureMemory(mem, "all registered", h.spokes); err != nil {
+		return err
+	}
+	for i := range refreshes {
+		if err := h.phase(ctx, fmt.Sprintf("refresh %d", i+1), "refresh", window, register, h.spokes, routes); err != nil {
+			return err
+		}
+	}
+	if err := h.measureMemory(mem, "all refreshed", h.spokes); err != nil {
+		return err
+	}
+	if err := h.phase(ctx, "purge", "purge", window, purge(hubProtocol), 0, routes); err != nil {
+		return err
+	}
+	if err := h.phase(ctx, "register, all at once", "burst", h.spokes, register, h.spokes, routes); err != nil {
+		return err
+	}
+	if err := h.phase(ctx, "purge", "purge", window, purge(hubProtocol), 0, routes); err != nil {
+		return err
+	}
+	if err := h.measureMemory(mem, "all purged", 0); err != nil {
+		return err
+	}
+	if _, err := h.ask("/free"); err != nil {
+		return err
+	}
+	return h.measureMemory(mem, "given back to the kernel", 0)
+}
+
+// phase is one round of requests, after which the hub, and the kernel where it has routes, must hold left spokes.
+func (h *loaded) phase(ctx context.Context, title, key string, window int, request requester, left int, routes bool) error {
+	before, begin := cpuTime(h.process), time.Now()
+	r, err := h.gen.play(ctx, window, request)
+	if err != nil {
+		return fmt.Errorf("%s: %w", title, err)
+	}
+	kernel := ""
+	if routes {
+		if err := h.lab.until(fmt.Sprintf("the kernel has %d routes", left), giveUp, func() bool { return h.routes() == left }); err != nil {
+			return err
+		}
+		took := time.Since(begin)
+		kernel = fmt.Sprintf(", in the kernel %.2f s", took.Seconds())
+		h.rep.fact(h.variant+"."+key+".kernelSeconds", took.Seconds())
+	}
+	cpu := float64((cpuTime(h.process) - before).Microseconds()) / float64(len(r.replies))
+	if n := h.count("nhrp", "type", "dynamic"); n != left {
+		return fmt.Errorf("%s: the hub shows %d clients, want %d", title, n, left)
+	}
+	h.times.Rows = append(h.times.Rows, []string{
+		title, digits(r.rate()), fmt.Sprintf("%.2f s", r.took.Seconds()) + kernel,
+		digits(percentile(r.replies, 50)) + " ms", digits(percentile(r.replies, 99)) + " ms",
+		strconv.Itoa(r.retransmitted), digits(cpu) + " µs",
+	})
+	h.rep.fact(h.variant+"."+key+".perSecond", r.rate())
+	h.rep.fact(h.variant+"."+key+".seconds", r.took.Seconds())
+	h.rep.fact(h.variant+"."+key+".p99ms", percentile(r.replies, 99))
+	return nil
+}
+
+// routes counts the host routes of the spokes in the hub's kernel.
+func (h *loaded) routes() int {
+	out, err := h.lab.output(h.space, "ip", "-4", "route", "show", "dev", "tun0")
+	if err != nil {
+		return -1
+	}
+	return bytes.Count(out, []byte("\n"))
+}
+
+// memory is what a process holds, in octets.
+type memory struct{ live, resident float64 }
+
+func (h *loaded) measureMemory(t *table, when string, spokes int) error {
+	m, err := h.memory()
+	if err == nil {
+		h.remember(t, when, m, spokes)
+	}
+	return err
+}
+
+func (h *loaded) remember(t *table, when string, m memory, spokes int) {
+	row := []string{when, mib(m.live), "", mib(m.resident), ""}
+	if spokes > 0 {
+		live, resident := (m.live-h.base.live)/float64(spokes), (m.resident-h.base.resident)/float64(spokes)
+		row[2], row[4] = kib(live), kib(resident)
+		h.rep.fact(h.variant+".liveOctetsPerSpoke", live)
+		h.rep.fact(h.variant+".residentOctetsPerSpoke", resident)
+	}
+	t.Rows = append(t.Rows, row)
+}
+
+func mib(f float64) string { return fmt.Sprintf("%.1f MiB", f/(1<<20)) }
+func kib(f float64) string { return fmt.Sprintf("%.2f KiB", f/(1<<10)) }
+
+// memory asks for the resident set first: the question after the live heap collects garbage.
+func (h *loaded) memory() (m memory, err error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.pid()))
+	if err != nil {
+		return m, err
+	}
+	m.resident = residentOf(string(status))
+	live, err := h.ask("/live")
+	if err != nil {
+		return m, err
+	}
+	m.live, err = strconv.ParseFloat(string(live), 64)
+	return m, err
+}
+
+// residentOf reads VmRSS, in octets.
+func residentOf(status string) float64 {
+	for line := range strings.Lines(status) {
+		if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 64)
+			return kb * 1024
+		}
+	}
+	return 0
+}
+
+func (h *loaded) ask(path string) ([]byte, error) { return askProfiler(h.pprof, path) }
+
+func askProfiler(socket, path string) ([]byte, error) {
+	client := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return net.Dial("unix", socket)
+	}}}
+	defer client.CloseIdleConnections()
+	answer, err := client.Get("http://router" + path)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	return io.ReadAll(answer.Body)
+}

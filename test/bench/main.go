@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options is the command line.
+type options struct {
+	spokeway string
+	rounds   int
+	time     time.Duration
+	spokes   int
+	tries    int
+	json     string
+	profiles string
+	self     string
+}
+
+// parts of the whole, in the order they run.
+var parts = []struct {
+	name string
+	run  func(context.Context, options) (*report, error)
+}{
+	{"throughput", throughput},
+	{"hub", hub},
+	{"load", load},
+	{"shortcut", shortcut},
+	{"profile", profile},
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == hubCommand {
+		if err := runHub(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	o, wanted, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err == nil {
+		err = check(o)
+	}
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	sweep()
+	fmt.Printf("%s\n\n", machine())
+	var reports []*report
+	for _, p := range parts {
+		if !slices.Contains(wanted, p.name) && !slices.Contains(wanted, "all") {
+			continue
+		}
+		begin := time.Now()
+		r, err := p.run(ctx, o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		r.note("%s, %v, %s", "`test/bench/run "+p.name+"`", time.Since(begin).Round(time.Second), load1())
+		r.markdown(os.Stdout)
+		reports = append(reports, r)
+	}
+	return writeJSON(o.json, reports)
+}
+
+func parse(args []string) (o options, wanted []string, err error) {
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.StringVar(&o.spokeway, "spokeway", "bin/spokeway", "the router to measure")
+	f.IntVar(&o.rounds, "rounds", 5, "rounds of the comparisons")
+	f.DurationVar(&o.time, "time", 2*time.Second, "length of one measurement, whole seconds")
+	f.IntVar(&o.spokes, "spokes", 10000, "spokes of the load part")
+	f.IntVar(&o.tries, "tries", 100, "tries of the shortcut part")
+	f.StringVar(&o.json, "json", "bin/bench.json", "where all measurements go")
+	f.StringVar(&o.profiles, "profiles", "bin/profiles", "folder of the CPU profiles")
+	f.Usage = func() {
+		fmt.Fprintln(f.Output(), "usage: test/bench/run [flags] [throughput|hub|load|shortcut|profile|all] …")
+		f.PrintDefaults()
+	}
+	if err := f.Parse(args); err != nil {
+		return o, nil, err
+	}
+	if wanted = f.Args(); len(wanted) == 0 {
+		wanted = []string{"all"}
+	}
+	for _, w := range wanted {
+		if w != "all" && !slices.ContainsFunc(parts, func(p struct {
+			name string
+			run  func(context.Context, options) (*report, error)
+		}) bool {
+			return p.name == w
+		}) {
+			f.Usage()
+			return o, nil, fmt.Errorf("there is no part %q", w)
+		}
+	}
+	if o.rounds < 1 || o.spokes < 1 || o.spokes > maxSpokes || o.tries < 1 || o.tries > maxTries {
+		return o, nil, fmt.Errorf("want at least 1 round, 1 to %d spokes and 1 to %d tries", maxSpokes, maxTries)
+	}
+	o.self, err = os.Executable()
+	return o, wanted, err
+}
+
+// check names what is missing before anything is set up.
+func check(o options) error {
+	if os.Geteuid() != 0 {
+		return errors.New("network namespaces need root: run as root")
+	}
+	for tool, pkg := range map[string]string{"ip": "iproute2", "ss": "iproute2", "iperf3": "iperf3"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return fmt.Errorf("%s is missing: install %s", tool, pkg)
+		}
+	}
+	if _, err := os.Stat("/dev/net/tun"); err != nil {
+		return errors.New("/dev/net/tun is missing: load the tun module")
+	}
+	if _, err := os.Stat(o.spokeway); err != nil {
+		return fmt.Errorf("%s is missing: run `make build`", o.spokeway)
+	}
+	return nil
+}
+
+func machine() string {
+	var u syscall.Utsname
+	syscall.Uname(&u)
+	var release strings.Builder
+	for _, c := range u.Release {
+		if c == 0 {
+			break
+		}
+		release.WriteByte(byte(c))
+	}
+	return fmt.Sprintf("%d cores (%s), Linux %s, %s, %s", runtime.NumCPU(), model(), release.String(), runtime.Version(), load1())
+}
+
+func model() string {
+	b, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(b)) {
+		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
+			return strings.TrimSpace(v)
+		}
+	}
+	return runtime.GOARCH
+}
+
+// load1 is how busy the machine was: the figures are worth less the higher it is.
+func load1() string {
+	b, _ := os.ReadFile("/proc/loadavg")
+	first, _, _ := strings.Cut(string(b), " ")
+	return "load average " + first
+}
