@@ -24,6 +24,7 @@ type device struct {
 	errors  atomic.Pointer[injector]
 	running sync.WaitGroup
 	closed  chan struct{}
+	dead    atomic.Bool // somebody deleted the kernel's device
 }
 
 func openDevice(p *Plane, i *dataplane.Interface) (*device, error) {

@@ -274,6 +274,42 @@ func TestMergeOnlyWhatBelongsTogether(t *testing.T) {
 	}
 }
 
+// The kernel's receive offload may hand many segments to a raw socket as one packet, with no word about it.
+func TestJoinedSegmentsAreCutAgain(t *testing.T) {
+	for _, h := range []packet.Header{back4, {Source: toPeer6.Destination, Destination: toPeer6.Source, TTL: 64}} {
+		frame := superframe(h, false, 9000, 1300, tcpACK)
+		p, _ := packet.ParseIP(frame[vnetLen:])
+		u := p.Payload()
+		binary.BigEndian.PutUint16(u[16:], packet.Fold(p.PseudoSum(packet.TCP, len(u))))
+		r := newRig(t, dataplane.Tunnel{})
+		r.gre(r.peer, 0, inGRE(dataplane.Key{}, p.Bytes))
+		if r.receiver.to == nil {
+			t.Fatalf("%v: nothing waits for the kernel", h.Source)
+		}
+		got := slices.Clone(r.merge.take())
+		v := vnetOf(got)
+		if v.flags != needsChecksum || v.gso == gsoNone || int(v.gsoSize)+int(v.headerLen) != 1400 {
+			t.Errorf("%v: header %+v, want packets of 1400 octets", h.Source, v)
+		}
+		var payload []byte
+		for _, b := range cutAll(t, got) {
+			if q, err := packet.ParseIP(b); err != nil || !q.ValidChecksum() {
+				t.Fatalf("%v: a packet is wrong: %v", h.Source, err)
+			}
+			payload = append(payload, b[v.headerLen:]...)
+		}
+		if !bytes.Equal(payload, u[32:]) {
+			t.Errorf("%v: the payload changed", h.Source)
+		}
+		clear(u[16:18])
+		binary.BigEndian.PutUint16(u[16:], ^packet.Fold(packet.Sum(u, p.PseudoSum(packet.TCP, len(u)))))
+		r.gre(r.peer, 0, inGRE(dataplane.Key{}, p.Bytes))
+		if got := r.merge.take(); vnetOf(got).gso != gsoNone || len(got) != vnetLen+len(p.Bytes) {
+			t.Errorf("%v: a large packet with a checksum of its own is cut", h.Source)
+		}
+	}
+}
+
 // inGRE is what a peer sends.
 func inGRE(key dataplane.Key, inner []byte) []byte {
 	return append(packet.AppendGRE(nil, etherType(inner), key.Value, key.Set), inner...)

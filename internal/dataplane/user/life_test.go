@@ -190,6 +190,8 @@ func TestFailuresInPlainWords(t *testing.T) {
 	if f := event[dataplane.Failed](n); f.Tunnel != "tun0" || !strings.Contains(f.Doing, "read") {
 		t.Errorf("the device was deleted: %+v", f)
 	}
+	n.do(dataplane.SetTunnel{Tunnel: udp})
+	w.in("a", "ip link show tun0")
 }
 
 func descriptors(t *testing.T) int {

@@ -125,6 +125,26 @@ func (m *merger) sameTCP(a, b []byte) bool {
 		bytes.Equal(a[14:16], b[14:16]) && bytes.Equal(a[18:], b[18:len(a)])
 }
 
+// joined reports whether p is several TCP segments that the kernel joined on receipt (generic receive offload looks
+// into GRE where the kernel knows it). A raw socket is not told, but such a packet has the sum of the pseudo header
+// where its checksum was.
+func joined(p packet.IP) bool {
+	b := p.Payload()
+	return p.Protocol == packet.TCP && !p.Fragment && len(b) >= 20 && int(b[12]>>4)*4 >= 20 && int(b[12]>>4)*4 < len(b) &&
+		binary.BigEndian.Uint16(b[16:]) == packet.Fold(p.PseudoSum(packet.TCP, len(b)))
+}
+
+// load makes a joined packet the frame, to be cut to packets of mtu octets. The merger must be empty.
+func (m *merger) load(p packet.IP, mtu int) {
+	m.n = copy(m.buf[vnetLen:], p.Bytes)
+	m.upper, m.protocol, m.is6, m.closed = p.Upper, p.Protocol, p.Is6(), true
+	m.headers = m.upper + int(p.Payload()[12]>>4)*4
+	m.size = max(mtu-m.headers, minSegment)
+	m.segments = 1 + (m.n-m.headers)/m.size
+}
+
+const minSegment = 512
+
 // take gives what was collected, with the header the TUN device wants, and empties the merger.
 func (m *merger) take() []byte {
 	v := vnetOf(m.buf[:])

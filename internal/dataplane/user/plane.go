@@ -105,6 +105,10 @@ func (p *Plane) setTunnel(e dataplane.SetTunnel) {
 	}
 	p.apply(e)
 	d := p.device(e.Name)
+	if d != nil && d.dead.Load() {
+		p.remove(d)
+		d = nil
+	}
 	if d == nil {
 		var err error
 		if d, err = openDevice(p, p.tables.Interface(e.Name)); err != nil {
@@ -169,11 +173,15 @@ func (p *Plane) disconnect(d *device) {
 
 func (p *Plane) deleteTunnel(name string) {
 	if d := p.device(name); d != nil {
-		p.disconnect(d)
-		p.setDevice(name, nil)
-		d.stop()
+		p.remove(d)
 	}
 	p.apply(dataplane.DeleteTunnel{Name: name})
+}
+
+func (p *Plane) remove(d *device) {
+	p.disconnect(d)
+	p.setDevice(d.name, nil)
+	d.stop()
 }
 
 // device is lock-free, for packets that leave by another tunnel than they came.

@@ -231,7 +231,18 @@ func (r *receiver) inner(d *device, t *dataplane.Tunnel, from netip.AddrPort, cl
 	if (t.Redirect || t.FastPath) && r.transit(d, t, from, p) {
 		return
 	}
+	if oversize(t, p) {
+		r.flushDevice()
+		r.to = d
+		r.merge.load(p, t.MTU)
+		return
+	}
 	r.deliver(d, p)
+}
+
+// oversize reports whether p is many packets that must not be taken for one.
+func oversize(t *dataplane.Tunnel, p packet.IP) bool {
+	return t.MTU > 0 && len(p.Bytes) > t.MTU && joined(p)
 }
 
 // mergeECN puts the outer header's congestion mark into the inner one; false when the packet is to be dropped.
@@ -300,7 +311,7 @@ func (r *receiver) transit(d *device, t *dataplane.Tunnel, from netip.AddrPort, 
 			Tunnel: d.name, From: from, Packet: slices.Clone(p.Bytes[:min(len(p.Bytes), maxReported)]),
 		})
 	}
-	return t.FastPath && r.forward(d, way, p)
+	return t.FastPath && !oversize(t, p) && r.forward(d, way, p)
 }
 
 const maxReported = 128 // octets of a packet in dataplane.Transit

@@ -47,6 +47,7 @@ func (s *sender) loop() {
 		case e == 0:
 			s.round(fd, n)
 		case e != unix.EAGAIN:
+			s.device.dead.Store(true)
 			s.device.plane.fail(s.device.name, "read from the device", e)
 			return
 		case !ready.wait(unix.POLLIN):
