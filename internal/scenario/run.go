@@ -62,8 +62,8 @@ type stage struct {
 }
 
 // Run brings the scenario up, plays its steps, and takes it down whatever happened. report hears of each result as it comes; it may be nil.
-func Run(w World, f *File, report func(Result)) Summary {
-	sum := Summary{Name: f.Name, File: f.Path, World: w.Kind()}
+func Run(w World, f *File, report func(Result)) (sum Summary) {
+	sum = Summary{Name: f.Name, File: f.Path, World: w.Kind()}
 	add := func(r Result) {
 		sum.Results = append(sum.Results, r)
 		if report != nil {

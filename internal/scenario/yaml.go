@@ -44,9 +44,16 @@ const (
 	maxDepth = 40
 )
 
+// maxSize is more than any story takes, in octets. The YAML parser's time grows faster than its input.
+const maxSize = 256 << 10
+
 // parseTree reads text to one tree; nil when it holds none.
 func (r *reader) parseTree(text []byte) ast.Node {
-	tree, err := parser.ParseBytes(text, 0)
+	if len(text) > maxSize {
+		r.errs = append(r.errs, &Error{File: r.file, Message: fmt.Sprintf("larger than %d octets", maxSize)})
+		return nil
+	}
+	tree, err := parseBytes(text)
 	if err != nil {
 		r.syntax(err)
 		return nil
@@ -58,6 +65,16 @@ func (r *reader) parseTree(text []byte) ast.Node {
 	r.anchors, r.budget = map[string]ast.Node{}, maxNodes
 	ast.Walk(anchorFinder{r.anchors}, tree.Docs[0].Body)
 	return tree.Docs[0].Body
+}
+
+// parseBytes is the YAML parser, which is known to panic on some text that is not YAML.
+func parseBytes(text []byte) (tree *ast.File, err error) {
+	defer func() {
+		if recover() != nil {
+			tree, err = nil, errors.New("the YAML cannot be understood")
+		}
+	}()
+	return parser.ParseBytes(text, 0)
 }
 
 type anchorFinder struct{ found map[string]ast.Node }
