@@ -29,6 +29,9 @@ type Options struct {
 	HubLoss    bool // the first hub is killed half way, and comes back
 	Phase2     bool // spokes resolve next hops instead of following redirects
 	IPv6       bool // underlay
+	Names      bool // the hubs are known by DNS names; one that was lost comes back with another address
+	Clusters   bool // spokes register with one hub at a time, the first that works
+	NAT        bool // GRE in UDP, and every third pair of spokes is behind an address translator
 }
 
 func (o *Options) fill() {
@@ -67,7 +70,7 @@ func generate(o Options) *cloud {
 		c.hubs = append(c.hubs, c.router(fmt.Sprintf("hub%d", k+1), link, c.underlay(k+1), c.hubConfig(k)))
 	}
 	for k := range o.Spokes {
-		n := c.router(fmt.Sprintf("spoke%d", k+1), link, c.underlay(256+k), c.spokeConfig(k))
+		n := c.spoke(k, link)
 		n.attach("lan0", w.addNetwork("lan of "+n.Name), Link{}, netip.PrefixFrom(lanHost(k), 24))
 		c.spokes = append(c.spokes, n)
 	}
@@ -76,11 +79,52 @@ func generate(o Options) *cloud {
 
 func (c *cloud) router(name string, link Link, underlay netip.Addr, cfg *conf.Config) *Node {
 	n := c.world.addNode(name)
-	site := netip.PrefixFrom(underlay, underlay.BitLen()/4) // a /8, or a /32 of IPv6: all are neighbours
-	n.attach("eth0", c.internet, link, site)
+	n.attach("eth0", c.internet, link, site(underlay))
 	n.run(cfg)
-	n.overlay = cfg.Tunnels[0].Addresses[0].Addr()
-	n.nbma = underlay
+	n.overlay, n.nbma = cfg.Tunnels[0].Addresses[0].Addr(), underlay
+	if c.Names {
+		c.world.Names[name] = Name{Addrs: []netip.Addr{underlay}, TTL: nameTTL}
+	}
+	return n
+}
+
+// nameTTL is how long a hub's address may be kept.
+const nameTTL = 30 * time.Second
+
+// site is an address with the mask of the provider network, a /8 or a /32 of IPv6: all are neighbours.
+func site(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()/4) }
+
+func (c *cloud) spoke(k int, link Link) *Node {
+	name, cfg, address := fmt.Sprintf("spoke%d", k+1), c.spokeConfig(k), c.underlay(256+k)
+	if !c.hidden(k) {
+		return c.router(name, link, address, cfg)
+	}
+	box := c.translator(k/2, link)
+	inside := netip.AddrFrom4([4]byte{100, 64, byte(k >> 8), byte(k)})
+	n := c.world.addNode(name)
+	n.attach("eth0", box.byName["inside"].net, Link{}, netip.PrefixFrom(inside, 10))
+	n.addRoute(netip.PrefixFrom(netip.IPv4Unspecified(), 0), boxInside)
+	n.run(cfg)
+	n.overlay, n.nbma = cfg.Tunnels[0].Addresses[0].Addr(), box.nbma
+	return n
+}
+
+// hidden reports whether a spoke is behind an address translator, together with its neighbour.
+func (c *cloud) hidden(k int) bool { return c.NAT && k/2%3 == 0 }
+
+// boxInside is the address of every translator inside.
+var boxInside = netip.AddrFrom4([4]byte{100, 127, 255, 254})
+
+// translator makes the k-th address translator, or finds it.
+func (c *cloud) translator(k int, link Link) *Node {
+	name := fmt.Sprintf("nat%d", k+1)
+	if n := c.world.byName[name]; n != nil {
+		return n
+	}
+	n := c.world.addNode(name)
+	n.nat, n.forwarding, n.nbma = newNAT(n), true, c.underlay(1<<15+k)
+	n.attach("outside", c.internet, link, site(n.nbma)).nat = true
+	n.attach("inside", c.world.addNetwork("inside of "+name), Link{}, netip.PrefixFrom(boxInside, 10))
 	return n
 }
 
@@ -100,8 +144,12 @@ func lanOf(k int) netip.Prefix        { return netip.PrefixFrom(lanHost(k), 24).
 func (c *cloud) tunnel(address netip.Addr, n *nhrp.Config) conf.Tunnel {
 	n.Tunnel, n.NetworkID, n.Authentication, n.HoldTime = "tun0", 1, "simulate", holdTime
 	n.Unique, n.Fallback, n.Rate = true, 10*time.Second, nhrp.DefaultRate
+	encapsulation := dataplane.GRE
+	if c.NAT {
+		encapsulation = dataplane.GREUDP
+	}
 	return conf.Tunnel{
-		Name: "tun0", UnderlayInterface: "eth0", UnderlayIPv6: c.IPv6, Addresses: []netip.Prefix{netip.PrefixFrom(address, 16)},
+		Encapsulation: encapsulation, Name: "tun0", UnderlayInterface: "eth0", UnderlayIPv6: c.IPv6, Addresses: []netip.Prefix{netip.PrefixFrom(address, 16)},
 		Key: dataplane.Key{Value: 42, Set: true}, MTU: 1400, TTL: conf.DefaultTTL, NHRP: n,
 	}
 }
@@ -122,7 +170,14 @@ func (c *cloud) hubConfig(k int) *conf.Config {
 func (c *cloud) spokeConfig(k int) *conf.Config {
 	n := &nhrp.Config{Shortcut: true}
 	for h := range c.Hubs {
-		n.Servers = append(n.Servers, nhrp.Server{NBMA: c.underlay(h + 1).String(), Priority: uint8(h)})
+		server := nhrp.Server{NBMA: c.underlay(h + 1).String(), Priority: uint8(h)}
+		if c.Names {
+			server.NBMA = fmt.Sprintf("hub%d", h+1)
+		}
+		n.Servers = append(n.Servers, server)
+	}
+	if c.Clusters {
+		n.Clusters = map[string]nhrp.Cluster{"": {MaxConnections: 1}}
 	}
 	cfg := &conf.Config{Version: 1, Node: fmt.Sprintf("spoke%d", k+1), Forwarding: true, Tunnels: []conf.Tunnel{c.tunnel(overlayOfSpoke(k), n)}}
 	cfg.Routes = []conf.Route{{To: netip.MustParsePrefix("192.0.0.0/8"), Via: overlay(1)}}

@@ -90,8 +90,18 @@ func (c *cloud) trouble() {
 	}
 	if c.HubLoss {
 		c.world.clock.after(c.Duration/2, c.hubs[0].kill)
-		c.world.clock.after(c.Duration*3/4, func() { c.start(c.hubs[0]) })
+		c.world.clock.after(c.Duration*3/4, c.returnHub)
 	}
+}
+
+// returnHub starts the lost hub again, at another address when there is a name to find it by.
+func (c *cloud) returnHub() {
+	n := c.hubs[0]
+	if c.Names {
+		c.readdress(n, c.underlay(100))
+		c.world.Names[n.Name] = Name{Addrs: []netip.Addr{n.nbma}, TTL: nameTTL}
+	}
+	c.start(n)
 }
 
 func (c *cloud) sometime(chance *rand.Rand, do func()) {
@@ -131,8 +141,8 @@ func (c *cloud) flowsNow(n int) {
 func (c *cloud) partition() {
 	sides := map[*Interface]int{}
 	for _, n := range c.spokes {
-		if c.chance.IntN(3) == 0 {
-			sides[n.byName["eth0"]] = 1
+		if i := n.byName["eth0"]; c.chance.IntN(3) == 0 && i.net == c.internet {
+			sides[i] = 1
 		}
 	}
 	if c.chance.IntN(2) == 0 {
@@ -165,11 +175,16 @@ func (c *cloud) freeze() {
 
 // move gives a spoke another underlay address, as a provider does over night.
 func (c *cloud) move(k int) {
-	n := c.spokes[c.anySpoke()]
-	i := n.byName["eth0"]
+	if s := c.anySpoke(); !c.hidden(s) {
+		c.readdress(c.spokes[s], c.underlay(1<<14+k))
+	}
+}
+
+func (c *cloud) readdress(n *Node, to netip.Addr) {
 	n.former = append(n.former, former{n.nbma, c.world.Now()})
-	n.nbma = c.underlay(1<<14 + k)
-	i.setAddresses([]netip.Prefix{netip.PrefixFrom(n.nbma, i.addrs[0].Bits())})
+	n.nbma = to
+	i := n.byName["eth0"]
+	i.setAddresses([]netip.Prefix{site(to)})
 	n.tell(i)
 }
 
@@ -215,5 +230,8 @@ func (o Options) Command() string {
 	add(o.HubLoss, "--hub-loss")
 	add(o.Phase2, "--phase2")
 	add(o.IPv6, "--ipv6")
+	add(o.Names, "--names")
+	add(o.Clusters, "--clusters")
+	add(o.NAT, "--nat")
 	return s
 }
