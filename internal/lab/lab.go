@@ -18,16 +18,19 @@ import (
 	"github.com/spokeway/spokeway/internal/scenario"
 )
 
+// endings are the signals that end a run in good order. SIGPIPE comes when nobody reads the report any more.
+var endings = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE}
+
 // Run plays a scenario in a lab of its own and removes the lab, however it ends. report hears of each step as it comes.
 func Run(ctx context.Context, f *scenario.File, opts Options, report func(scenario.Result)) scenario.Summary {
-	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	ctx, stop := signal.NotifyContext(ctx, endings...)
 	defer stop()
 	return scenario.Run(newWorld(ctx, opts), f, report)
 }
 
 // Up brings a lab up and leaves it there; no step is played. The id is for [Down] and [Exec].
 func Up(ctx context.Context, f *scenario.File, opts Options) (Info, error) {
-	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	ctx, stop := signal.NotifyContext(ctx, endings...)
 	defer stop()
 	w := newWorld(ctx, opts)
 	w.stay = true

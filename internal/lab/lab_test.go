@@ -1,26 +1,48 @@
 package lab
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/spokeway/spokeway/internal/scenario"
 )
 
-// TestMain lets the test binary be its own forwarder.
+// TestMain lets the test binary be its own forwarder, and a run that others can end.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == "forwarder-of-a-test" {
-		fmt.Fprintln(os.Stderr, Forward(os.Stdin))
-		os.Exit(1)
+	if len(os.Args) == 2 {
+		switch os.Args[1] {
+		case "forwarder-of-a-test":
+			fmt.Fprintln(os.Stderr, Forward(os.Stdin))
+			os.Exit(1)
+		case "run-of-a-test":
+			runToBeEnded()
+		}
 	}
 	os.Exit(m.Run())
+}
+
+// runToBeEnded plays a lab that would last an hour and says when it is up.
+func runToBeEnded() {
+	f, err := scenario.Parse("test.yaml", []byte(hosts+"steps: [{probe: {name: p, from: left, to: right}}, {sleep: 1h}]"))
+	if err != nil {
+		panic(err)
+	}
+	sum := Run(context.Background(), f, options(), func(r scenario.Result) { fmt.Println(r.Title, r.Outcome, r.Detail) })
+	if !sum.OK() {
+		os.Exit(3)
+	}
+	os.Exit(0)
 }
 
 func options() Options {
@@ -203,6 +225,78 @@ func TestLabInterrupted(t *testing.T) {
 		t.Fatalf("an interrupted run took %v and says ok: %v", sum.Took, sum.OK())
 	}
 	gone(t, w.folder == nil, sum)
+}
+
+// TestLabEndedBySignals ends a run in every way that a signal can. What SIGKILL leaves is for the next one to remove.
+func TestLabEndedBySignals(t *testing.T) {
+	needLab(t)
+	for _, c := range []struct {
+		signal unix.Signal
+		code   int
+	}{{unix.SIGINT, 3}, {unix.SIGTERM, 3}, {unix.SIGHUP, 3}, {unix.SIGPIPE, 3}, {unix.SIGKILL, -1}} {
+		t.Run(unix.SignalName(c.signal), func(t *testing.T) {
+			t.Parallel()
+			info, child := startRun(t)
+			child.Process.Signal(c.signal)
+			child.Wait()
+			if got := child.ProcessState.ExitCode(); got != c.code {
+				t.Errorf("exit code %d, want %d", got, c.code)
+			}
+			if c.signal == unix.SIGKILL {
+				noProcesses(t, info)
+				if _, err := List(); err != nil {
+					t.Error(err)
+				}
+			}
+			if _, err := os.Stat(filepath.Join(root, info.ID)); err == nil {
+				t.Errorf("folder of lab %s is still there", info.ID)
+			}
+			for _, s := range info.spaces() {
+				if _, err := os.Stat(filepath.Join(spaces, s)); err == nil {
+					t.Errorf("namespace %s is still there", s)
+				}
+			}
+		})
+	}
+}
+
+// startRun starts a process that plays a lab, and waits until the lab is up.
+func startRun(t *testing.T) (Info, *exec.Cmd) {
+	t.Helper()
+	c := exec.Command(os.Args[0], "run-of-a-test")
+	c.Stderr = os.Stderr
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Process.Kill() })
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "probe p") {
+	}
+	for _, d := range folders() {
+		if d.info.Owner == c.Process.Pid {
+			return d.info, c
+		}
+	}
+	t.Fatalf("process %d has no lab; it said %q last", c.Process.Pid, lines.Text())
+	return Info{}, nil
+}
+
+// noProcesses checks that a killed run took its children along, the forwarder that is.
+func noProcesses(t *testing.T, info Info) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for _, s := range info.spaces() {
+		for len(pidsIn(filepath.Join(spaces, s))) > 0 {
+			if time.Now().After(deadline) {
+				t.Fatalf("processes %v still run in %s", pidsIn(filepath.Join(spaces, s)), s)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
 }
 
 func TestLabSweepsOrphans(t *testing.T) {
