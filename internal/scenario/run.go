@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -198,12 +199,28 @@ func describePing(r PingResult) string {
 		d += fmt.Sprintf(", best %s, median %s", short(r.Best()), short(r.Median()))
 	}
 	if r.Lost() > 0 && r.Received() > 0 {
-		d += fmt.Sprintf(", %d lost in at most %s", r.Lost(), short(r.Outage()))
+		d += fmt.Sprintf(", %d lost in at most %s (%s)", r.Lost(), short(r.Outage()), whichLost(r))
 	}
 	if r.Duplicates > 0 {
 		d += fmt.Sprintf(", %d duplicates", r.Duplicates)
 	}
 	return d
+}
+
+// whichLost numbers the requests that were lost, from 1; not more than a few of them.
+func whichLost(r PingResult) string {
+	var all []string
+	for i, e := range r.Echoes {
+		if e.Answered {
+			continue
+		}
+		if len(all) == 5 {
+			all = append(all, "…")
+			break
+		}
+		all = append(all, strconv.Itoa(i+1))
+	}
+	return "number " + strings.Join(all, ", ")
 }
 
 // judge compares what came of a ping with its limits.

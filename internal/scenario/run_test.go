@@ -114,7 +114,7 @@ func TestSteps(t *testing.T) {
 		{"why: {node: r, peer: 10.0.0.1, rows: [{state: up}]}", fake{}, "", true, "r why 10.0.0.1"},
 		{"ping: {from: h, to: r}", fake{echoes: []Echo{echo(0, 10)}}, "1 of 1 answered, best 10.0 ms, median 10.0 ms", true, "ping h 10.0.0.1 3"},
 		{"ping: {from: h, to: r}", fake{}, "nothing was sent", false, ""},
-		{"ping: {from: h, to: r}", fake{echoes: three}, "1 lost, want at most 0: 2 of 3 answered, best 10.0 ms, median 20.0 ms, 1 lost in at most 20.0 ms", false, ""},
+		{"ping: {from: h, to: r}", fake{echoes: three}, "1 lost, want at most 0: 2 of 3 answered, best 10.0 ms, median 20.0 ms, 1 lost in at most 20.0 ms (number 2)", false, ""},
 		{"ping: {from: h, to: r, max-lost: 1}", fake{echoes: three}, "2 of 3", true, ""},
 		{"ping: {from: h, to: r, max-outage: 20ms}", fake{echoes: three}, "2 of 3", true, ""},
 		{"ping: {from: h, to: r, max-outage: 19ms}", fake{echoes: three}, "out for 20.0 ms, want at most 19.0 ms", false, ""},
