@@ -87,21 +87,25 @@ func (a *app) debugCommand() *cobra.Command {
 		Use:   "debug [PEER [on|off]]",
 		Short: "log everything about one peer, whatever the log level; alone: list the peers that are",
 		Args:  between(0, 2, ""),
-		RunE: func(c *cobra.Command, args []string) error {
-			on := true
-			if len(args) == 2 {
-				if args[1] != "on" && args[1] != "off" {
-					return usagef("%q: want on or off", args[1])
-				}
-				on = args[1] == "on"
-			}
-			peers, err := a.client().Debug(c.Context(), strings.Join(args[:min(len(args), 1)], ""), on)
-			if err != nil {
-				return err
-			}
-			return a.debugged(peers)
-		},
+		RunE:  a.debug,
 	}
+}
+
+func (a *app) debug(c *cobra.Command, args []string) error {
+	var peers []string
+	var err error
+	switch {
+	case len(args) == 0:
+		peers, err = a.client().Debugged(c.Context())
+	case len(args) == 1 || args[1] == "on" || args[1] == "off":
+		peers, err = a.client().Debug(c.Context(), args[0], len(args) == 1 || args[1] == "on")
+	default:
+		return usagef("%q: want on or off", args[1])
+	}
+	if err != nil {
+		return err
+	}
+	return a.debugged(peers)
 }
 
 func (a *app) debugged(peers []string) error {

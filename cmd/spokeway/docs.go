@@ -65,6 +65,7 @@ func reference(w io.Writer, root *cobra.Command) error {
 		}
 	}
 	exitReference(&b)
+	b.WriteString(socketReference)
 	metricsReference(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -198,6 +199,28 @@ func exitReference(b *strings.Builder) {
 		fmt.Fprintf(b, "| %d | %s |\n", code, meaning)
 	}
 }
+
+// socketReference is package api's interface for programs.
+const socketReference = `
+## Control socket
+
+The daemon speaks HTTP/1.1 on its control socket: ` + "`curl --unix-socket /run/spokeway/control.sock http://localhost/v1/show/nhrp`" + `.
+Whoever may open the socket may ask; a POST takes root or the daemon's own user. An answer that is not 200 is
+` + "`{\"error\": text}`" + `: 400 for a bad request, 403, 404 for what does not exist, 422 for a configuration that is not
+accepted, 503 when too many ask at once. Keys may be added, never changed.
+
+| request | parameters | answer |
+|---|---|---|
+| GET /v1/show/NAME | arg (any number) | rows, as of ` + "`spokeway show NAME -o json`" + ` |
+| GET /v1/why | peer | stages: name, state, detail, remedy |
+| GET /v1/monitor | peer, tunnel, event, level | events, one object per line, without end |
+| GET /v1/version | | version, pid |
+| GET /v1/debug | | debugged: peers |
+| GET /metrics | | Prometheus text |
+| POST /v1/clear/NAME | filter | cleared: number |
+| POST /v1/reload | | changes: texts |
+| POST /v1/debug | peer, on (true or false) | debugged: peers |
+`
 
 func metricsReference(b *strings.Builder) {
 	b.WriteString("\n## Metrics\n\nServed at `/metrics` of the address that `metrics.listen` in the configuration names; off by default. " +

@@ -30,7 +30,7 @@ var exitCodes = [...]string{
 	exitFailed:      "failed",
 	exitUsage:       "usage: no such command, flag or argument",
 	exitDegraded:    "degraded: the answer is complete, and what it tells of is not well",
-	exitNotFound:    "not found: no such peer, row or file entry",
+	exitNotFound:    "not found: no such peer, row or lab",
 	exitUnreachable: "the daemon cannot be reached",
 	exitCheck:       "the configuration has errors; nothing of it was applied",
 }

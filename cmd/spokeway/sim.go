@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +44,7 @@ func (a *app) simRunCommand() *cobra.Command {
 func (a *app) simGenerateCommand() *cobra.Command {
 	var o sim.Options
 	seeds, parallel := 1, 0
+	varied, trace := false, false
 	c := &cobra.Command{
 		Use:   "generate",
 		Short: "generate a cloud of hubs and spokes, make trouble, and check invariants after every event",
@@ -59,15 +59,32 @@ func (a *app) simGenerateCommand() *cobra.Command {
 			if parallel < 1 {
 				parallel = runtime.NumCPU()
 			}
-			return a.generate(o, seeds, parallel, c.Flags())
+			if trace {
+				r := sim.PlayTraced(o, a.out)
+				return a.traced(r)
+			}
+			return a.generate(o, seeds, parallel, varied)
 		},
 	}
 	f := c.Flags()
 	f.Uint64Var(&o.Seed, "seed", 1, "the first `SEED`")
 	f.IntVar(&seeds, "seeds", seeds, "play this `NUMBER` of seeds")
 	f.IntVar(&parallel, "parallel", parallel, "play this `NUMBER` at once (default: one per processor)")
+	f.BoolVar(&varied, "varied", false, "let each seed choose the size of its cloud and its troubles")
+	f.BoolVar(&trace, "trace", false, "print everything that the routers do, of the first seed")
 	simFlags(f, &o)
 	return c
+}
+
+// traced ends a run whose trace was printed.
+func (a *app) traced(r sim.Result) error {
+	if len(r.Violations) == 0 {
+		return nil
+	}
+	for _, v := range r.Violations {
+		fmt.Fprintln(a.err, v)
+	}
+	return fmt.Errorf("seed %d broke an invariant", r.Options.Seed)
 }
 
 // simFlags are the flags that shape a generated story.
@@ -82,9 +99,13 @@ func simFlags(f *pflag.FlagSet, o *sim.Options) {
 	f.IntVar(&o.ClockSteps, "clock-steps", 0, "`NUMBER` of times that a router's wall clock jumps")
 	f.IntVar(&o.Freezes, "freezes", 0, "`NUMBER` of times that a router stands still for a while")
 	f.IntVar(&o.Restarts, "restarts", 0, "`NUMBER` of times that a spoke is restarted")
+	f.IntVar(&o.Moves, "moves", 0, "`NUMBER` of times that a spoke's underlay address changes")
 	f.BoolVar(&o.HubLoss, "hub-loss", false, "kill the first hub half way, and bring it back")
 	f.BoolVar(&o.Phase2, "phase2", false, "spokes resolve next hops instead of following redirects")
 	f.BoolVar(&o.IPv6, "ipv6", false, "an IPv6 underlay")
+	f.BoolVar(&o.Names, "names", false, "know the hubs by DNS names; a lost one comes back at another address")
+	f.BoolVar(&o.Clusters, "clusters", false, "spokes register with one hub at a time")
+	f.BoolVar(&o.NAT, "nat", false, "GRE in UDP, and some spokes two by two behind address translators")
 }
 
 // seedRow is one row of `sim generate`.
@@ -101,7 +122,7 @@ type seedRow struct {
 	Replay     string   `json:"replay" table:"-"`
 }
 
-func (a *app) generate(o sim.Options, seeds, parallel int, flags *pflag.FlagSet) error {
+func (a *app) generate(o sim.Options, seeds, parallel int, varied bool) error {
 	rows := make([]seedRow, seeds)
 	var g errgroup.Group
 	var mu sync.Mutex // of the output
@@ -109,8 +130,11 @@ func (a *app) generate(o sim.Options, seeds, parallel int, flags *pflag.FlagSet)
 	for i := range rows {
 		mine := o
 		mine.Seed += uint64(i)
+		if varied {
+			mine = sim.Varied(mine.Seed)
+		}
 		g.Go(func() error {
-			rows[i] = playSeed(mine, flags)
+			rows[i] = playSeed(mine)
 			mu.Lock()
 			defer mu.Unlock()
 			a.failedSeed(rows[i])
@@ -133,13 +157,13 @@ func (a *app) generate(o sim.Options, seeds, parallel int, flags *pflag.FlagSet)
 	return nil
 }
 
-func playSeed(o sim.Options, flags *pflag.FlagSet) seedRow {
+func playSeed(o sim.Options) seedRow {
 	begin := time.Now()
 	r := sim.Play(o)
 	row := seedRow{
 		Seed: o.Seed, Result: string(scenario.Pass), Events: r.Events, Simulated: r.Simulated.Seconds(),
 		Took: time.Since(begin).Seconds(), Sent: r.Flows.Sent, Answered: r.Flows.Answered,
-		Digest: fmt.Sprintf("%016x", r.Digest), Violations: r.Violations, Replay: replay(o.Seed, flags),
+		Digest: fmt.Sprintf("%016x", r.Digest), Violations: r.Violations, Replay: r.Options.Command(),
 	}
 	if len(r.Violations) > 0 {
 		row.Result = string(scenario.Fail)
@@ -155,17 +179,4 @@ func (a *app) failedSeed(r seedRow) {
 	if len(r.Violations) > 0 {
 		fmt.Fprintf(a.err, "replay it with: %s\n", r.Replay)
 	}
-}
-
-// replay is the command that plays one seed of this run again.
-func replay(seed uint64, flags *pflag.FlagSet) string {
-	words := []string{"spokeway sim generate", fmt.Sprintf("--seed %d", seed)}
-	flags.Visit(func(f *pflag.Flag) {
-		switch f.Name {
-		case "seed", "seeds", "parallel", "output", "config", "socket":
-		default:
-			words = append(words, fmt.Sprintf("--%s=%s", f.Name, f.Value))
-		}
-	})
-	return strings.Join(words, " ")
 }

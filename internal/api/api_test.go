@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -150,7 +151,7 @@ func TestChanges(t *testing.T) {
 		t.Errorf("debug on: %q %v", peers, err)
 	}
 	c.Debug(t.Context(), "10.0.0.1", false)
-	if peers, err := c.Debug(t.Context(), "", false); err != nil || strings.Join(peers, " ") != "10.0.0.2" {
+	if peers, err := c.Debugged(t.Context()); err != nil || strings.Join(peers, " ") != "10.0.0.2" {
 		t.Errorf("debug list: %q %v", peers, err)
 	}
 	if strings.Join(log.Debugged(), " ") != "10.0.0.2" {
@@ -163,10 +164,14 @@ func TestGetChangesNothing(t *testing.T) {
 	src.OnClear = func(string, string) (int, error) { t.Error("a GET cleared"); return 0, nil }
 	src.OnReload = func(context.Context) ([]string, error) { t.Error("a GET reloaded"); return nil, nil }
 	c := NewClient(start(t, src, quiet()))
-	for _, path := range []string{"/v1/clear/nhrp", "/v1/reload", "/v1/debug"} {
+	for _, path := range []string{"/v1/clear/nhrp", "/v1/reload"} {
 		if _, err := c.ask(t.Context(), "GET", path, nil); err == nil {
 			t.Errorf("GET %s was answered", path)
 		}
+	}
+	c.ask(t.Context(), "GET", "/v1/debug", url.Values{"peer": {"10.0.0.1"}, "on": {"true"}})
+	if peers, err := c.Debugged(t.Context()); err != nil || len(peers) > 0 {
+		t.Errorf("a GET started debugging: %q %v", peers, err)
 	}
 }
 

@@ -64,7 +64,14 @@ func (c *Client) Reload(ctx context.Context) ([]string, error) {
 	return v.Changes, err
 }
 
-// Debug starts or ends debugging a peer, if one is given, and lists all that are being debugged.
+// Debugged lists the peers that are being debugged.
+func (c *Client) Debugged(ctx context.Context) ([]string, error) {
+	var v Debugged
+	err := c.get(ctx, "GET", "/v1/debug", nil, &v)
+	return v.Debugged, err
+}
+
+// Debug starts or ends debugging a peer and lists all that are being debugged then.
 func (c *Client) Debug(ctx context.Context, peer string, on bool) ([]string, error) {
 	var v Debugged
 	err := c.get(ctx, "POST", "/v1/debug", url.Values{"peer": {peer}, "on": {strconv.FormatBool(on)}}, &v)
@@ -127,7 +134,8 @@ func (c *Client) ask(ctx context.Context, method, path string, q url.Values) ([]
 
 // open sends a request and gives the body of a good answer.
 func (c *Client) open(ctx context.Context, method, path string, q url.Values) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://spokeway"+path+"?"+q.Encode(), nil)
+	target := url.URL{Scheme: "http", Host: "spokeway", Path: path, RawQuery: q.Encode()}
+	req, err := http.NewRequestWithContext(ctx, method, target.String(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -89,6 +89,7 @@ func (s *server) mux() http.Handler {
 	mux.Handle("GET /v1/version", s.handle(s.version))
 	mux.Handle("GET /v1/show/{name}", s.handle(s.show))
 	mux.Handle("GET /v1/why", s.handle(s.why))
+	mux.Handle("GET /v1/debug", s.handle(s.debugged))
 	mux.HandleFunc("GET /v1/monitor", s.monitor)
 	mux.Handle("GET /metrics", MetricsHandler(s.Source, s.Version))
 	mux.Handle("POST /v1/clear/{name}", s.change(s.clear))
@@ -194,9 +195,14 @@ type Debugged struct {
 
 func (s *server) debug(r *http.Request) (any, error) {
 	q := r.URL.Query()
-	if peer := q.Get("peer"); peer != "" {
-		s.Log.Debug(peer, q.Get("on") == "true")
+	if q.Get("peer") == "" {
+		return nil, fmt.Errorf("debug: no peer: %w", errTooMuch)
 	}
+	s.Log.Debug(q.Get("peer"), q.Get("on") == "true")
+	return s.debugged(r)
+}
+
+func (s *server) debugged(*http.Request) (any, error) {
 	return Debugged{append([]string{}, s.Log.Debugged()...)}, nil
 }
 

@@ -16,10 +16,14 @@ func Filter[T any](rows []T, filters []string) ([]T, error) {
 	if len(filters) == 0 {
 		return rows, nil
 	}
+	parsed := make([]filter, len(filters))
+	for i, f := range filters {
+		parsed[i] = parseFilter(f)
+	}
 	var kept []T
 	for _, r := range rows {
 		v := reflect.ValueOf(r)
-		if !slices.ContainsFunc(filters, func(f string) bool { return !parseFilter(f).row(v) }) {
+		if !slices.ContainsFunc(parsed, func(f filter) bool { return !f.row(v) }) {
 			kept = append(kept, r)
 		}
 	}
