@@ -5,6 +5,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 BIN     := bin/spokeway
 export CGO_ENABLED = 0
 
+# Packages whose tests have real traffic, and so the machine to themselves.
+ALONE   := /internal/(lab|sys|dataplane/user)$$|/test/
+
 .PHONY: build demo test quick race fuzz bench setup install clean docs
 
 build: ## bin/spokeway, static
@@ -17,7 +20,9 @@ demo: build ## two hubs, two spokes and a story, in network namespaces (root)
 test: ## everything; installs what it needs when root
 	@sh test/setup test
 	@$(GO) vet ./...
-	@$(GO) test -json -count=1 -timeout 25m ./... | $(GO) run ./test/summary $(if $(CI),-no-skips) -slow 60s
+	@{ $(GO) test -json -count=1 -timeout 20m $$($(GO) list ./... | grep -vE '$(ALONE)'); \
+	   $(GO) test -json -count=1 -timeout 20m -p 1 $$($(GO) list ./... | grep -E '$(ALONE)'); \
+	 } | $(GO) run ./test/summary $(if $(CI),-no-skips) -slow 60s
 
 quick: ## what needs neither root nor tools
 	@$(GO) test -short ./...
