@@ -5,6 +5,11 @@
 // A packet leaves like this: the destination's longest match among the routes gives a tunnel and a protocol next
 // hop; the next hop's adjacency gives an endpoint and, on a protected tunnel, the SA it must leave through. A next
 // hop without an adjacency is a [Miss], and the packet goes to the tunnel's fallback meanwhile.
+//
+//	dataplane.go  the contract: effects, events, statistics
+//	tables.go     what a plane forwards by, read without locks; interface.go one tunnel of it
+//	shard.go      a map that is read without locks; limit.go rates; stats.go counters and the reasons of drops
+//	memory*.go    the twin
 package dataplane
 
 import (
@@ -178,11 +183,13 @@ type (
 		Used    bool
 	}
 
-	// Failed tells that an effect could not be done.
+	// Failed tells that an effect could not be done. With Down it was a [SetTunnel], told before that is done, and the
+	// tunnel has no device or no socket; the same effect again tries again.
 	Failed struct {
 		Tunnel string
 		Doing  string
 		Err    string
+		Down   bool
 	}
 )
 

@@ -19,8 +19,9 @@ type Interface struct {
 	vrf         atomic.Pointer[VRF]
 	broadcasts  atomic.Pointer[[]netip.Addr]
 	routes      atomic.Pointer[bart.Table[*Route]] // those that leave by this tunnel
-	adjacencies atomic.Pointer[bart.Table[*Adjacency]]
-	endpoints   atomic.Pointer[bart.Table[[]*Adjacency]] // by address; told apart by port
+	adjacencies shards[*Adjacency]                 // by next hop
+	endpoints   shards[[]*Adjacency]               // by address of the endpoint; told apart by port
+	changes     atomic.Uint64                      // of adjacencies
 	multicast   atomic.Pointer[replicas]
 	fallback    [2]atomic.Pointer[netip.Addr] // IPv4, IPv6
 }
@@ -128,16 +129,13 @@ func (i *Interface) toward(r *Route, via, dst netip.Addr) Way {
 
 // Adjacency is the one of a next hop, nil when there is none.
 func (i *Interface) Adjacency(nextHop netip.Addr) *Adjacency {
-	a, _ := i.adjacencies.Load().Lookup(nextHop)
-	return a
+	return i.adjacencies.get(nextHop)
 }
 
 // Adjacencies are all of them, by next hop.
 func (i *Interface) Adjacencies() []*Adjacency {
-	var list []*Adjacency
-	for _, a := range i.adjacencies.Load().AllSorted() {
-		list = append(list, a)
-	}
+	list := i.adjacencies.all()
+	slices.SortFunc(list, func(a, b *Adjacency) int { return a.NextHop.Compare(b.NextHop) })
 	return list
 }
 
@@ -153,9 +151,8 @@ func (i *Interface) Fallback(ipv6 bool) *Adjacency {
 // From is the adjacency whose endpoint sent a packet of the given family; nil when none is there. A peer may
 // have one of each family at one endpoint.
 func (i *Interface) From(e Endpoint, ipv6 bool) *Adjacency {
-	there, _ := i.endpoints.Load().Lookup(e.Addr())
 	var found *Adjacency
-	for _, a := range there {
+	for _, a := range i.endpoints.get(e.Addr()) {
 		if a.Endpoint.Port() != e.Port() {
 			continue
 		}
@@ -172,23 +169,23 @@ func (i *Interface) Floods(dst netip.Addr) bool {
 	return dst.IsMulticast() || dst.Is4() && slices.Contains(*i.broadcasts.Load(), dst)
 }
 
-// replicas is who gets multicast, as long as the adjacencies are those it was made of.
+// replicas is who gets multicast, until the adjacencies change.
 type replicas struct {
-	of   *bart.Table[*Adjacency]
-	list []*Adjacency
+	change uint64
+	list   []*Adjacency
 }
 
 // Multicast are the adjacencies that the tunnel's multicast goes to, every endpoint once: a peer with a next hop
 // of each family gets one copy. The list is made by the first reader after a change, as thousands of peers may
 // register with no multicast in between. It is not to be changed.
 func (i *Interface) Multicast() []*Adjacency {
-	table := i.adjacencies.Load()
-	if r := i.multicast.Load(); r != nil && r.of == table {
+	change := i.changes.Load()
+	if r := i.multicast.Load(); r != nil && r.change == change {
 		return r.list
 	}
-	r := &replicas{of: table}
+	r := &replicas{change: change}
 	seen := map[Endpoint]bool{}
-	for _, a := range table.AllSorted() {
+	for _, a := range i.Adjacencies() {
 		if a.Multicast && !seen[a.Endpoint] {
 			seen[a.Endpoint] = true
 			r.list = append(r.list, a)
@@ -229,8 +226,9 @@ func (i *Interface) onLink(a netip.Addr) bool {
 
 // clear makes the tunnel as if new. Routes stay: they are the kernel's.
 func (i *Interface) clear() {
-	i.adjacencies.Store(new(bart.Table[*Adjacency]))
-	i.endpoints.Store(new(bart.Table[[]*Adjacency]))
+	i.adjacencies.clear()
+	i.endpoints.clear()
+	i.changes.Add(1)
 	i.broadcasts.Store(new([]netip.Addr))
 	i.fallback[0].Store(nil)
 	i.fallback[1].Store(nil)
@@ -267,7 +265,7 @@ func (i *Interface) setAdjacency(e SetAdjacency) {
 			a.LearnPathMTU(0, 0)
 		}
 	}
-	i.adjacencies.Store(i.adjacencies.Load().InsertPersist(host(a.NextHop), a))
+	i.adjacencies.set(a.NextHop, a)
 	i.relist(old, a)
 }
 
@@ -276,7 +274,7 @@ func (i *Interface) deleteAdjacency(nextHop netip.Addr) {
 	if old == nil {
 		return
 	}
-	i.adjacencies.Store(i.adjacencies.Load().DeletePersist(host(old.NextHop)))
+	i.adjacencies.remove(old.NextHop)
 	i.relist(old, nil)
 }
 
@@ -288,20 +286,19 @@ func (i *Interface) relist(old, a *Adjacency) {
 	if a != nil {
 		i.listAt(a.Endpoint.Addr(), old, a)
 	}
+	i.changes.Add(1)
 }
 
 func (i *Interface) listAt(at netip.Addr, old, a *Adjacency) {
 	if !at.IsValid() {
 		return
 	}
-	table := i.endpoints.Load()
-	there, _ := table.Lookup(at)
-	list := replaced(there, old, a)
+	list := replaced(i.endpoints.get(at), old, a)
 	if len(list) == 0 {
-		i.endpoints.Store(table.DeletePersist(host(at)))
+		i.endpoints.remove(at)
 		return
 	}
-	i.endpoints.Store(table.InsertPersist(host(at), list))
+	i.endpoints.set(at, list)
 }
 
 // replaced is a copy of list in order of next hop, without old and with a, where they are not nil.
@@ -332,8 +329,6 @@ func last(p netip.Prefix) netip.Addr {
 	}
 	return netip.AddrFrom4(a)
 }
-
-func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 func familyOf(ipv6 bool) int {
 	if ipv6 {

@@ -12,7 +12,7 @@ import (
 
 // Tables is what a plane forwards by: routes, adjacencies, fallbacks and the limits of what it reports. One
 // goroutine at a time writes, through [Tables.Apply]; any number read, without a lock and without ever seeing
-// half a change: each table is persistent, and a change swaps a pointer.
+// half a change: what is reachable never changes, and a change swaps a pointer to a copy.
 type Tables struct {
 	Misses   *Limiter // of Miss, by next hop
 	Transits *Limiter // of Transit, by flow

@@ -368,3 +368,13 @@ func BenchmarkLookup10k(b *testing.B) {
 		i.Lookup(netip.AddrFrom4([4]byte{172, byte(n % 10000 >> 8), byte(n % 10000), 9}), 0)
 	}
 }
+
+func BenchmarkSetAdjacency(b *testing.B) {
+	tab := tables()
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		n := i % 10000
+		next := netip.AddrFrom4([4]byte{10, 9, byte(n >> 8), byte(n)})
+		tab.Apply(SetAdjacency{Tunnel: "tun0", NextHop: next, Endpoint: netip.AddrPortFrom(next, 0), Multicast: true})
+	}
+}

@@ -69,6 +69,17 @@ func TestHub(t *testing.T) {
 				if len(hops) != 2 || !strings.Contains(hops[0], " 10.0.0.1 ") || !strings.Contains(hops[1], " 10.1.3.1 ") {
 					t.Errorf("traceroute shows\n%swant 10.0.0.1, 10.1.3.1", route)
 				}
+				eventually(t, "traceroute shows fd00::1, fd00::3", func() bool { // a kernel limits its ICMPv6, redirects among it
+					hops := strings.Split(strings.TrimSpace(w.in("a", "traceroute -6 -n -w 1 -q 1 fd00::3")), "\n")[1:]
+					return len(hops) == 2 && strings.Contains(hops[0], " fd00::1 ") && strings.Contains(hops[1], " fd00::3 ")
+				})
+				w.in("a", "ip link set tun0 mtu 1450")
+				for to, size := range map[string]string{"10.0.0.3": "1410", "fd00::3": "1390"} {
+					out, _ := w.command("a", "ping -c 2 -i 0.2 -W 1 -M do -s "+size+" "+to).CombinedOutput()
+					if !strings.Contains(string(out), "mtu = 1400") && !strings.Contains(string(out), "mtu=1400") {
+						t.Errorf("ping says\n%swant an MTU of 1400 from the hub", out)
+					}
+				}
 				if s := h.Stats()[0]; s.PacketsIn < 16 || s.PacketsOut < 16 {
 					t.Errorf("hub counted %+v, want at least 16 packets each way", s)
 				}

@@ -236,8 +236,7 @@ func (w *world) capture(ns, device, filter string) (stop func(fields ...string) 
 	return func(fields ...string) []string {
 		c.Process.Signal(os.Interrupt)
 		c.Wait()
-		args := []string{"-r", file, "-T", "fields", "-o", "gre.payload_heuristic:FALSE"}
-		args = args[:4]
+		args := []string{"-r", file, "-T", "fields", "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"}
 		for _, f := range fields {
 			args = append(args, "-e", f)
 		}

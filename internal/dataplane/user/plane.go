@@ -98,6 +98,11 @@ func (p *Plane) fail(tunnel, doing string, err error) {
 	p.post(dataplane.Failed{Tunnel: tunnel, Doing: doing, Err: err.Error()})
 }
 
+// down tells that a tunnel cannot forward.
+func (p *Plane) down(tunnel, doing string, err error) {
+	p.post(dataplane.Failed{Tunnel: tunnel, Doing: doing, Err: err.Error(), Down: true})
+}
+
 // setTunnel makes what is missing, so the same effect again is the retry after a failure.
 func (p *Plane) setTunnel(e dataplane.SetTunnel) {
 	if e.Local.IsValid() {
@@ -112,7 +117,7 @@ func (p *Plane) setTunnel(e dataplane.SetTunnel) {
 	if d == nil {
 		var err error
 		if d, err = openDevice(p, p.tables.Interface(e.Name)); err != nil {
-			p.fail(e.Name, "make the device", err)
+			p.down(e.Name, "make the device", err)
 			return
 		}
 		p.setDevice(e.Name, d)
@@ -122,7 +127,7 @@ func (p *Plane) setTunnel(e dataplane.SetTunnel) {
 		p.fail(e.Name, "open sockets for ICMP errors", err)
 	}
 	if err := p.connect(d, e.Tunnel); err != nil {
-		p.fail(e.Name, "open the underlay", err)
+		p.down(e.Name, "open the underlay", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package user
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/spokeway/spokeway/internal/dataplane"
@@ -18,9 +19,13 @@ func prefixes(list ...string) []netip.Prefix {
 
 // pair is two nodes with an underlay between them and one tunnel over it.
 func pair(t testing.TB, config dataplane.Tunnel, ipv6 bool) (w *world, a, b *node) {
+	return pairWith(t, config, ipv6, Options{})
+}
+
+func pairWith(t testing.TB, config dataplane.Tunnel, ipv6 bool, o Options) (w *world, a, b *node) {
 	w = newWorld(t, "a", "b")
 	w.veth("a eth0 192.0.2.1/24 2001:db8::1/64", "b eth0 192.0.2.2/24 2001:db8::2/64")
-	a, b = w.plane("a", Options{}), w.plane("b", Options{})
+	a, b = w.plane("a", o), w.plane("b", o)
 	local := [2]string{"192.0.2.1", "192.0.2.2"}
 	if ipv6 {
 		local = [2]string{"2001:db8::1", "2001:db8::2"}
@@ -66,5 +71,51 @@ func TestPing(t *testing.T) {
 				t.Errorf("peers %+v, want 3 packets from 10.0.0.2", p)
 			}
 		})
+	}
+}
+
+// Several queues and sockets are one tunnel.
+func TestQueues(t *testing.T) {
+	needRoot(t, "ping", "iperf3")
+	for _, e := range []dataplane.Encapsulation{dataplane.GRE, dataplane.GREUDP} {
+		t.Run(e.String(), func(t *testing.T) {
+			w, a, _ := pairWith(t, dataplane.Tunnel{Encapsulation: e, MTU: 1400}, false, Options{Queues: 3})
+			w.in("a", "ping -c 3 -i 0.01 -W 2 10.0.0.2")
+			stop := w.serve("b")
+			defer stop()
+			w.in("a", "iperf3 -c 10.0.0.2 -n 4M -P 6")
+			if s := a.Stats()[0]; s.BytesOut < 2<<20 || s.Drops["send-failed"]+s.Drops["malformed"]+s.Drops["device-failed"] > 0 {
+				t.Errorf("counted %+v", s)
+			}
+		})
+	}
+}
+
+// Whatever leaves is decoded by others without complaint.
+func TestOthersDecodeWhatLeaves(t *testing.T) {
+	needRoot(t, "ping", "tcpdump", "tshark", "iperf3")
+	for _, e := range []dataplane.Encapsulation{dataplane.GRE, dataplane.GREUDP} {
+		for _, ipv6 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%v over IPv6 %v", e, ipv6), func(t *testing.T) {
+				w, _, _ := pair(t, dataplane.Tunnel{Encapsulation: e, Key: key(42), MTU: 1400}, ipv6)
+				server := w.serve("b")
+				defer server()
+				stop := w.capture("b", "eth0", "-s 0 ip proto 47 or ip6 proto 47 or udp port 4754")
+				w.in("a", "ping -c 1 -W 2 10.0.0.2")
+				w.in("a", "ping -c 1 -W 2 fd00::2")
+				w.in("a", "iperf3 -c 10.0.0.2 -n 200K")
+				w.in("a", "iperf3 -c fd00::2 -n 200K")
+				rows := stop("gre.key", "_ws.malformed", "ip.checksum.status", "tcp.checksum.status")
+				if len(rows) < 20 {
+					t.Errorf("%d packets captured", len(rows))
+				}
+				for _, r := range rows {
+					f := strings.Split(r, "\t")
+					if parseHex(f[0]) != 42 || f[1] != "" || strings.Contains(f[2], "0") || strings.Contains(f[3], "0") {
+						t.Fatalf("decoded as %q", r)
+					}
+				}
+			})
+		}
 	}
 }
