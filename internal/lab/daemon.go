@@ -169,7 +169,7 @@ func (w *world) launch(n *node) error {
 	defer log.Close()
 	os.Remove(w.path(n.Name, "control.sock"))
 	c := exec.Command(w.binary(), "run", "-c", w.path(n.Name, "spokeway.yaml"),
-		"--socket", w.path(n.Name, "control.sock"), "--state", w.path(n.Name, "state"))
+		"--socket", w.path(n.Name, "control.sock"), "--state", w.path(n.Name, "state"), "--log-format", "logfmt")
 	c.Stdout, c.Stderr = log, log
 	n.daemon, err = w.spawn(n.space, c)
 	return err
@@ -353,7 +353,7 @@ func (w *world) Logs(name string, lines int) []string {
 		return nil
 	}
 	text, err := os.ReadFile(w.path(name, "log"))
-	if err != nil {
+	if err != nil || len(text) == 0 {
 		return nil
 	}
 	all := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
