@@ -55,7 +55,7 @@ func (t Tunnel) memoryKey() memoryKey { return memoryKey{t.Local, t.Key, t.Encap
 
 func (m *Memory) setDevice(t Tunnel) {
 	if name, taken := m.demux[t.memoryKey()]; taken && name != t.Name {
-		m.Post(Failed{t.Name, "make the tunnel", "its address and key are those of " + name})
+		m.Post(Failed{Tunnel: t.Name, Doing: "make the tunnel", Err: "its address and key are those of " + name, Down: true})
 		return
 	}
 	if i := m.Interface(t.Name); i != nil {
@@ -156,9 +156,9 @@ func (m *Memory) send(e Send) {
 	i := m.Interface(e.Tunnel)
 	switch {
 	case i == nil:
-		m.Post(Failed{e.Tunnel, "send to " + e.To.String(), "there is no tunnel of this name"})
+		m.Post(Failed{Tunnel: e.Tunnel, Doing: "send to " + e.To.String(), Err: "there is no tunnel of this name"})
 	case i.Config().Protected && e.SA == 0:
-		m.Post(Failed{e.Tunnel, "send to " + e.To.String(), "the tunnel is protected and there is no security association"})
+		m.Post(Failed{Tunnel: e.Tunnel, Doing: "send to " + e.To.String(), Err: "the tunnel is protected and there is no security association"})
 	default:
 		payload := slices.Clone(e.Payload)
 		m.wrap(i.Config(), e.To, control, len(payload), GREPacket{Key: i.Config().Key, Protocol: e.Protocol, Payload: payload})

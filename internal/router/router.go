@@ -15,6 +15,7 @@ import (
 	"github.com/spokeway/spokeway/internal/dataplane"
 	"github.com/spokeway/spokeway/internal/dataplane/user"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/proto/tunnel"
 	"github.com/spokeway/spokeway/internal/sys"
 )
 
@@ -37,9 +38,9 @@ type Router struct {
 	ended   chan struct{} // closed when nothing is done on the loop any more
 
 	// Of the loop's goroutine.
-	config   *conf.Config
-	links    map[string]core.Link
-	failures map[string]string // why the data plane could not do what a tunnel needs
+	config *conf.Config
+	links  map[string]core.Link
+	unmade map[string]bool // tunnels that the data plane could not make: an interface of their name is another's
 
 	lost atomic.Uint64 // events dropped because the loop was behind
 }
@@ -48,7 +49,7 @@ type Router struct {
 func New(o Options) (*Router, error) {
 	r := &Router{
 		opts: o, queue: newQueue(), ended: make(chan struct{}),
-		links: map[string]core.Link{}, failures: map[string]string{},
+		links: map[string]core.Link{}, unmade: map[string]bool{},
 	}
 	edge, err := sys.Open(sys.Options{Post: r.post, Broadcast: r.broadcast, StateDir: o.State, Log: o.Log})
 	if err != nil {
@@ -69,6 +70,14 @@ func New(o Options) (*Router, error) {
 type doer struct{ r *Router }
 
 func (d doer) Do(e core.Effect) {
+	switch e := e.(type) {
+	case dataplane.SetTunnel:
+		delete(d.r.unmade, e.Name)
+	case core.SetInterface:
+		if d.r.unmade[e.Name] && len(e.Addresses) > 0 {
+			return // the tunnel asks again once it has its device
+		}
+	}
 	if !d.r.edge.Do(e) {
 		d.r.plane.Do(e)
 	}
@@ -97,7 +106,7 @@ func (r *Router) noteLink(l core.Link) {
 // forwarded takes what the data plane saw; false when the loop is too far behind to hear it.
 func (r *Router) forwarded(ev any) bool {
 	if f, ok := ev.(dataplane.Failed); ok {
-		r.queue.put(func(*core.Loop) { r.noteFailure(f) })
+		r.failed(f)
 		return true
 	}
 	ok := r.queue.offer(func(l *core.Loop) { l.Post(nhrp.Name, ev) })
@@ -107,9 +116,15 @@ func (r *Router) forwarded(ev any) bool {
 	return ok
 }
 
-func (r *Router) noteFailure(f dataplane.Failed) {
-	r.failures[f.Tunnel] = f.Doing + ": " + f.Err
-	r.opts.Log.Error("dataplane.failed", "tunnel", f.Tunnel, "doing", f.Doing, "cause", f.Err)
+// failed takes a failure to the tunnel's module, which tells why the tunnel is down and tries again. One that leaves
+// the tunnel up is for the log alone.
+func (r *Router) failed(f dataplane.Failed) {
+	if !f.Down {
+		r.opts.Log.Error("dataplane.failed", "tunnel", f.Tunnel, "doing", f.Doing, "cause", f.Err)
+		return
+	}
+	r.unmade[f.Tunnel] = true // on the loop's goroutine: it comes of an effect
+	r.post(tunnel.Name, f)
 }
 
 func (r *Router) log(level core.Level, event string, args []any) {

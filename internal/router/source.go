@@ -14,7 +14,7 @@ var _ query.Source = (*Router)(nil)
 
 // view is the state behind what an operator sees; of the loop's goroutine.
 func (r *Router) view() View {
-	return View{Loop: r.loop, Modules: r.modules, Running: r.config, Plane: r.plane, Links: r.links, Failures: r.failures}
+	return View{Loop: r.loop, Modules: r.modules, Running: r.config, Plane: r.plane, Links: r.links}
 }
 
 // get is what f sees on the loop's goroutine; the zero T when the router has stopped.

@@ -18,12 +18,11 @@ import (
 // View is what an operator sees of a router. Its methods read the router's state: they belong to the goroutine of
 // the loop. A real router and a simulated one answer by the same ones.
 type View struct {
-	Loop     *core.Loop
-	Modules  Modules
-	Running  *conf.Config
-	Plane    dataplane.Plane
-	Links    map[string]core.Link // of the host
-	Failures map[string]string    // what the data plane could not do, by tunnel
+	Loop    *core.Loop
+	Modules Modules
+	Running *conf.Config
+	Plane   dataplane.Plane
+	Links   map[string]core.Link // of the host
 }
 
 func (v View) now() time.Duration { return v.Loop.Now() }
@@ -88,12 +87,9 @@ func (v View) tunnelRow(t conf.Tunnel, s dataplane.TunnelStats) query.InterfaceR
 		row.Key = &t.Key.Value
 	}
 	link, reason, up := v.Modules.NHRP.Tunnel(t.Name)
-	row.Local, row.Reason = link.Local, cmp.Or(reason, v.Failures[t.Name])
+	row.Local, row.Reason = link.Local, reason
 	if up {
 		row.State, row.MTU = "up", link.MTU
-	}
-	if v.Failures[t.Name] != "" && v.Links[t.Name].Name == "" {
-		row.State = "down"
 	}
 	return row
 }

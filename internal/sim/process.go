@@ -12,6 +12,7 @@ import (
 	"github.com/spokeway/spokeway/internal/dataplane"
 	"github.com/spokeway/spokeway/internal/proto/kernel"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/proto/tunnel"
 	"github.com/spokeway/spokeway/internal/router"
 )
 
@@ -240,11 +241,14 @@ func (n *Node) configure(e core.SetInterface) {
 	n.tell(i)
 }
 
-// fromPlane takes what the data plane saw to NHRP; what failed is the router's matter.
+// fromPlane takes what the data plane saw to NHRP, and that a tunnel could not be made to its module.
 func (p *process) fromPlane(ev any) {
 	if f, ok := ev.(dataplane.Failed); ok {
 		p.failed[f.Tunnel] = f.Doing + ": " + f.Err
 		p.node.world.Trace.log(p.node, core.Error, "dataplane.failed", []any{"tunnel", f.Tunnel, "doing", f.Doing, "cause", f.Err})
+		if f.Down {
+			p.post(tunnel.Name, f)
+		}
 		return
 	}
 	p.post(nhrp.Name, ev)

@@ -25,7 +25,7 @@ func (p *process) source() source {
 		links[i.Name] = i.state()
 	}
 	return source{router.View{
-		Loop: p.loop, Modules: p.modules, Running: p.node.config, Plane: p.plane, Links: links, Failures: p.failed,
+		Loop: p.loop, Modules: p.modules, Running: p.node.config, Plane: p.plane, Links: links,
 	}, p.node}
 }
 

@@ -21,18 +21,36 @@ type state struct {
 	reason string           // why it is down
 	sent   dataplane.Tunnel // to the data plane
 	iface  core.SetInterface
+
+	problem string // why the data plane could not make it; "" when it did
+	trying  bool   // again, and it has not complained yet
+	retry   core.Timer
+}
+
+func newState() *state {
+	t := &state{retry: core.Timer{Name: "make tunnel"}}
+	t.retry.Of = t
+	return t
 }
 
 // bind looks at the underlay and tells whoever is concerned what differs from before.
 func (m *Module) bind(env *core.Env, t *state) {
 	link, local, reason := m.underlay(t)
 	if reason != "" {
+		if t.problem != "" {
+			t.sent = dataplane.Tunnel{} // the data plane has yet to hear it
+		}
+		t.forgive(env)
 		m.down(env, t, reason)
 		return
 	}
 	t.local = local
 	tun := t.tunnel(link.MTU)
 	changed := !t.made || !reflect.DeepEqual(t.sent, tun)
+	if t.problem != "" && !changed {
+		return
+	}
+	t.forgive(env)
 	fresh := !t.up || t.index != link.Index
 	t.index = link.Index
 	if changed {
@@ -55,6 +73,36 @@ func (m *Module) down(env *core.Env, t *state, reason string) {
 	t.up, t.reason = false, reason
 	env.Publish(dataplane.TunnelDown{Name: t.cfg.Name, Reason: reason})
 	env.Log(core.Warn, "down", "tunnel", t.cfg.Name, "cause", reason)
+}
+
+// failed takes in that the data plane could not make the tunnel. It is tried again, for what stands in the way may go.
+func (m *Module) failed(env *core.Env, f dataplane.Failed) {
+	t := m.tunnels[f.Tunnel]
+	if t == nil || !f.Down || t.sent.Name == "" {
+		return
+	}
+	t.problem, t.trying = f.Doing+": "+f.Err, false
+	t.iface = core.SetInterface{} // it was not given
+	m.down(env, t, t.problem)
+	env.Arm(&t.retry, retryTime)
+}
+
+// again tries to make the tunnel, and takes it as made when no complaint came.
+func (m *Module) again(env *core.Env, t *state) {
+	if t.trying {
+		t.forgive(env)
+		m.bind(env, t)
+		return
+	}
+	t.trying = true
+	env.Emit(dataplane.SetTunnel{Tunnel: t.sent})
+	env.Arm(&t.retry, verdictTime)
+}
+
+// forgive forgets that the tunnel could not be made.
+func (t *state) forgive(env *core.Env) {
+	t.problem, t.trying = "", false
+	env.Stop(&t.retry)
 }
 
 // address has the edge give the device its addresses, when they differ from those it had.

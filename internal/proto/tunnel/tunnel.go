@@ -62,6 +62,11 @@ type Module struct {
 // have been told yet.
 const surveyTime = time.Second
 
+const (
+	retryTime   = 2 * time.Second       // until what the data plane could not make is tried again
+	verdictTime = 50 * time.Millisecond // in which it would have complained again
+)
+
 // New makes the module, without tunnels.
 func New() *Module {
 	return &Module{
@@ -79,8 +84,14 @@ func (m *Module) Handle(env *core.Env, ev core.Event) {
 	case core.Start:
 		env.Arm(&m.survey, surveyTime)
 	case core.Expired:
+		if t, ok := ev.Timer.Of.(*state); ok {
+			m.again(env, t)
+			return
+		}
 		m.surveyed = true
 		m.bindAll(env)
+	case dataplane.Failed:
+		m.failed(env, ev)
 	case core.Link:
 		m.link(env, ev)
 	case core.Request:
@@ -104,7 +115,7 @@ func (m *Module) configure(env *core.Env, tunnels []Config) {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		t := m.tunnels[name]
 		if t == nil {
-			t = &state{}
+			t = newState()
 			m.tunnels[name] = t
 		}
 		t.cfg = want[name]
@@ -118,6 +129,7 @@ func (m *Module) remove(env *core.Env, t *state) {
 		m.leaving[name] = l.Index
 	}
 	delete(m.tunnels, name)
+	env.Stop(&t.retry)
 	if t.made {
 		env.Emit(core.SetInterface{Name: name}, dataplane.DeleteTunnel{Name: name})
 	}
@@ -163,6 +175,9 @@ func (m *Module) gone(env *core.Env, l core.Link) {
 func (m *Module) remake(env *core.Env, t *state) {
 	env.Log(core.Warn, "device-deleted", "tunnel", t.cfg.Name, "cause", "somebody deleted the device; making it again")
 	env.Emit(dataplane.DeleteTunnel{Name: t.cfg.Name})
-	*t = state{cfg: t.cfg, local: t.local}
+	env.Stop(&t.retry)
+	cfg, local := t.cfg, t.local
+	*t = *newState()
+	t.cfg, t.local, t.retry.Of = cfg, local, t
 	m.bind(env, t)
 }

@@ -205,3 +205,40 @@ func TestSetBeforeInterface(t *testing.T) {
 		t.Errorf("got %q, want %q", got, up0)
 	}
 }
+
+// What the data plane could not make is told and tried again, in silence, until it can. A device that is not ours gets
+// no address of ours.
+func TestTriedAgain(t *testing.T) {
+	b := settled()
+	b.send(eth0)
+	b.send(configure(config("tun0")))
+	failed := dataplane.Failed{Tunnel: "tun0", Doing: "make the device", Err: "it is taken", Down: true}
+	set := "set tun0 192.0.2.1 mtu 1476"
+	for _, step := range []struct {
+		name string
+		do   func()
+		want []string
+	}{
+		{"the first failure", func() { b.send(failed) }, []string{"down tun0 removed=false: make the device: it is taken"}},
+		{"the underlay flaps", func() { b.send(eth0) }, nil},
+		{"tried again", func() { b.loop.Run(b.loop.Now() + retryTime) }, []string{set}},
+		{"fails again", func() { b.send(failed) }, nil},
+		{"tried once more", func() { b.loop.Run(b.loop.Now() + retryTime) }, []string{set}},
+		{"made", func() { b.loop.Run(b.loop.Now() + verdictTime) }, up0[1:]},
+		{"nothing is left to do", func() { b.loop.Run(b.loop.Now() + 10*retryTime) }, nil},
+		{"fails at something else", func() { b.send(dataplane.Failed{Tunnel: "tun0", Doing: "send"}) }, nil},
+		{"no such tunnel", func() { b.send(dataplane.Failed{Tunnel: "tun9", Down: true}) }, nil},
+		{"fails anew", func() { b.send(failed) }, []string{"down tun0 removed=false: make the device: it is taken"}},
+		{"the underlay goes", func() { b.send(gone("eth0", 2)) }, []string{"down tun0 removed=false: underlay eth0 does not exist"}},
+		{"nothing is tried without it", func() { b.loop.Run(b.loop.Now() + 10*retryTime) }, nil},
+		{"it comes back", func() { b.send(eth0) }, up0},
+		{"fails at last", func() { b.send(failed) }, []string{"down tun0 removed=false: make the device: it is taken"}},
+		{"configured otherwise", func() { b.send(configure(config("tun0", func(c *Config) { c.MTU = 1400 }))) },
+			[]string{"set tun0 192.0.2.1 mtu 1400", "interface tun0 mtu 1400 [10.0.0.1/24]", "up tun0 192.0.2.1 mtu 1400"}},
+	} {
+		b.record = nil
+		if step.do(); !slices.Equal(sorted(b.record), sorted(step.want)) {
+			t.Errorf("%s: got\n  %s\nwant\n  %s", step.name, strings.Join(b.record, "\n  "), strings.Join(step.want, "\n  "))
+		}
+	}
+}
