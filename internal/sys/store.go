@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // store keeps values over restarts in one small file. It is written beside the file and renamed, so that a crash
@@ -42,12 +44,24 @@ func openStore(dir string, log logger) *store {
 		return s
 	}
 	s.path = filepath.Join(dir, "state.json")
+	if err := writable(dir); err != nil {
+		log.Warn("sys.state", "doing", "keep state in "+dir, "cause", err,
+			"remedy", "make the folder writable or give another --state; until then a restart forgets request IDs and which addresses are ours")
+	}
 	values, err := readState(s.path)
 	if err != nil {
 		log.Warn("sys.state", "doing", "read "+s.path, "cause", err, "remedy", "starting afresh; the file will be written anew")
 	}
 	maps.Copy(s.values, values)
 	return s
+}
+
+// writable makes the folder where it is missing. A router without one still forwards.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	return unix.Access(dir, unix.W_OK|unix.X_OK)
 }
 
 func readState(path string) (map[string]string, error) {
