@@ -31,7 +31,7 @@ type inquiry struct {
 func (m *Module) Why(peer string, now time.Duration, table *rib.RIB) []Stage {
 	q := &inquiry{now: now, rib: table, name: peer}
 	q.addr, _ = netip.ParseAddr(peer)
-	for _, look := range []func(*tunnel) bool{q.server, q.bound, q.turnedDown, q.destination} {
+	for _, look := range []func(*tunnel) bool{q.server, q.waiting, q.bound, q.turnedDown, q.destination} {
 		for _, t := range m.sorted() {
 			if look(t) {
 				return q.stages
@@ -62,6 +62,16 @@ func (q *inquiry) server(t *tunnel) bool {
 		}
 	}
 	return false
+}
+
+// waiting is for the servers of a tunnel that is not up: nobody has looked for them yet.
+func (q *inquiry) waiting(t *tunnel) bool {
+	if t.up {
+		return false
+	}
+	return slices.ContainsFunc(t.cfg.Servers, func(s Server) bool {
+		return s.NBMA == q.name || s.Protocol == q.addr && q.addr.IsValid()
+	}) && !q.tunnel(t)
 }
 
 func (h *hub) hasProtocol(a netip.Addr) bool {
