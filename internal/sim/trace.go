@@ -104,7 +104,7 @@ func (t *Trace) effect(n *Node, effect core.Effect) {
 		t.line(n, "adjacency %s: %v is gone", e.Tunnel, e.NextHop)
 	case dataplane.SetFallback:
 		t.mixAddr(e.NextHop)
-		t.line(n, "fallback %s: %v", e.Tunnel, e.NextHop)
+		t.line(n, "fallback %s: %s", e.Tunnel, orNone(e.NextHop))
 	case kernel.Install:
 		t.mixAddr(e.Prefix.Addr())
 		t.line(n, "kernel: add %v metric %d%s", e.Prefix, e.Metric, hops(e.NextHops))
@@ -116,6 +116,13 @@ func (t *Trace) effect(n *Node, effect core.Effect) {
 	case dataplane.DeleteTunnel:
 		t.line(n, "tunnel %s: deleted", e.Name)
 	}
+}
+
+func orNone(a netip.Addr) string {
+	if !a.IsValid() {
+		return "none"
+	}
+	return a.String()
 }
 
 func hops(nhs []rib.NextHop) string {
