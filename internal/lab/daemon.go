@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,9 +28,10 @@ const (
 
 // process is a child in a namespace.
 type process struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-	err  error         // how; valid once done is closed
+	cmd   *exec.Cmd
+	done  chan struct{} // closed when it has ended
+	err   error         // how; valid once done is closed
+	asked bool          // to end, by us
 }
 
 // spawn starts a child in a namespace. Unless the lab stays, the child dies with this process, however that ends.
@@ -50,8 +52,8 @@ func (w *world) spawn(s *space, c *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// ended reports whether the process is no more.
-func (p *process) ended() bool {
+// gone reports whether the process is no more.
+func (p *process) gone() bool {
 	if p == nil {
 		return true
 	}
@@ -64,25 +66,43 @@ func (p *process) ended() bool {
 }
 
 func (p *process) kill() {
-	if !p.ended() {
+	if !p.gone() {
 		p.cmd.Process.Kill()
 		<-p.done
 	}
 }
 
-// stop asks the process to end, and kills it when it does not.
+// terminate asks the process to end, also one that was stopped by a signal.
+func (p *process) terminate() {
+	if p.gone() {
+		return
+	}
+	p.asked = true
+	p.cmd.Process.Signal(unix.SIGTERM)
+	p.cmd.Process.Signal(unix.SIGCONT)
+}
+
+// stop asks the process to end, and kills it when it does not. The error is about what was not in good order, an
+// end of its own accord among it.
 func (p *process) stop() error {
-	if p.ended() {
+	if p == nil {
 		return nil
 	}
-	p.cmd.Process.Signal(unix.SIGTERM)
+	if p.gone() && !p.asked {
+		return fmt.Errorf("ended by itself: %w", cmp.Or(p.err, errors.New("exit status 0")))
+	}
+	p.terminate()
 	select {
 	case <-p.done:
-		return nil
 	case <-time.After(stopTimeout):
 		p.kill()
 		return fmt.Errorf("did not end within %v of SIGTERM, so it was killed", stopTimeout)
 	}
+	var status *exec.ExitError
+	if errors.As(p.err, &status) && status.Exited() {
+		return fmt.Errorf("ended with %w", status)
+	}
+	return nil
 }
 
 func (w *world) binary() string {
@@ -153,7 +173,7 @@ func (w *world) routers() []*node {
 
 // launch starts a router's daemon without waiting for it.
 func (w *world) launch(n *node) error {
-	if !n.daemon.ended() {
+	if !n.daemon.gone() {
 		return fmt.Errorf("%s is already running", n.Name)
 	}
 	if err := os.MkdirAll(w.path(n.Name, "state"), 0o755); err != nil {
@@ -188,7 +208,8 @@ func (w *world) ready(n *node) error {
 			return c.Close()
 		}
 		switch {
-		case n.daemon.ended():
+		case n.daemon.gone():
+			n.daemon.asked = true // told here, not once more by Down
 			return fmt.Errorf("%s did not start: %w", n.Name, w.death(n))
 		case time.Now().After(deadline):
 			return fmt.Errorf("%s has no control socket after %v: %w", n.Name, startTimeout, err)
@@ -215,8 +236,8 @@ func (w *world) death(n *node) error {
 func (w *world) stopRouters() error {
 	all := w.routers()
 	for _, n := range all {
-		if !n.daemon.ended() {
-			n.daemon.cmd.Process.Signal(unix.SIGTERM)
+		if n.daemon != nil {
+			n.daemon.terminate()
 		}
 	}
 	var errs []error
@@ -224,8 +245,23 @@ func (w *world) stopRouters() error {
 		if err := n.daemon.stop(); err != nil {
 			errs = append(errs, fmt.Errorf("%s %w", n.Name, err))
 		}
+		errs = append(errs, w.panics(n.Name))
 	}
 	return errors.Join(errs...)
+}
+
+// panics tells of handlers that failed in a router: it goes on after one, but the scenario shall not pass.
+func (w *world) panics(name string) error {
+	text, err := os.ReadFile(w.path(name, "log"))
+	if err != nil {
+		return nil // never started
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "event=") && strings.Contains(line, ".panic") {
+			return fmt.Errorf("%s: %s", name, strings.TrimSpace(line))
+		}
+	}
+	return nil
 }
 
 // Start runs a router and waits until it can be asked.
@@ -246,7 +282,7 @@ func (w *world) Stop(name string) error {
 	if err != nil {
 		return err
 	}
-	if n.daemon.ended() {
+	if n.daemon.gone() {
 		return fmt.Errorf("%s is not running", name)
 	}
 	if err := n.daemon.stop(); err != nil {
@@ -265,12 +301,13 @@ func (w *world) Kill(name, signal string) error {
 	if number == 0 {
 		return fmt.Errorf("there is no signal %q", signal)
 	}
-	if n.daemon.ended() {
+	if n.daemon.gone() {
 		return fmt.Errorf("%s is not running", name)
 	}
 	if err := n.daemon.cmd.Process.Signal(number); err != nil {
 		return err
 	}
+	n.daemon.asked = n.daemon.asked || number != unix.SIGSTOP && number != unix.SIGCONT && number != unix.SIGHUP
 	if number == unix.SIGKILL {
 		<-n.daemon.done
 	}
@@ -302,7 +339,7 @@ func (w *world) Show(name string, args []string) ([]byte, error) {
 // ask runs a spokeway command against a router. An answer in JSON is good whatever the exit code: that of
 // `why` says what it found.
 func (w *world) ask(n *node, args ...string) ([]byte, error) {
-	if n.daemon.ended() {
+	if n.daemon.gone() {
 		if n.daemon == nil {
 			return nil, fmt.Errorf("%s is not running", n.Name)
 		}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // root is where every lab has its folder. It is in memory on most hosts: labs do not outlive the machine.
@@ -141,5 +143,29 @@ func sweep() (removed []string, err error) {
 			removed = append(removed, d.info.ID)
 		}
 	}
-	return removed, errors.Join(errs...)
+	return removed, errors.Join(append(errs, sweepEmpty())...)
+}
+
+// sweepEmpty removes folders of runs that were killed before they wrote anything.
+func sweepEmpty() error {
+	entries, _ := os.ReadDir(root)
+	var errs []error
+	for _, e := range entries {
+		at, err := e.Info()
+		if err != nil || time.Since(at.ModTime()) < time.Minute {
+			continue
+		}
+		errs = append(errs, ignore(os.Remove(filepath.Join(root, e.Name())), unix.ENOTEMPTY, unix.ENOENT))
+	}
+	return errors.Join(errs...)
+}
+
+// ignore passes an error on unless it is one of these.
+func ignore(err error, unless ...error) error {
+	for _, u := range unless {
+		if errors.Is(err, u) {
+			return nil
+		}
+	}
+	return err
 }

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -50,7 +51,33 @@ func Down(id string) error {
 	if d.info.Owner != 0 && !d.info.orphan() {
 		return fmt.Errorf("lab %s belongs to process %d, which is playing it: end that one", id, d.info.Owner)
 	}
+	d.goodbye()
 	return d.remove()
+}
+
+// goodbyeTime is how long the routers of a lab may take to end in good order.
+const goodbyeTime = 3 * time.Second
+
+// goodbye asks what runs on the nodes to end, and waits for it.
+func (d *folder) goodbye() {
+	asked := map[int]bool{}
+	deadline := time.Now().Add(goodbyeTime)
+	for time.Now().Before(deadline) {
+		running := 0
+		for _, name := range d.info.Nodes {
+			for _, pid := range pidsIn(filepath.Join(spaces, name)) {
+				running++
+				if !asked[pid] {
+					unix.Kill(pid, unix.SIGTERM)
+				}
+				asked[pid] = true
+			}
+		}
+		if running == 0 {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // List tells the labs that are up, and removes those whose owner was killed.

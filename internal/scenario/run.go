@@ -73,8 +73,9 @@ func Run(w World, f *File, report func(Result)) (sum Summary) {
 	}
 	start := w.Now()
 	defer func() {
+		at := w.Now()
 		if err := w.Down(); err != nil {
-			add(Result{Title: "take down", Outcome: Fail, Detail: err.Error()})
+			add(Result{Title: "take down", Outcome: Fail, Detail: err.Error(), At: at, Took: w.Now() - at})
 		}
 	}()
 	r := up(w, f)
