@@ -21,5 +21,14 @@
 // The outer header has DF set. The kernel learns the path's MTU from ICMP; a send it then refuses teaches the
 // adjacency, and what does not fit is answered or, where it may be, fragmented.
 //
-// Left out: protection. A protected tunnel sends and accepts nothing, at two gates: mayLeave and mayEnter.
+// Raw IPv6 sockets learn from ICMP only with an error queue, which is emptied unread.
+//
+// What the kernel does well it does: forwarding on a hub, unless fast-path is set; reassembly of outer fragments;
+// fragmenting on the fast path. ICMP errors about packets are ours, limited in rate, from the tunnel's own address.
+//
+// Several cores: a TUN device has half as many queues as there are cores, from 4 on, and so has a UDP port. A raw
+// socket cannot be shared without each getting everything. The kernel keeps a flow in one queue, so packets keep order.
+//
+// Left out: fragmenting the outer packet, which an IPv6 packet of 1280 octets would need on an underlay whose own
+// MTU is under 1324 (RFC 2473 section 7.1); link-local underlay addresses; underlay in a VRF; and protection. A protected tunnel sends and accepts nothing, at two gates: mayLeave and mayEnter.
 package user

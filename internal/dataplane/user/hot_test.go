@@ -402,6 +402,26 @@ func TestAnErrorOfAnotherPacketCostsNothing(t *testing.T) {
 	}
 }
 
+// A bug costs a round and is told; the goroutine goes on.
+func TestABugEndsTheRoundOnly(t *testing.T) {
+	r := newRig(t, dataplane.Tunnel{FastPath: true})
+	var told []any
+	r.sender.device.plane.post = func(ev any) bool { told = append(told, ev); return true }
+	r.link.bad = func(*mmsg) unix.Errno { panic("boom") }
+	r.gre(r.peer, 0, inGRE(dataplane.Key{}, packet.AppendUDP(nil, other4, 1, 2, nil)))
+	r.receiver.round(0)
+	copy(r.buf[:], append(make([]byte, vnetLen), packet.AppendUDP(nil, toPeer4, 1, 2, nil)...))
+	r.sender.round(-1, vnetLen+28)
+	if len(told) != 2 {
+		t.Errorf("told %v, want two failures", told)
+	}
+	r.link.bad, r.link.keep = nil, true
+	r.sender.round(-1, vnetLen+28)
+	if len(r.link.sent) != 1 {
+		t.Errorf("sent %d packets after the bug, want 1", len(r.link.sent))
+	}
+}
+
 func TestSegmentsAreOfOneSizeAndPlace(t *testing.T) {
 	r := newRig(t, dataplane.Tunnel{Encapsulation: dataplane.GREUDP, Key: key(1)})
 	r.link.keep = true

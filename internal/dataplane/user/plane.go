@@ -2,9 +2,11 @@ package user
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -101,6 +103,11 @@ func (p *Plane) fail(tunnel, doing string, err error) {
 // down tells that a tunnel cannot forward.
 func (p *Plane) down(tunnel, doing string, err error) {
 	p.post(dataplane.Failed{Tunnel: tunnel, Doing: doing, Err: err.Error(), Down: true})
+}
+
+// crashed tells of a bug that a packet met. Its round is lost.
+func (p *Plane) crashed(tunnel string, bug any) {
+	p.fail(tunnel, "handle a packet", fmt.Errorf("a bug: %v: %s", bug, debug.Stack()))
 }
 
 // setTunnel makes what is missing, so the same effect again is the retry after a failure.

@@ -103,6 +103,7 @@ func (r *receiver) loop() {
 
 // round handles n messages and leaves nothing behind: what was merged is written, what was forwarded is sent.
 func (r *receiver) round(n int) {
+	defer r.end(n)
 	r.now = r.wire.plane.now()
 	for i := range n {
 		r.message(i)
@@ -110,6 +111,15 @@ func (r *receiver) round(n int) {
 	r.flushDevice()
 	r.flushWire()
 	r.flushRun()
+}
+
+// end closes a round, like [sender.end].
+func (r *receiver) end(n int) {
+	if bug := recover(); bug != nil {
+		r.out.clear()
+		r.merge.segments, r.to, r.outWire, r.run = 0, nil, nil, run{}
+		r.wire.plane.crashed("", bug) // several tunnels share the wire
+	}
 	r.reset(n)
 }
 
@@ -392,10 +402,10 @@ func (r *receiver) enqueue(d *device, w *wire, t *dataplane.Tunnel, a *dataplane
 
 func (r *receiver) flushWire() {
 	w := r.outWire
+	r.outWire = nil
 	if w != nil && w.acquire() {
+		defer w.release()
 		r.out.send(w, w.sockets[r.queue%len(w.sockets)])
-		w.release()
 	}
 	r.out.clear()
-	r.outWire = nil
 }

