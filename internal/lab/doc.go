@@ -14,6 +14,7 @@
 //	space.go    network namespaces, and the one thread that enters them
 //	world.go    the world of a scenario
 //	wire.go     networks, links, cuts
+//	offload.go  frames as on a wire
 //	node.go     addresses, routes, sysctls, address translation
 //	daemon.go   the routers' processes
 //	ping.go     echo requests and paths, without a tool

@@ -154,6 +154,31 @@ func TestLabForwarderIsExact(t *testing.T) {
 	}
 }
 
+func TestLabTurnsOffloadsOff(t *testing.T) {
+	needLab(t)
+	w := newWorld(context.Background(), options())
+	defer w.Down()
+	if err := w.Up(parse(t, hosts)); err != nil {
+		t.Fatal(err)
+	}
+	s := w.nodes["near"].space // on a plain veth
+	const tso = 0x1e           // ETHTOOL_GTSO
+	if on, err := ethtool(s, "eth0", tso, 0); err != nil || on == 0 {
+		t.Fatalf("before: TSO %d, %v; this test would see nothing", on, err)
+	}
+	if err := asOnAWire(s, "eth0"); err != nil {
+		t.Fatal(err)
+	}
+	for _, set := range offloads {
+		if on, err := ethtool(s, "eth0", set-1, 0); err != nil || on != 0 {
+			t.Errorf("offload %#x is %d, %v", set, on, err)
+		}
+	}
+	if _, err := ethtool(s, "nothing", tso, 0); err == nil {
+		t.Error("an interface that is not there has offloads")
+	}
+}
+
 func TestLabCutsAndMends(t *testing.T) {
 	needLab(t)
 	play(t, parse(t, hosts+`

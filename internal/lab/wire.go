@@ -182,10 +182,15 @@ func (w *world) vethLink(node *space, n *network, i scenario.Interface, port str
 	if !i.Link.Impaired() {
 		return nil
 	}
-	if err := addNetem(node.nl, i.Name, i.Link); err != nil {
+	return errors.Join(netemEnd(node, i.Name, i.Link), netemEnd(n.space, port, i.Link))
+}
+
+// netemEnd prepares one end of a link: netem would delay or lose a train of segments as one packet.
+func netemEnd(s *space, name string, l scenario.Link) error {
+	if err := asOnAWire(s, name); err != nil {
 		return err
 	}
-	return addNetem(n.nl, port, i.Link)
+	return addNetem(s.nl, name, l)
 }
 
 // addNetem makes what leaves through an interface suffer as the link says.
