@@ -30,5 +30,6 @@
 // socket cannot be shared without each getting everything. The kernel keeps a flow in one queue, so packets keep order.
 //
 // Left out: fragmenting the outer packet, which an IPv6 packet of 1280 octets would need on an underlay whose own
-// MTU is under 1324 (RFC 2473 section 7.1); link-local underlay addresses; underlay in a VRF; and protection. A protected tunnel sends and accepts nothing, at two gates: mayLeave and mayEnter.
+// MTU is under 1324 (RFC 2473 section 7.1); link-local underlay addresses; an underlay in a VRF; and protection. A
+// protected tunnel sends and accepts nothing, at two gates: mayLeave and mayEnter.
 package user

@@ -46,6 +46,7 @@ func star(t testing.TB, hub dataplane.Tunnel) (w *world, h, a, b *node) {
 
 func TestHub(t *testing.T) {
 	needRoot(t, "ping", "traceroute")
+	t.Parallel()
 	for _, fast := range []bool{false, true} {
 		for _, e := range []dataplane.Encapsulation{dataplane.GRE, dataplane.GREUDP} {
 			t.Run(fmt.Sprintf("fast path %v over %v", fast, e), func(t *testing.T) {
@@ -90,6 +91,7 @@ func TestHub(t *testing.T) {
 
 func TestTransitIsRateLimitedPerFlow(t *testing.T) {
 	needRoot(t, "ping")
+	t.Parallel()
 	w, h, _, _ := star(t, dataplane.Tunnel{Redirect: true})
 	w.in("a", "ping -c 20 -i 0.01 -W 2 10.0.0.3")
 	event[dataplane.Transit](h) // a to b
@@ -104,6 +106,7 @@ func TestTransitIsRateLimitedPerFlow(t *testing.T) {
 // The hub's kernel sees a packet leave where it came in, and would tell the spoke.
 func TestKernelRedirectsStayInside(t *testing.T) {
 	needRoot(t, "ping")
+	t.Parallel()
 	w, h, _, _ := star(t, dataplane.Tunnel{})
 	w.in("h", "sysctl -qw net.ipv4.conf.all.send_redirects=1 net.ipv4.conf.tun0.send_redirects=1")
 	w.in("a", "ping -c 5 -i 0.05 -W 2 10.0.0.3")
@@ -118,6 +121,7 @@ func TestKernelRedirectsStayInside(t *testing.T) {
 
 func TestUnreachable(t *testing.T) {
 	needRoot(t, "ping")
+	t.Parallel()
 	for _, c := range []struct{ name, to, says, reason string }{
 		{"RFC 1812 5.2.7.1 no adjacency", "10.0.0.77", "Destination Host Unreachable", "no-adjacency"},
 		{"RFC 4443 3.1 no adjacency", "fd00::77", "Destination unreachable: Address unreachable", "no-adjacency"},
@@ -139,6 +143,7 @@ func TestUnreachable(t *testing.T) {
 
 func TestTrafficClass(t *testing.T) {
 	needRoot(t, "ping", "tcpdump", "tshark", "nft")
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		ipv6  bool
@@ -186,6 +191,7 @@ func parseHex(s string) (v uint64) {
 
 func TestCongestion(t *testing.T) {
 	needRoot(t, "ping", "tcpdump", "tshark", "nft")
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		ipv6 bool
@@ -222,6 +228,7 @@ func TestCongestion(t *testing.T) {
 
 func TestPathMTU(t *testing.T) {
 	needRoot(t, "ping")
+	t.Parallel()
 	for _, e := range []dataplane.Encapsulation{dataplane.GRE, dataplane.GREUDP} {
 		for _, ipv6 := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%v over IPv6 %v", e, ipv6), func(t *testing.T) {

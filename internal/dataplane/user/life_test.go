@@ -22,6 +22,7 @@ func key(v uint32) dataplane.Key { return dataplane.Key{Value: v, Set: true} }
 
 func TestTwoTunnelsOnOneAddress(t *testing.T) {
 	needRoot(t, "ping")
+	t.Parallel()
 	for _, e := range []dataplane.Encapsulation{dataplane.GRE, dataplane.GREUDP} {
 		t.Run(e.String(), func(t *testing.T) {
 			w, a, b := pair(t, dataplane.Tunnel{Key: key(1), Encapsulation: e}, false)
@@ -66,6 +67,7 @@ func eventually(t testing.TB, what string, f func() bool) {
 
 func TestControlPackets(t *testing.T) {
 	needRoot(t)
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		e    dataplane.Encapsulation
@@ -91,6 +93,7 @@ func TestControlPackets(t *testing.T) {
 
 func TestNothingInClearOnAProtectedTunnel(t *testing.T) {
 	needRoot(t, "ping", "tcpdump", "tshark")
+	t.Parallel()
 	w, a, b := pair(t, dataplane.Tunnel{Protected: true}, false)
 	stop := w.capture("b", "eth0", "ip proto 47")
 	w.command("a", "ping -c 2 -i 0.1 -W 1 10.0.0.2").Run()
@@ -115,6 +118,7 @@ func TestNothingInClearOnAProtectedTunnel(t *testing.T) {
 
 func TestMulticastGoesToAll(t *testing.T) {
 	needRoot(t, "ping", "tcpdump", "tshark")
+	t.Parallel()
 	w, _, _, _ := star(t, dataplane.Tunnel{})
 	stops := []func(...string) []string{}
 	for _, ns := range []string{"a", "b"} {
@@ -134,6 +138,7 @@ func TestMulticastGoesToAll(t *testing.T) {
 
 func TestLocalAddressMoves(t *testing.T) {
 	needRoot(t, "ping")
+	t.Parallel()
 	w, a, b := pair(t, dataplane.Tunnel{Key: key(1)}, false)
 	w.in("a", "ping -c 2 -i 0.01 -W 2 10.0.0.2")
 	before := a.Peers("tun0")[0].PacketsOut
@@ -160,6 +165,7 @@ func TestLocalAddressMoves(t *testing.T) {
 
 func TestFailuresInPlainWords(t *testing.T) {
 	needRoot(t)
+	t.Parallel()
 	w := newWorld(t, "a")
 	w.in("a", "ip addr add 192.0.2.1/24 dev lo")
 	w.in("a", "ip link add taken0 type veth peer name taken1")
@@ -230,6 +236,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 // IPv6 makes one per next hop, without state, which the kernel drops when it wants the room: no packet may be lost.
 func TestMoreSpokesThanNeighbours(t *testing.T) {
 	needRoot(t)
+	t.Parallel()
 	const spokes = 1500 // the limit is 1024
 	w, a, _ := pair(t, dataplane.Tunnel{MTU: 1400}, false)
 	w.in("a", "ip addr add 10.9.0.1/16 dev tun0")
@@ -267,6 +274,7 @@ func TestMoreSpokesThanNeighbours(t *testing.T) {
 
 func TestMSS(t *testing.T) {
 	needRoot(t, "tcpdump", "tshark")
+	t.Parallel()
 	w, _, _ := pair(t, dataplane.Tunnel{MSS: true, MTU: 1300}, false)
 	w.in("a", "ip link set tun0 mtu 1476") // what ends behind us believe
 	stop := w.capture("b", "eth0", "ip proto 47")
@@ -287,6 +295,7 @@ func TestMSS(t *testing.T) {
 // What the superframes are cut into and merged from is the bytes that were sent, both ways at once.
 func TestBytesArrive(t *testing.T) {
 	needRoot(t)
+	t.Parallel()
 	const size = 8 << 20
 	data := make([]byte, size)
 	src := rand.NewChaCha8([32]byte{1})

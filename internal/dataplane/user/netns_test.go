@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ func needRoot(t testing.TB, tools ...string) {
 	}
 }
 
-var nsCount int
+var nsCount atomic.Int64
 
 // world is network namespaces that are gone when the test ends.
 type world struct {
@@ -42,8 +43,7 @@ type world struct {
 }
 
 func newWorld(t testing.TB, names ...string) *world {
-	nsCount++
-	w := &world{t, fmt.Sprintf("swu%d-%d-", os.Getpid(), nsCount)}
+	w := &world{t, fmt.Sprintf("swu%d-%d-", os.Getpid(), nsCount.Add(1))}
 	for _, n := range names {
 		w.ip("netns add " + w.prefix + n)
 		t.Cleanup(func() { exec.Command("ip", "netns", "del", w.prefix+n).Run() })
