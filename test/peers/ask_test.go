@@ -84,6 +84,16 @@ func lacks(get func() ([]string, error), unwanted ...string) func() error {
 	}
 }
 
+// both wants the one and the other.
+func both(a, b func() error) func() error {
+	return func() error {
+		if err := a(); err != nil {
+			return err
+		}
+		return b()
+	}
+}
+
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func cacheRow(kind, protocol, nbma, claimed string) string {
@@ -105,9 +115,23 @@ func routeRow(prefix, protocol string, distance int, via, iface string) string {
 	return row + " " + iface
 }
 
+// Rows that many cases want: a registered spoke, the router itself, its hub as FRR and as we call it, a host route.
+func registered(site int) string {
+	return fmt.Sprintf("dynamic %s %s", tunnelAddress(site), nbma(site))
+}
+func local(site int) string     { return fmt.Sprintf("local %s %s", tunnelAddress(site), nbma(site)) }
+func hubOfFRR(site int) string  { return fmt.Sprintf("nhs %s %s", tunnelAddress(site), nbma(site)) }
+func hubOfOurs(site int) string { return fmt.Sprintf("static %s %s", tunnelAddress(site), nbma(site)) }
+func hostRow(site int) string   { return hostRoute(site) + " nhrp 10 " + tunnelName }
+
+// runner is whatever commands run on.
+type runner interface {
+	run(argv ...string) (string, error)
+}
+
 // router is one of either make.
 type router interface {
-	run(argv ...string) (string, error)
+	runner
 	cache() ([]string, error)
 	shortcuts() ([]string, error)
 	nhrpRoutes() ([]string, error)
@@ -116,7 +140,7 @@ type router interface {
 var pingSummary = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
 
 // ping gives how many of count echoes came back.
-func ping(r router, to string, count int, options ...string) (received int, err error) {
+func ping(r runner, to string, count int, options ...string) (received int, err error) {
 	out, err := r.run(append([]string{"ping", "-q", "-n", "-W", "1", "-c", strconv.Itoa(count), to}, options...)...)
 	found := pingSummary.FindStringSubmatch(out)
 	if found == nil {
@@ -126,11 +150,11 @@ func ping(r router, to string, count int, options ...string) (received int, err 
 }
 
 // pings wants all echoes to come back.
-func pings(r router, to string, count int, options ...string) func() error {
+func pings(r runner, to string, count int, options ...string) func() error {
 	return func() error {
 		received, err := ping(r, to, count, options...)
 		if received != count {
-			return fmt.Errorf("%d of %d echoes: %w", received, count, err)
+			return fmt.Errorf("%d of %d echoes: %v", received, count, err)
 		}
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // guest is an FRR router with a kernel of its own.
@@ -37,7 +38,21 @@ func (s *scene) boot(specs ...spec) []*guest {
 		}
 	}
 	s.guests = append(s.guests, made...)
+	for _, g := range made {
+		g.register()
+	}
 	return made
+}
+
+// register names the hubs to nhrpd, once it knows its own NBMA address: told before, it may wait for two minutes.
+func (g *guest) register() {
+	g.s.t.Helper()
+	g.s.within(20*time.Second, g.name+" knows itself", has(g.cache, cacheRow("local", g.address(), nbma(g.site), "")))
+	commands := []string{"interface " + tunnelName}
+	for _, hub := range g.servers {
+		commands = append(commands, "ip nhrp nhs dynamic nbma "+nbma(hub.site))
+	}
+	g.configure(commands...)
 }
 
 func writeFiles(s *scene, folder string, files map[string]string) {
@@ -87,22 +102,28 @@ func (p spec) frrConfig() string {
 		fmt.Sprintf(" ip nhrp holdtime %d", holdTime),
 		" ip nhrp registration no-unique",
 		" ip nhrp shortcut",
-		" tunnel source eth0",
 	}
 	if p.password != "" {
 		conf = append(conf, " ip nhrp authentication "+p.password)
 	}
-	for _, hub := range p.servers {
-		conf = append(conf, " ip nhrp nhs dynamic nbma "+nbma(hub.site))
-	}
 	if p.isHub() {
 		conf = append(conf, " ip nhrp redirect")
 	}
-	conf = append(conf, "exit")
-	for _, r := range p.overlay() {
+	conf = append(conf, " tunnel source eth0", "exit")
+	for _, r := range append(p.overlay(), p.waysBack()...) {
 		conf = append(conf, "ip route "+r.frr())
 	}
 	return lines(conf...)
+}
+
+// waysBack are routes by the hubs to all tunnel addresses: nhrpd answers nobody to whose tunnel address it has no route,
+// not even by the way the request came.
+func (p spec) waysBack() []route {
+	var all []route
+	for i, hub := range p.servers {
+		all = append(all, route{to: "10.255.255.0/24", via: tunnelAddress(hub.site), distance: 250 + i})
+	}
+	return all
 }
 
 func (r route) frr() string {

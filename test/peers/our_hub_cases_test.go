@@ -19,6 +19,7 @@ func TestOurHub(t *testing.T) {
 	s.part("T1 cache", c.cache)
 	s.part("T2 routes", c.routes)
 	s.part("T4 authentication right", func() { s.within(40*time.Second, "100 of 100", pings(c.r1, c.hub.address(), 100, "-f")) })
+	s.part("multicast to every client", c.multicast)
 	s.part("T8 shortcut of FRR to FRR", func() { c.shortcut(c.r1, 1, 4, false) })
 	s.part("T8 shortcut of FRR to ours", func() { c.shortcut(c.r4, 4, 5, false) })
 	s.part("T8 shortcut of ours to FRR", func() { c.shortcut(c.r5, 5, 1, true) })
@@ -38,11 +39,10 @@ type ourHub struct {
 
 func (c *ourHub) cache() {
 	atOnceWithin(c.scene, 20*time.Second, map[string]func() error{
-		"r1 has its hub and itself": same(c.r1.cache, "local 10.255.255.1 10.0.1.2", "nhs 10.255.255.2 10.0.2.2"),
-		"r4 has its hub and itself": same(c.r4.cache, "local 10.255.255.4 10.0.4.2", "nhs 10.255.255.2 10.0.2.2"),
-		"r5 has its hub and itself": same(c.r5.cache, "local 10.255.255.5 10.0.5.2", "static 10.255.255.2 10.0.2.2"),
-		"the hub has three spokes, each where it says it is": same(c.hub.cache, "local 10.255.255.2 10.0.2.2",
-			"dynamic 10.255.255.1 10.0.1.2", "dynamic 10.255.255.4 10.0.4.2", "dynamic 10.255.255.5 10.0.5.2"),
+		"r1 has its hub and itself":                          same(c.r1.cache, local(1), hubOfFRR(2)),
+		"r4 has its hub and itself":                          same(c.r4.cache, local(4), hubOfFRR(2)),
+		"r5 has its hub and itself":                          same(c.r5.cache, local(5), hubOfOurs(2)),
+		"the hub has three spokes, each where it says it is": same(c.hub.cache, local(2), registered(1), registered(4), registered(5)),
 	})
 }
 
@@ -53,6 +53,23 @@ func (c *ourHub) routes() {
 		"r5 has a host route to the hub": same(c.r5.nhrpRoutes, "10.255.255.2/32 nhrp 10 tun100"),
 		"the hub has none":               same(c.hub.nhrpRoutes),
 		"the hub reaches r1":             pings(c.hub, tunnelAddress(1), 3, "-i", "0.1"),
+	})
+}
+
+// multicast: what the hub sends to a group comes to every client, which it does not for FRR without rules in a firewall.
+func (c *ourHub) multicast() {
+	for _, g := range []*guest{c.r1, c.r4} {
+		g.must("sysctl", "-qw", "net.ipv4.icmp_echo_ignore_broadcasts=0")
+	}
+	c.in(c.r5.netns, "sysctl", "-qw", "net.ipv4.icmp_echo_ignore_broadcasts=0")
+	c.within(10*time.Second, "all three answer", func() error {
+		out, err := c.hub.run("ping", "-n", "-c", "2", "-W", "1", "-I", tunnelName, "224.0.0.1")
+		for _, site := range []int{1, 4, 5} {
+			if e := contains(out, "from "+tunnelAddress(site)+":"); e != nil {
+				return fmt.Errorf("%w (%v)", e, err)
+			}
+		}
+		return nil
 	})
 }
 
@@ -93,10 +110,11 @@ func (c *ourHub) unique() {
 		}
 		return nil
 	})
-	for _, n := range []*node{second, c.hub} {
-		if why := failedStage(n.why(map[*node]string{second: tunnelAddress(2), c.hub: nbma(62)}[n])); !strings.Contains(why, "unique") {
-			c.t.Errorf("%s: why: %q", n.name, why)
-		}
+	if why := failedStage(second.why(nbma(2))); !strings.Contains(why, "unique") {
+		c.t.Errorf("the second says of the hub: %q", why)
+	}
+	if why := failedStage(c.hub.why(nbma(62))); !strings.Contains(why, "unique") {
+		c.t.Errorf("the hub says of the second: %q", why)
 	}
 	c.always(2*holdTime*time.Second, "the first keeps the address", has(c.hub.cache, entry))
 	c.within(time.Second, "the second has no hub", same(second.cache, "local 10.255.255.66 10.0.62.2"))

@@ -24,6 +24,7 @@ type spec struct {
 type server struct {
 	site     int
 	priority int
+	cluster  string
 }
 
 type route struct {

@@ -114,6 +114,14 @@ func (s *scene) keepLogs() {
 // space makes a namespace that sweep knows of.
 func (s *scene) space(name string) {
 	s.t.Helper()
+	s.note(name)
+	s.must("ip", "netns", "add", name)
+	s.ip(name, "link", "set", "lo", "up")
+}
+
+// note tells sweep of a namespace.
+func (s *scene) note(name string) {
+	s.t.Helper()
 	f, err := os.OpenFile(filepath.Join(s.run, "namespaces"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err == nil {
 		_, err = fmt.Fprintln(f, name)
@@ -122,8 +130,6 @@ func (s *scene) space(name string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.must("ip", "netns", "add", name)
-	s.ip(name, "link", "set", "lo", "up")
 }
 
 // site gives the underlay the gateway of a site, once.

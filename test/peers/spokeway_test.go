@@ -133,10 +133,10 @@ func (p spec) yaml() string {
 }
 
 func (h server) yaml() string {
-	if h.priority == 0 {
+	if h.cluster == "" {
 		return fmt.Sprintf("{nbma: %s}", nbma(h.site))
 	}
-	return fmt.Sprintf("{nbma: %s, priority: %d, cluster: all}", nbma(h.site), h.priority)
+	return fmt.Sprintf("{nbma: %s, priority: %d, cluster: %s}", nbma(h.site), h.priority, h.cluster)
 }
 
 func (r route) yaml() string {
