@@ -113,7 +113,14 @@ func (l *Loop) drain() {
 		l.handle(it.to, it.ev)
 	}
 	l.queue, l.head = l.queue[:0], 0
+	if cap(l.queue) > keptQueue {
+		l.queue = nil
+	}
 }
+
+// keptQueue is the longest queue whose memory is kept for the next: thousands of spokes may come at once, and then not
+// again for hours.
+const keptQueue = 4096
 
 // Next is the deadline of the earliest timer; false when none is armed.
 func (l *Loop) Next() (time.Duration, bool) {

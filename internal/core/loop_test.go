@@ -452,3 +452,16 @@ func TestReplay(t *testing.T) {
 		t.Errorf("two runs of one seed differ, or are short: %d and %d", len(a), len(b))
 	}
 }
+
+func TestLoopGivesBackTheMemoryOfABurst(t *testing.T) {
+	l := newLoop(&tape{})
+	seen := 0
+	l.Add(&script{name: "a", handle: func(*Env, Event) { seen++ }}, Start{})
+	for range 3 * keptQueue {
+		l.Post("a", Stop{})
+	}
+	l.Run(0)
+	if seen != 3*keptQueue+1 || cap(l.queue) > keptQueue {
+		t.Errorf("handled %d events and kept room for %d, want %d and at most %d", seen, cap(l.queue), 3*keptQueue+1, keptQueue)
+	}
+}

@@ -10,6 +10,9 @@ import (
 // host and of operators are not.
 const maxQueue = 65536
 
+// keptQueue is the longest queue whose memory is kept for the next.
+const keptQueue = 4096
+
 // queue is the way into the loop.
 type queue struct {
 	mu    sync.Mutex
@@ -54,5 +57,8 @@ func (q *queue) take() []func(*core.Loop) {
 	clear(q.spare)
 	items := q.items
 	q.items, q.spare = q.spare[:0], items
+	if cap(items) > keptQueue {
+		q.spare = nil
+	}
 	return items
 }

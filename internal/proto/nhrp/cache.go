@@ -37,6 +37,13 @@ func (t *tunnel) bind(env *core.Env, protocol netip.Addr) *binding {
 	return b
 }
 
+// unbind forgets the binding. The last of many takes the map along, which would stay as large as it ever was.
+func (t *tunnel) unbind(protocol netip.Addr) {
+	if delete(t.bindings, protocol); len(t.bindings) == 0 {
+		t.bindings = map[netip.Addr]*binding{}
+	}
+}
+
 func (t *tunnel) sortedBindings() []*binding {
 	return slices.SortedFunc(maps.Values(t.bindings), func(a, b *binding) int { return a.protocol.Compare(b.protocol) })
 }
@@ -80,7 +87,7 @@ func (b *binding) settle(env *core.Env) {
 		b.install(env)
 	}
 	if b.server == nil && b.client == nil && b.peer == nil {
-		delete(b.t.bindings, b.protocol)
+		b.t.unbind(b.protocol)
 	}
 }
 

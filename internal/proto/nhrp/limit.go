@@ -35,6 +35,9 @@ func newLimiter(r Rate) limiter {
 
 // allow takes one token of the peer's bucket; false when there is none.
 func (l *limiter) allow(now time.Duration, peer dataplane.Endpoint) bool {
+	if now-l.swept >= sweepInterval {
+		l.sweep(now)
+	}
 	b, known := l.buckets[peer]
 	if !known && len(l.buckets) >= maxBuckets && !l.sweep(now) {
 		return l.take(&l.rest, now)
@@ -57,17 +60,23 @@ func (l *limiter) take(b *bucket, now time.Duration) bool {
 	return true
 }
 
-// sweep forgets the buckets that have filled again, at most once a second; false when there is no room after it.
+// sweepInterval is how long a quiet peer may be remembered: spokes register every few minutes or hours.
+const sweepInterval = time.Minute
+
+// sweep forgets the buckets that have filled again, at most once a second; false when there is no room after it. What
+// stays moves to a new map, as a map that was large once never shrinks.
 func (l *limiter) sweep(now time.Duration) bool {
 	if now-l.swept < time.Second {
 		return false
 	}
 	l.swept = now
 	refill := time.Duration(float64(l.rate.Burst) / float64(l.rate.PerSecond) * float64(time.Second))
+	kept := map[dataplane.Endpoint]bucket{}
 	for peer, b := range l.buckets {
-		if now-b.at > refill {
-			delete(l.buckets, peer)
+		if now-b.at <= refill {
+			kept[peer] = b
 		}
 	}
-	return len(l.buckets) < maxBuckets
+	l.buckets = kept
+	return len(kept) < maxBuckets
 }

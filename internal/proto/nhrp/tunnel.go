@@ -213,7 +213,7 @@ func (t *tunnel) saOf(dataplane.Endpoint) dataplane.SA { return 0 }
 // Cisco has it. Error indications carry none (RFC 2332 section 5.2.7).
 func (t *tunnel) authenticate(p *Packet) *Packet {
 	out := *p
-	out.Extensions = nil
+	out.Extensions = make([]Extension, 0, len(p.Extensions)+1)
 	done := t.cfg.Authentication == "" || p.Type == ErrorIndication
 	for _, x := range p.Extensions {
 		if x.Type == Authentication {
