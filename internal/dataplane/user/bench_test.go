@@ -2,6 +2,8 @@ package user
 
 import (
 	"encoding/json"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,6 +30,48 @@ func BenchmarkThroughput(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkHub is spoke to spoke by a hub, through its kernel and by the fast path.
+func BenchmarkHub(b *testing.B) {
+	needRoot(b, "iperf3")
+	for _, fast := range []bool{false, true} {
+		for _, e := range []dataplane.Encapsulation{dataplane.GRE, dataplane.GREUDP} {
+			for _, args := range []string{"-P1", "-u -b 0 -l 64"} {
+				b.Run(fmt.Sprintf("fast=%v/%v/%s", fast, e, strings.ReplaceAll(args, " ", "")), func(b *testing.B) {
+					w, _, _, _ := star(b, dataplane.Tunnel{FastPath: fast, Encapsulation: e})
+					server := w.serve("b")
+					defer server()
+					for b.Loop() {
+						w.iperf(b, "10.0.0.3", args)
+					}
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkPing is the mean round trip of an idle tunnel.
+func BenchmarkPing(b *testing.B) {
+	needRoot(b, "ping")
+	for _, c := range []struct {
+		name, to      string
+		encapsulation dataplane.Encapsulation
+	}{{"veth", "192.0.2.2", dataplane.GRE}, {"gre", "10.0.0.2", dataplane.GRE}, {"udp", "10.0.0.2", dataplane.GREUDP}} {
+		b.Run(c.name, func(b *testing.B) {
+			w, _, _ := pair(b, dataplane.Tunnel{Encapsulation: c.encapsulation, MTU: 1400}, false)
+			for b.Loop() {
+				out := w.in("a", "ping -q -c 500 -i 0.002 "+c.to)
+				_, times, _ := strings.Cut(out, "mdev = ")
+				fields := strings.Split(times, "/")
+				mean, err := strconv.ParseFloat(fields[min(1, len(fields)-1)], 64)
+				if err != nil {
+					b.Fatalf("ping says %s", out)
+				}
+				b.ReportMetric(mean*1000, "µs")
+			}
+		})
 	}
 }
 

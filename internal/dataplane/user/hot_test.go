@@ -351,6 +351,60 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 	}
 }
 
+func TestBadInputIsCounted(t *testing.T) {
+	good := packet.AppendUDP(nil, back4, 1, 2, []byte("x"))
+	k := key(42)
+	for _, c := range []struct {
+		name   string
+		b      []byte
+		class  uint8
+		reason string
+	}{
+		{"GRE of version 1", []byte{0x20, 1, 0x88, 0x0b, 0, 0, 0, 42}, 0, "bad-gre"},
+		{"GRE cut short", []byte{0x20, 0, 8}, 0, "bad-gre"},
+		{"another key", inGRE(key(43), good), 0, "unknown-key"},
+		{"no key", inGRE(dataplane.Key{}, good), 0, "unknown-key"},
+		{"MPLS", append(packet.AppendGRE(nil, 0x8847, 42, true), good...), 0, "unknown-protocol"},
+		{"IPv4 as IPv6", append(packet.AppendGRE(nil, packet.EtherIPv6, 42, true), good...), 0, "malformed"},
+		{"IPv4 cut short", inGRE(k, good[:25]), 0, "malformed"},
+		{"a control packet of 9000 octets", append(packet.AppendGRE(nil, packet.EtherNHRP, 42, true), make([]byte, 9000)...), 0, "malformed"},
+		{"RFC 6040 4.2 CE on Not-ECT", inGRE(k, good), 3, "ecn-illegal"},
+	} {
+		r := newRig(t, dataplane.Tunnel{Key: k})
+		r.gre(r.peer, c.class, c.b)
+		if s := r.sender.device.tunnel.Stats(); s.Drops[c.reason] != 1 || len(s.Drops) != 1 || s.PacketsIn != 0 {
+			t.Errorf("%s: counted %+v, want one %s", c.name, s, c.reason)
+		}
+	}
+}
+
+// A busy loop and one source that floods: what is over is counted, and another source is heard.
+func TestControlIsBounded(t *testing.T) {
+	r := newRig(t, dataplane.Tunnel{})
+	heard := map[netip.AddrPort]int{}
+	full := false
+	r.sender.device.plane.post = func(ev any) bool {
+		if !full {
+			heard[ev.(dataplane.Received).From]++
+		}
+		return !full
+	}
+	hello := append(packet.AppendGRE(nil, packet.EtherNHRP, 0, false), "hello"...)
+	other := netip.MustParseAddrPort("192.0.2.99:0")
+	for range 3 * sourcePerSecond {
+		r.gre(r.peer, 0, hello)
+	}
+	r.gre(other, 0, hello)
+	if heard[r.peer] != sourcePerSecond || heard[other] != 1 {
+		t.Errorf("heard %v, want %d and 1", heard, sourcePerSecond)
+	}
+	full = true
+	r.gre(other, 0, hello)
+	if n := r.sender.device.tunnel.Stats().Drops["control-queue-full"]; n != 2*sourcePerSecond+1 {
+		t.Errorf("%d counted, want %d", n, 2*sourcePerSecond+1)
+	}
+}
+
 // One message that the underlay refuses does not keep the others, and order stays.
 func TestErrorsKeepTheirNeighbours(t *testing.T) {
 	for _, c := range []struct {

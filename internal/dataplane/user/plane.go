@@ -241,25 +241,26 @@ const classControl = 0xc0 // CS6, RFC 4594 section 3.1
 // send puts a control packet on the wire at once. It never waits: a protocol repeats itself.
 func (p *Plane) send(e dataplane.Send) {
 	d, i := p.device(e.Tunnel), p.tables.Interface(e.Tunnel)
-	if d == nil || i == nil {
+	if i == nil {
 		p.fail(e.Tunnel, "send to "+e.To.String(), errors.New("there is no tunnel of this name"))
 		return
 	}
-	t, w := i.Config(), d.wire.Load()
-	switch {
+	var w *wire
+	if d != nil { // it could not be made, and that was told
+		w = d.wire.Load()
+	}
+	switch t := i.Config(); {
 	case !mayLeave(t, e.SA):
 		i.Drop(dataplane.DropUnprotected)
-		return
 	case w == nil:
 		i.Drop(dataplane.DropNoUnderlay)
-		return
-	case len(e.Payload) > maxFrame:
+	case len(e.Payload) > maxControl:
 		i.Drop(dataplane.DropTooBig)
-		return
+	default:
+		to := dataplane.Adjacency{Endpoint: endpoint(plainEndpoint(e.To), t.Encapsulation)}
+		p.out.add(d, t, &to, e.Protocol, classControl, e.Payload)
+		p.out.send(w, w.sockets[0])
 	}
-	to := dataplane.Adjacency{Endpoint: endpoint(plainEndpoint(e.To), t.Encapsulation)}
-	p.out.add(d, t, &to, e.Protocol, classControl, e.Payload)
-	p.out.send(w, w.sockets[0])
 }
 
 func plainEndpoint(e netip.AddrPort) netip.AddrPort {

@@ -217,12 +217,19 @@ func mayEnter(t *dataplane.Tunnel, _ dataplane.SA) bool { return !t.Protected }
 // control hands a packet to the loop, if there is room for it and its sender does not take more than its part.
 func (r *receiver) control(d *device, from netip.AddrPort, g packet.GRE) {
 	pl := r.wire.plane
+	if len(g.Payload) > maxControl {
+		d.tunnel.Drop(dataplane.DropMalformed)
+		return
+	}
 	if !pl.control.allow(from, r.now) || !pl.post(dataplane.Received{
 		Tunnel: d.name, From: from, Protocol: g.Protocol, Payload: slices.Clone(g.Payload),
 	}) {
 		d.tunnel.Drop(dataplane.DropControlQueueFull)
 	}
 }
+
+// maxControl bounds what a queue of control packets can hold: the longest NHRP packet is a fraction of it.
+const maxControl = 8 << 10
 
 func (r *receiver) inner(d *device, t *dataplane.Tunnel, from netip.AddrPort, class uint8, g packet.GRE) {
 	p, err := packet.ParseIP(g.Payload)
