@@ -100,11 +100,14 @@ func simFlags(f *pflag.FlagSet, o *sim.Options) {
 	f.IntVar(&o.Freezes, "freezes", 0, "`NUMBER` of times that a router stands still for a while")
 	f.IntVar(&o.Restarts, "restarts", 0, "`NUMBER` of times that a spoke is restarted")
 	f.IntVar(&o.Moves, "moves", 0, "`NUMBER` of times that a spoke's underlay address changes")
+	f.IntVar(&o.Flaps, "flaps", 0, "`NUMBER` of times that a spoke's underlay interface goes down for a while")
+	f.IntVar(&o.Clears, "clears", 0, "`NUMBER` of times that an operator clears what a router has learned")
 	f.BoolVar(&o.HubLoss, "hub-loss", false, "kill the first hub half way, and bring it back")
 	f.BoolVar(&o.Phase2, "phase2", false, "spokes resolve next hops instead of following redirects")
 	f.BoolVar(&o.IPv6, "ipv6", false, "an IPv6 underlay")
 	f.BoolVar(&o.Names, "names", false, "know the hubs by DNS names; a lost one comes back at another address")
 	f.BoolVar(&o.Clusters, "clusters", false, "spokes register with one hub at a time")
+	f.BoolVar(&o.HostMask, "host-mask", false, "tunnel addresses without a prefix, so that every peer needs a route")
 	f.BoolVar(&o.NAT, "nat", false, "GRE in UDP, and some spokes two by two behind address translators")
 }
 

@@ -46,7 +46,9 @@ func Varied(seed uint64) Options {
 	o.Freezes, o.Restarts, o.Moves = r.IntN(o.Spokes/10+1), r.IntN(o.Spokes/2), r.IntN(o.Spokes/10+1)
 	o.HubLoss, o.IPv6, o.Names, o.Clusters = r.IntN(2) == 0, r.IntN(3) == 0, r.IntN(3) == 0, r.IntN(4) == 0
 	o.NAT = !o.IPv6 && r.IntN(4) == 0
+	o.Flaps, o.Clears = r.IntN(o.Spokes/10+1), r.IntN(o.Spokes/10+1)
 	o.Phase2 = o.Spokes < 100 && !o.NAT && r.IntN(4) == 0
+	o.HostMask = !o.Phase2 && r.IntN(3) == 0 // phase 2 needs the next hops on the link
 	return o
 }
 

@@ -25,12 +25,15 @@ type Options struct {
 	ClockSteps int  // times that a router's wall clock jumps; nothing may come of it
 	Freezes    int  // times that a router's process stands still for a while
 	Restarts   int  // times that a spoke is killed or stopped, and started again
+	Flaps      int  // times that a spoke's underlay interface goes down for a while
+	Clears     int  // times that an operator clears what a router has learned
 	Moves      int  // times that a spoke's underlay address changes
 	HubLoss    bool // the first hub is killed half way, and comes back
 	Phase2     bool // spokes resolve next hops instead of following redirects
 	IPv6       bool // underlay
 	Names      bool // the hubs are known by DNS names; one that was lost comes back with another address
 	Clusters   bool // spokes register with one hub at a time, the first that works
+	HostMask   bool // tunnel addresses have no prefix, so that every peer needs a route
 	NAT        bool // GRE in UDP, and every third pair of spokes is behind an address translator
 }
 
@@ -144,12 +147,16 @@ func lanOf(k int) netip.Prefix        { return netip.PrefixFrom(lanHost(k), 24).
 func (c *cloud) tunnel(address netip.Addr, n *nhrp.Config) conf.Tunnel {
 	n.Tunnel, n.NetworkID, n.Authentication, n.HoldTime = "tun0", 1, "simulate", holdTime
 	n.Unique, n.Fallback, n.Rate = true, 10*time.Second, nhrp.DefaultRate
+	mask := 16
+	if c.HostMask {
+		mask = 32
+	}
 	encapsulation := dataplane.GRE
 	if c.NAT {
 		encapsulation = dataplane.GREUDP
 	}
 	return conf.Tunnel{
-		Encapsulation: encapsulation, Name: "tun0", UnderlayInterface: "eth0", UnderlayIPv6: c.IPv6, Addresses: []netip.Prefix{netip.PrefixFrom(address, 16)},
+		Encapsulation: encapsulation, Name: "tun0", UnderlayInterface: "eth0", UnderlayIPv6: c.IPv6, Addresses: []netip.Prefix{netip.PrefixFrom(address, mask)},
 		Key: dataplane.Key{Value: 42, Set: true}, MTU: 1400, TTL: conf.DefaultTTL, NHRP: n,
 	}
 }

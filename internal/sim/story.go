@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/scenario"
 )
 
@@ -80,6 +82,12 @@ func (c *cloud) trouble() {
 	}
 	for range c.Freezes {
 		c.sometime(c.chance, c.freeze)
+	}
+	for range c.Flaps {
+		c.sometime(c.chance, c.flap)
+	}
+	for range c.Clears {
+		c.sometime(c.chance, c.clear)
 	}
 	for k := range c.Moves {
 		c.sometime(c.chance, func() { c.move(k) })
@@ -173,6 +181,33 @@ func (c *cloud) freeze() {
 	c.world.clock.after(upTo(c.chance, 45*time.Second), n.thaw)
 }
 
+// flap takes a spoke's underlay interface down for a while. One behind a translator keeps it: it would lose the
+// default route, as on Linux.
+func (c *cloud) flap() {
+	k := c.anySpoke()
+	if c.hidden(k) {
+		return
+	}
+	n := c.spokes[k]
+	i := n.byName["eth0"]
+	i.down = true
+	n.tell(i)
+	c.world.clock.after(upTo(c.chance, 20*time.Second), func() {
+		i.down = false
+		n.tell(i)
+	})
+}
+
+// clear is an operator who clears what some router has learned.
+func (c *cloud) clear() {
+	n := c.spokes[c.anySpoke()]
+	if c.chance.IntN(8) == 0 {
+		n = c.hubs[c.chance.IntN(len(c.hubs))]
+	}
+	what := []string{"nhrp", "shortcuts"}[c.chance.IntN(2)]
+	n.router.post(nhrp.Name, core.Request{Body: nhrp.Clear{What: what, Count: new(int)}})
+}
+
 // move gives a spoke another underlay address, as a provider does over night.
 func (c *cloud) move(k int) {
 	if s := c.anySpoke(); !c.hidden(s) {
@@ -227,11 +262,14 @@ func (o Options) Command() string {
 	add(o.Freezes > 0, "--freezes %d", o.Freezes)
 	add(o.Restarts > 0, "--restarts %d", o.Restarts)
 	add(o.Moves > 0, "--moves %d", o.Moves)
+	add(o.Flaps > 0, "--flaps %d", o.Flaps)
+	add(o.Clears > 0, "--clears %d", o.Clears)
 	add(o.HubLoss, "--hub-loss")
 	add(o.Phase2, "--phase2")
 	add(o.IPv6, "--ipv6")
 	add(o.Names, "--names")
 	add(o.Clusters, "--clusters")
 	add(o.NAT, "--nat")
+	add(o.HostMask, "--host-mask")
 	return s
 }
