@@ -119,7 +119,11 @@ func TestNothingInClearOnAProtectedTunnel(t *testing.T) {
 func TestMulticastGoesToAll(t *testing.T) {
 	needRoot(t, "ping", "tcpdump", "tshark")
 	t.Parallel()
-	w, _, _, _ := star(t, dataplane.Tunnel{})
+	w, _, a, b := star(t, dataplane.Tunnel{})
+	before := map[*node]uint64{}
+	for _, n := range []*node{a, b} {
+		before[n] = n.Stats()[0].PacketsIn
+	}
 	stops := []func(...string) []string{}
 	for _, ns := range []string{"a", "b"} {
 		stops = append(stops, w.capture(ns, "tun0", "dst 224.0.0.5 or dst ff02::5 or dst 10.0.0.255"))
@@ -128,6 +132,9 @@ func TestMulticastGoesToAll(t *testing.T) {
 	w.command("h", "ping -c 1 -W 1 -I tun0 224.0.0.5").Run()
 	w.command("h", "ping -c 1 -W 1 -I tun0 ff02::5").Run()
 	w.command("h", "ping -c 1 -W 1 -b 10.0.0.255").Run()
+	for n, count := range before {
+		eventually(t, "three packets come in", func() bool { return n.Stats()[0].PacketsIn >= count+3 })
+	}
 	for i, stop := range stops {
 		got := strings.Join(strings.Fields(strings.Join(stop("ip.dst", "ipv6.dst"), " ")), " ")
 		if got != "224.0.0.5 ff02::5 10.0.0.255" {

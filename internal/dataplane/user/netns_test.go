@@ -209,6 +209,16 @@ func event[E any](n *node) E {
 	}
 }
 
+// settle waits until tcpdump has written what it has seen, on a busy machine too.
+func settle(file string) {
+	for size, quiet := int64(-1), 0; quiet < 10; time.Sleep(10 * time.Millisecond) {
+		quiet++
+		if info, err := os.Stat(file); err == nil && info.Size() != size {
+			size, quiet = info.Size(), 0
+		}
+	}
+}
+
 // capture runs tcpdump until stop, which gives what tshark shows of it: one line per packet, the fields by tabs.
 func (w *world) capture(ns, device, filter string) (stop func(fields ...string) []string) {
 	w.t.Helper()
@@ -234,6 +244,7 @@ func (w *world) capture(ns, device, filter string) (stop func(fields ...string) 
 		}
 	}()
 	return func(fields ...string) []string {
+		settle(file)
 		c.Process.Signal(os.Interrupt)
 		c.Wait()
 		args := []string{"-r", file, "-T", "fields", "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"}
