@@ -85,23 +85,15 @@ func (a *app) run(ctx context.Context, f runFlags) error {
 		return err
 	}
 	defer socket.Close()
-	metrics, err := listenMetrics(c.Metrics)
-	if err != nil {
+	if err := r.metrics.listen(c.Metrics); err != nil {
 		return err
 	}
+	defer r.metrics.end()
 	d, err := a.start(daemonOptions{Config: c, Load: r.load, Log: r.log.Logger(), State: f.state})
 	if err != nil {
 		return err
 	}
-	return serve(ctx, d, r.log, socket, metrics)
-}
-
-// listenMetrics is nil when nobody wants metrics.
-func listenMetrics(addr string) (net.Listener, error) {
-	if addr == "" {
-		return nil, nil
-	}
-	return api.ListenMetrics(addr)
+	return serve(ctx, d, r, socket)
 }
 
 func (f runFlags) check() error {
@@ -129,11 +121,12 @@ func openLog(w io.Writer, c conf.Log, f runFlags) *logs.Log {
 	return logs.New(w, format)
 }
 
-// reloader reads the configuration again and lets the log follow it.
+// reloader reads the configuration again and lets the log and the metrics follow it.
 type reloader struct {
-	path  string
-	flags runFlags
-	log   *logs.Log
+	path    string
+	flags   runFlags
+	log     *logs.Log
+	metrics scrapes
 
 	mu    sync.Mutex
 	debug []string // peers that the configuration debugs
@@ -143,6 +136,9 @@ func (r *reloader) load() (*conf.Config, error) {
 	c, warnings, err := conf.Load(r.path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", query.ErrConfig, err)
+	}
+	if err := r.metrics.listen(c.Metrics); err != nil {
+		return nil, err
 	}
 	r.accept(c, warnings)
 	return c, nil
@@ -168,17 +164,18 @@ func (r *reloader) accept(c *conf.Config, warnings []conf.Warning) {
 }
 
 // serve runs the router and its listeners until ctx ends, or one of them.
-func serve(ctx context.Context, d daemon, log *logs.Log, socket, metrics net.Listener) error {
-	v := thisVersion().Version
+func serve(ctx context.Context, d daemon, r *reloader, socket net.Listener) error {
+	log, v := r.log, thisVersion().Version
 	log.Logger().Info("daemon.started", "version", v, "pid", os.Getpid())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return orEnd(d.Run(ctx)) })
 	g.Go(func() error {
 		return orEnd(api.Serve(ctx, socket, api.Options{Source: d, Log: log, Version: v}))
 	})
-	if metrics != nil {
-		g.Go(func() error { return orEnd(api.ServeMetrics(ctx, metrics, d, v)) })
-	}
+	g.Go(func() error {
+		r.metrics.run(ctx, d, v, log.Logger())
+		return nil
+	})
 	g.Go(func() error { return reloadOnHangup(ctx, d, log.Logger()) })
 	err := wait(ctx, g)
 	log.Logger().Info("daemon.stopped")
