@@ -193,7 +193,7 @@ func TestDiff(t *testing.T) {
 		{"a password", "authentication: vyos", "authentication: cisco", "changed tunnels.tun100.nhrp.authentication"},
 		{"a server", "{nbma: 10.0.0.2}", "{nbma: 10.0.0.2}, {nbma: 10.0.0.3}", "added tunnels.tun100.nhrp.servers[10.0.0.3]"},
 		{"a server's priority", "{nbma: 10.0.0.2}", "{nbma: 10.0.0.2, priority: 3}", "changed tunnels.tun100.nhrp.servers[10.0.0.2].priority: 0 to 3"},
-		{"the last route", "routes:\n  - {to: 10.0.0.0/8, via: 10.100.100.1}\n", "", "removed routes: [{to: 10.0.0.0/8, via: 10.100.100.1, distance: 1, blackhole: false}]"},
+		{"the last route", "routes:\n  - {to: 10.0.0.0/8, via: 10.100.100.1}\n", "", "removed routes[10.0.0.0/8 via 10.100.100.1]"},
 		{"a route", "routes:\n", "routes:\n  - {to: 172.16.0.0/12, blackhole: true}\n", "added routes[172.16.0.0/12 blackhole]"},
 		{"addresses", "address: 192.168.12.1/24", "address: [192.168.12.1/24, 192.168.13.1/24]", "changed interfaces.eth1.address: 192.168.12.1/24 to [192.168.12.1/24, 192.168.13.1/24]"},
 		{"a tunnel", "tunnels:\n", "tunnels:\n  tun9: {underlay: eth0, address: 10.9.0.1/24}\n", "added tunnels.tun9"},

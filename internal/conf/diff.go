@@ -42,8 +42,8 @@ func Diff(old, new *Config) []Change {
 }
 
 func diffNodes(path string, old, new *node) []Change {
-	if old != nil && new != nil && len(old.children()) > 0 && len(new.children()) > 0 {
-		return diffChildren(path, old.children(), new.children())
+	if before, after := old.children(), new.children(); len(before) > 0 && len(after) > 0 || listed(old) || listed(new) {
+		return diffChildren(path, before, after)
 	}
 	c := Change{Path: path, Old: old.brief(), New: new.brief()}
 	if c.Old == c.New && old.hidden == new.hidden {
@@ -81,8 +81,14 @@ func find(pairs []pair, key string) *node {
 	return nil
 }
 
+// listed tells a list of mappings: all of its items are told when it comes or goes.
+func listed(n *node) bool { return n != nil && n.kind != mapping && len(n.children()) > 0 }
+
 // children are the pairs of a mapping, or the items of a list of mappings by their labels.
 func (n *node) children() []pair {
+	if n == nil {
+		return nil
+	}
 	if n.kind == mapping {
 		return n.pairs
 	}
