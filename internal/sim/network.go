@@ -65,17 +65,14 @@ func (n *Network) send(from *Interface, to netip.Addr, d *dataplane.Datagram) bo
 
 func (n *Network) carry(from, to *Interface, d *dataplane.Datagram) {
 	if n.cut || from.cut || to.cut || n.sides[from] != n.sides[to] || n.world.blocked[pair{d.Source, d.Destination}] {
-		n.world.lost("cut")
 		return
 	}
 	if d.Largest() > min(from.link.Size(), to.link.Size()) && d.DF {
-		n.world.lost("mtu")
 		return
 	}
 	t, ok := from.cross(d.Size)
 	u, ok2 := to.cross(d.Size)
 	if !ok || !ok2 {
-		n.world.lost("link")
 		return
 	}
 	n.arrive(to, d, t+u)

@@ -26,7 +26,6 @@ type World struct {
 	byName   map[string]*Node
 	networks []*Network
 	blocked  map[pair]bool
-	drops    map[string]int
 	events   int // that modules handled
 }
 
@@ -40,7 +39,7 @@ type Name struct {
 func NewWorld(seed uint64) *World {
 	w := &World{
 		Names: map[string]Name{}, Trace: newTrace(), seed: seed,
-		byName: map[string]*Node{}, blocked: map[pair]bool{}, drops: map[string]int{},
+		byName: map[string]*Node{}, blocked: map[pair]bool{},
 	}
 	w.faults = w.chance("faults")
 	return w
@@ -71,8 +70,6 @@ func (w *World) runUntil(limit time.Duration, done func() bool) bool {
 	}
 	return true
 }
-
-func (w *World) lost(why string) { w.drops[why]++ }
 
 // Node is one machine: interfaces, a kernel that forwards, and perhaps a router process.
 type Node struct {
