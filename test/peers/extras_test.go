@@ -13,7 +13,7 @@ type pair struct {
 	zebra *guest
 }
 
-// beside starts FRR, with static routes alone, in a namespace of this machine's kernel, and a router of ours in the same.
+// beside starts FRR, without nhrpd, in a namespace of this machine's kernel, and a router of ours in the same.
 func (s *scene) beside(p spec) pair {
 	s.t.Helper()
 	s.site(p.site)
@@ -22,8 +22,12 @@ func (s *scene) beside(p spec) pair {
 		"setup": lines(
 			fmt.Sprintf("ip address add %s/24 dev eth0", nbma(p.site)),
 			"ip link set eth0 up",
-			fmt.Sprintf("ip route add 10.0.0.0/16 via %s", gateway(p.site))),
-		"frr.conf": lines("frr defaults traditional", "hostname "+p.name, "ip route 203.0.113.0/24 Null0"),
+			fmt.Sprintf("ip route add 10.0.0.0/16 via %s", gateway(p.site)),
+			"ip link add lan0 type veth peer name lan0-hosts",
+			"ip link set lan0-hosts up",
+			"ip link set lan0 up",
+			fmt.Sprintf("ip address add %s/24 dev lan0", lanAddress(p.site))),
+		"frr.conf": lines("frr defaults traditional", "hostname "+p.name, "ip route 203.0.113.0/24 Null0", p.ospfConfig()),
 	})
 	s.must("./peer", p.name, "--kernel", "host", "--netns", s.netns, "--nic", p.name+"@"+bridge, "--config", folder)
 	zebra := &guest{s: s, spec: p}
@@ -41,10 +45,10 @@ func (s *scene) beside(p spec) pair {
 	return pair{node: n, zebra: zebra}
 }
 
-// kernelRoute is what the kernel has for exactly this host.
-func (n *node) kernelRoute(host string) string {
+// kernelRoute is what the kernel has for exactly this prefix.
+func (n *node) kernelRoute(prefix string) string {
 	n.s.t.Helper()
-	return n.ip("route", "show", "exact", host+"/32")
+	return n.ip("route", "show", "exact", prefix)
 }
 
 // host is a namespace on a router's LAN.

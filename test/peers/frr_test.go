@@ -48,6 +48,9 @@ func (s *scene) boot(specs ...spec) []*guest {
 func (g *guest) register() {
 	g.s.t.Helper()
 	g.s.within(20*time.Second, g.name+" knows itself", has(g.cache, cacheRow("local", g.address(), nbma(g.site), "")))
+	if g.isHub() {
+		return
+	}
 	commands := []string{"interface " + tunnelName}
 	for _, hub := range g.servers {
 		commands = append(commands, "ip nhrp nhs dynamic nbma "+nbma(hub.site))
@@ -88,6 +91,11 @@ func (p spec) frrSetup() string {
 				"--hashlimit-mode srcip,dstip --hashlimit-srcmask 24 --hashlimit-dstmask 24 --hashlimit-name redirect "+
 				"-j NFLOG --nflog-group 1 --nflog-size 128", tunnelName))
 	}
+	if p.ospf { // nhrpd copies multicast to its peers; the kernel cannot
+		setup = append(setup,
+			"iptables-legacy -A OUTPUT -d 224.0.0.0/24 -o "+tunnelName+" -j NFLOG --nflog-group 2",
+			"iptables-legacy -A OUTPUT -d 224.0.0.0/24 -o "+tunnelName+" -j DROP")
+	}
 	return lines(setup...)
 }
 
@@ -109,17 +117,47 @@ func (p spec) frrConfig() string {
 	if p.isHub() {
 		conf = append(conf, " ip nhrp redirect")
 	}
-	conf = append(conf, " tunnel source eth0", "exit")
+	if p.ospf {
+		conf = append(conf, p.multicastMap(), " tunnel source eth0", p.ospfConfig(), "nhrp multicast-nflog-group 2")
+	} else {
+		conf = append(conf, " tunnel source eth0", "exit")
+	}
 	for _, r := range append(p.overlay(), p.waysBack()...) {
 		conf = append(conf, "ip route "+r.frr())
 	}
 	return lines(conf...)
 }
 
+func (p spec) multicastMap() string {
+	if p.isHub() {
+		return " ip nhrp map multicast dynamic"
+	}
+	return " ip nhrp map multicast " + nbma(p.servers[0].site)
+}
+
+// ospfConfig is OSPF on tunnel and LAN, in the timing of a test.
+func (p spec) ospfConfig() string {
+	return lines(
+		"interface "+tunnelName,
+		" ip ospf network point-to-multipoint",
+		" ip ospf hello-interval 1",
+		" ip ospf dead-interval 8",
+		" ip ospf area 0",
+		"interface lan0",
+		" ip ospf passive",
+		" ip ospf area 0",
+		"router ospf",
+		" ospf router-id "+p.address(),
+		"exit")
+}
+
 // waysBack are routes by the hubs to all tunnel addresses: nhrpd answers nobody to whose tunnel address it has no route,
 // not even by the way the request came.
 func (p spec) waysBack() []route {
 	var all []route
+	if p.ospf {
+		return nil
+	}
 	for i, hub := range p.servers {
 		all = append(all, route{to: "10.255.255.0/24", via: tunnelAddress(hub.site), distance: 250 + i})
 	}

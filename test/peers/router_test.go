@@ -18,6 +18,7 @@ type spec struct {
 	unique   bool
 	tunnel   int      // the tunnel address's last octet, when it is not the site
 	extra    []string // lines of our YAML, in nhrp
+	ospf     bool     // FRR speaks OSPF on its tunnel and LAN, which then replaces all routes of the overlay
 }
 
 // server is a hub as a spoke has it configured.
@@ -69,6 +70,9 @@ func (p spec) prefixLength() int {
 // overlay is the router's routes in the cloud: a hub's to the LANs of its clients, a spoke's to all LANs by its hubs,
 // the first of them first.
 func (p spec) overlay() []route {
+	if p.ospf {
+		return p.routes
+	}
 	var all []route
 	for _, site := range p.clients {
 		all = append(all, route{to: lan(site), via: tunnelAddress(site)})

@@ -125,8 +125,11 @@ func (p spec) yaml() string {
 	for _, hub := range p.servers {
 		y = append(y, "        - "+hub.yaml())
 	}
-	y = append(y, `metrics: {listen: "127.0.0.1:9273"}`, "routes:")
-	for _, r := range p.overlay() {
+	y = append(y, `metrics: {listen: "127.0.0.1:9273"}`)
+	for i, r := range p.overlay() {
+		if i == 0 {
+			y = append(y, "routes:")
+		}
 		y = append(y, "  - "+r.yaml())
 	}
 	return lines(y...)
