@@ -38,7 +38,10 @@ func (s *shards[V]) remove(a netip.Addr) {
 		return
 	}
 	m := maps.Clone(*old)
-	delete(m, a)
+	if delete(m, a); len(m) == 0 {
+		s.of(a).Store(nil) // a map keeps the room that it once had
+		return
+	}
 	s.of(a).Store(&m)
 }
 
