@@ -265,6 +265,9 @@ func TestMoreSpokesThanNeighbours(t *testing.T) {
 					return
 				}
 			}
+			if i%100 == 99 { // the device's queue holds 500
+				eventually(t, "the queue empties", func() bool { return a.Stats()[0].PacketsOut >= uint64(2*i+2) })
+			}
 		}
 	})
 	eventually(t, "all packets leave", func() bool {
