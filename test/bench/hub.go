@@ -104,7 +104,8 @@ func hubSystems(l *lab, o options, rep *report) (systems []*system, err error) {
 	return systems, nil
 }
 
-// star is a hub with a veth to each of two spokes, which reach each other through it. The spokes' LANs are on lo.
+// star is a hub with a veth to each of two spokes, which reach each other through it. Each has a LAN, and
+// every address of the right one answers.
 type star struct {
 	lab              *lab
 	name             string
@@ -132,12 +133,19 @@ func (l *lab) star(name string) (*star, error) {
 		%[1]s-h: addr add 10.9.2.1/24 dev right
 		%[1]s-a: addr add 10.9.1.2/24 dev eth0
 		%[1]s-b: addr add 10.9.2.2/24 dev eth0
-		%[1]s-a: addr add %[2]s/24 dev lo
-		%[1]s-b: addr add %[3]s/24 dev lo
+		%[1]s-a: link add lan type veth peer name host
+		%[1]s-b: link add lan type veth peer name host
+		%[1]s-a: addr add %[2]s/24 dev lan
+		%[1]s-b: addr add %[3]s/24 dev lan
 		%[1]s-h: link set left up
 		%[1]s-h: link set right up
 		%[1]s-a: link set eth0 up
 		%[1]s-b: link set eth0 up
+		%[1]s-a: link set lan up
+		%[1]s-a: link set host up
+		%[1]s-b: link set lan up
+		%[1]s-b: link set host up
+		%[1]s-b: route add local 192.168.2.0/24 dev lo
 		%[1]s-a: route add 10.9.0.0/16 via 10.9.1.1
 		%[1]s-b: route add 10.9.0.0/16 via 10.9.2.1
 	`, name, leftLAN, rightLAN))

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -29,8 +30,7 @@ const (
 	holdSeconds = 600
 	// window is how many requests are on their way while the rate is measured: enough to keep the hub busy, few enough
 	// to be answered before a spoke would ask again.
-	window    = 256
-	refreshes = 3
+	window = 256
 )
 
 // load lets thousands of spokes register with one hub.
@@ -77,7 +77,24 @@ func loadOne(ctx context.Context, o options, rep *report, name, mask string) err
 		return fmt.Errorf("%w: %s", err, h.tail())
 	}
 	rep.Tables = append(rep.Tables, h.times, mem)
-	return nil
+	return h.profile(ctx, filepath.Join(o.profiles, "load-"+h.variant))
+}
+
+// profile keeps where the hub's time and memory go while everybody comes and leaves once more.
+func (h *loaded) profile(ctx context.Context, path string) error {
+	ran := make(chan error, 1)
+	go func() {
+		_, err := h.gen.play(ctx, window, registration(hubNBMA, hubProtocol))
+		if err == nil {
+			_, err = h.gen.play(ctx, window, purge(hubProtocol))
+		}
+		ran <- err
+	}()
+	cpu, err := h.ask("/debug/pprof/profile?seconds=3")
+	err = errors.Join(err, <-ran)
+	heap, heapErr := h.ask("/debug/pprof/allocs?gc=1")
+	return errors.Join(err, heapErr, os.MkdirAll(filepath.Dir(path), 0o755),
+		os.WriteFile(path+"-cpu.pprof", cpu, 0o644), os.WriteFile(path+"-heap.pprof", heap, 0o644))
 }
 
 func startLoaded(l *lab, o options, mask string) (*loaded, error) {
@@ -130,38 +147,34 @@ func (l *lab) profiled(o options, space, config string) (r *node, pprof string, 
 	return r, pprof, err
 }
 
+// act is one thing that everybody does, and what the hub holds afterwards.
+type act struct {
+	title, key string
+	window     int
+	request    requester
+	left       int    // clients
+	memory     string // "" does not ask
+}
+
 // play is the day of the hub: everybody comes, refreshes, leaves, and comes back all at once after a power cut.
 func (h *loaded) play(ctx context.Context, mem *table, routes bool) (err error) {
 	if h.base, err = h.memory(); err != nil {
 		return err
 	}
 	h.remember(mem, "before", h.base, 0)
-	register := registration(hubNBMA, hubProtocol)
-	if err := h.phase(ctx, fmt.Sprintf("register, %d at a time", window), "register", window, register, h.spokes, routes); err != nil {
-		return err
-	}
-	if err := h.measureMemory(mem, "all registered", h.spokes); err != nil {
-		return err
-	}
-	for i := range refreshes {
-		if err := h.phase(ctx, fmt.Sprintf("refresh %d", i+1), "refresh", window, register, h.spokes, routes); err != nil {
-			return err
+	come, leave := registration(hubNBMA, hubProtocol), purge(hubProtocol)
+	for _, a := range []act{
+		{fmt.Sprintf("register, %d at a time", window), "register", window, come, h.spokes, "all registered"},
+		{"refresh 1", "refresh", window, come, h.spokes, ""},
+		{"refresh 2", "refresh", window, come, h.spokes, ""},
+		{"refresh 3", "refresh", window, come, h.spokes, "all refreshed"},
+		{"purge", "purge", window, leave, 0, ""},
+		{"register, all at once", "burst", h.spokes, come, h.spokes, ""},
+		{"purge", "purge", window, leave, 0, "all purged"},
+	} {
+		if err := h.act(ctx, a, mem, routes); err != nil {
+			return fmt.Errorf("%s: %w", a.title, err)
 		}
-	}
-	if err := h.measureMemory(mem, "all refreshed", h.spokes); err != nil {
-		return err
-	}
-	if err := h.phase(ctx, "purge", "purge", window, purge(hubProtocol), 0, routes); err != nil {
-		return err
-	}
-	if err := h.phase(ctx, "register, all at once", "burst", h.spokes, register, h.spokes, routes); err != nil {
-		return err
-	}
-	if err := h.phase(ctx, "purge", "purge", window, purge(hubProtocol), 0, routes); err != nil {
-		return err
-	}
-	if err := h.measureMemory(mem, "all purged", 0); err != nil {
-		return err
 	}
 	if _, err := h.ask("/free"); err != nil {
 		return err
@@ -169,35 +182,51 @@ func (h *loaded) play(ctx context.Context, mem *table, routes bool) (err error) 
 	return h.measureMemory(mem, "given back to the kernel", 0)
 }
 
-// phase is one round of requests, after which the hub, and the kernel where it has routes, must hold left spokes.
-func (h *loaded) phase(ctx context.Context, title, key string, window int, request requester, left int, routes bool) error {
+// act measures one. The hub, and the kernel where it has routes, must hold what is left; the question for all clients
+// makes garbage, so the memory is asked for first.
+func (h *loaded) act(ctx context.Context, a act, mem *table, routes bool) error {
 	before, begin := cpuTime(h.process), time.Now()
-	r, err := h.gen.play(ctx, window, request)
+	r, err := h.gen.play(ctx, a.window, a.request)
 	if err != nil {
-		return fmt.Errorf("%s: %w", title, err)
+		return err
 	}
 	kernel := ""
 	if routes {
-		if err := h.lab.until(fmt.Sprintf("the kernel has %d routes", left), giveUp, func() bool { return h.routes() == left }); err != nil {
+		took, err := h.settle(begin, a.left)
+		if err != nil {
 			return err
 		}
-		took := time.Since(begin)
 		kernel = fmt.Sprintf(", in the kernel %.2f s", took.Seconds())
-		h.rep.fact(h.variant+"."+key+".kernelSeconds", took.Seconds())
+		h.rep.fact(h.variant+"."+a.key+".kernelSeconds", took.Seconds())
 	}
-	cpu := float64((cpuTime(h.process) - before).Microseconds()) / float64(len(r.replies))
-	if n := h.count("nhrp", "type", "dynamic"); n != left {
-		return fmt.Errorf("%s: the hub shows %d clients, want %d", title, n, left)
+	h.record(a, r, kernel, cpuTime(h.process)-before)
+	if a.memory != "" {
+		if err := h.measureMemory(mem, a.memory, a.left); err != nil {
+			return err
+		}
 	}
-	h.times.Rows = append(h.times.Rows, []string{
-		title, digits(r.rate()), fmt.Sprintf("%.2f s", r.took.Seconds()) + kernel,
-		digits(percentile(r.replies, 50)) + " ms", digits(percentile(r.replies, 99)) + " ms",
-		strconv.Itoa(r.retransmitted), digits(cpu) + " µs",
-	})
-	h.rep.fact(h.variant+"."+key+".perSecond", r.rate())
-	h.rep.fact(h.variant+"."+key+".seconds", r.took.Seconds())
-	h.rep.fact(h.variant+"."+key+".p99ms", percentile(r.replies, 99))
+	if n := h.count("nhrp", "type", "dynamic"); n != a.left {
+		return fmt.Errorf("the hub shows %d clients, want %d", n, a.left)
+	}
 	return nil
+}
+
+func (h *loaded) record(a act, r round, kernel string, cpu time.Duration) {
+	p50, p99 := percentile(r.replies, 50), percentile(r.replies, 99)
+	h.times.Rows = append(h.times.Rows, []string{
+		a.title, digits(r.rate()), fmt.Sprintf("%.2f s", r.took.Seconds()) + kernel,
+		digits(p50) + " ms", digits(p99) + " ms", strconv.Itoa(r.retransmitted),
+		digits(float64(cpu.Microseconds())/float64(len(r.replies))) + " µs",
+	})
+	h.rep.fact(h.variant+"."+a.key+".perSecond", r.rate())
+	h.rep.fact(h.variant+"."+a.key+".seconds", r.took.Seconds())
+	h.rep.fact(h.variant+"."+a.key+".p99ms", p99)
+}
+
+// settle waits until the kernel has a route for each client that is left.
+func (h *loaded) settle(begin time.Time, left int) (time.Duration, error) {
+	err := h.lab.until(fmt.Sprintf("the kernel has %d routes", left), giveUp, func() bool { return h.routes() == left })
+	return time.Since(begin), err
 }
 
 // routes counts the host routes of the spokes in the hub's kernel.

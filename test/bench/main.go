@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -27,11 +28,14 @@ type options struct {
 	self     string
 }
 
-// parts of the whole, in the order they run.
-var parts = []struct {
+// part measures one thing.
+type part struct {
 	name string
 	run  func(context.Context, options) (*report, error)
-}{
+}
+
+// parts of the whole, in the order they run.
+var parts = []part{
 	{"throughput", throughput},
 	{"hub", hub},
 	{"load", load},
@@ -54,7 +58,7 @@ func main() {
 }
 
 func run() error {
-	o, wanted, err := parse(os.Args[1:])
+	o, wanted, err := parse(os.Args[1:], os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
 	}
@@ -85,8 +89,9 @@ func run() error {
 	return writeJSON(o.json, reports)
 }
 
-func parse(args []string) (o options, wanted []string, err error) {
+func parse(args []string, help io.Writer) (o options, wanted []string, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(help)
 	f.StringVar(&o.spokeway, "spokeway", "bin/spokeway", "the router to measure")
 	f.IntVar(&o.rounds, "rounds", 5, "rounds of the comparisons")
 	f.DurationVar(&o.time, "time", 2*time.Second, "length of one measurement, whole seconds")
@@ -95,7 +100,7 @@ func parse(args []string) (o options, wanted []string, err error) {
 	f.StringVar(&o.json, "json", "bin/bench.json", "where all measurements go")
 	f.StringVar(&o.profiles, "profiles", "bin/profiles", "folder of the CPU profiles")
 	f.Usage = func() {
-		fmt.Fprintln(f.Output(), "usage: test/bench/run [flags] [throughput|hub|load|shortcut|profile|all] …")
+		fmt.Fprintln(help, "usage: test/bench/run [flags] [throughput|hub|load|shortcut|profile|all] …")
 		f.PrintDefaults()
 	}
 	if err := f.Parse(args); err != nil {
@@ -105,12 +110,7 @@ func parse(args []string) (o options, wanted []string, err error) {
 		wanted = []string{"all"}
 	}
 	for _, w := range wanted {
-		if w != "all" && !slices.ContainsFunc(parts, func(p struct {
-			name string
-			run  func(context.Context, options) (*report, error)
-		}) bool {
-			return p.name == w
-		}) {
+		if w != "all" && !slices.ContainsFunc(parts, func(p part) bool { return p.name == w }) {
 			f.Usage()
 			return o, nil, fmt.Errorf("there is no part %q", w)
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -88,26 +89,37 @@ func takeProfiles(files, sockets []string) error {
 	return err
 }
 
-const profileRows = 12
+const (
+	profileRows = 14
+	ownPath     = "github.com/spokeway/spokeway/internal/"
+)
 
-// topOf is the head of `go tool pprof -top`, functions by the time in them and not in what they call.
+// topOf is where the router's own functions spend the time, with all they call, and the system calls.
 func topOf(ctx context.Context, file string) (table, error) {
-	t := table{Title: "`" + filepath.Base(file) + "`", Columns: []string{"flat", "cumulative", "function"}}
-	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-nodecount", fmt.Sprint(profileRows), file).Output()
+	t := table{Title: "`" + filepath.Base(file) + "`", Columns: []string{"with what it calls", "itself", "function"}}
+	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount", "500", file).Output()
 	if err != nil {
 		return t, fmt.Errorf("go tool pprof: %w", err)
 	}
 	t.Rows = parseTop(string(out))
+	t.Rows = t.Rows[:min(len(t.Rows), profileRows)]
 	return t, nil
 }
 
-// parseTop reads the lines "flat flat% sum% cum cum% function" after the heading.
+// parseTop reads the lines "flat flat% sum% cum cum% function" after the heading: those of our own functions, and those
+// of the rest that take at least a hundredth themselves.
 func parseTop(out string) (rows [][]string) {
 	_, body, _ := strings.Cut(out, "flat%")
 	_, body, _ = strings.Cut(body, "\n")
 	for line := range strings.Lines(body) {
-		if f := strings.Fields(line); len(f) >= 6 {
-			rows = append(rows, []string{f[1], f[4], "`" + strings.Join(f[5:], " ") + "`"})
+		f := strings.Fields(line)
+		if len(f) < 6 {
+			continue
+		}
+		name, own := strings.CutPrefix(f[5], ownPath)
+		itself, _ := strconv.ParseFloat(strings.TrimSuffix(f[1], "%"), 64)
+		if own || itself >= 1 {
+			rows = append(rows, []string{f[4], f[1], "`" + name + "`"})
 		}
 	}
 	return rows

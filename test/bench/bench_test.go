@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/conf"
+	"github.com/spokeway/spokeway/internal/packet"
+	"github.com/spokeway/spokeway/internal/proto/nhrp"
+)
+
+func TestMedian(t *testing.T) {
+	for _, c := range []struct {
+		in   []float64
+		want float64
+	}{
+		{[]float64{3}, 3}, {[]float64{3, 1}, 2}, {[]float64{9, 1, 5}, 5}, {[]float64{4, 1, 3, 2}, 2.5},
+	} {
+		in := slices.Clone(c.in)
+		if got := median(c.in); got != c.want || !slices.Equal(in, c.in) {
+			t.Errorf("median of %v is %v, want %v and the values as they were", in, got, c.want)
+		}
+	}
+	if !math.IsNaN(median(nil)) || !math.IsNaN(percentile(nil, 50)) {
+		t.Error("nothing measured has a figure")
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	var v []float64
+	for i := range 200 {
+		v = append(v, float64(200-i))
+	}
+	for p, want := range map[float64]float64{0: 1, 0.5: 1, 50: 100, 99: 198, 99.5: 199, 100: 200} {
+		if got := percentile(v, p); got != want {
+			t.Errorf("percentile %v is %v, want %v", p, got, want)
+		}
+	}
+}
+
+func TestDigits(t *testing.T) {
+	for in, want := range map[float64]string{
+		0: "0.00", 0.0543: "0.054", 0.5: "0.50", 1.234: "1.23", 12.34: "12.3", 1234.5: "1234", -3.456: "-3.46", math.NaN(): "–",
+	} {
+		if got := digits(in); got != want {
+			t.Errorf("digits(%v) is %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestRatiosAreOfOneRound(t *testing.T) {
+	r := rounds{}
+	for i, v := range []float64{10, 40, math.NaN(), 8} { // the machine was four times as fast in round 2
+		r.add("tcp1", "a", v)
+		r.add("tcp1", "b", []float64{5, 20, 7, 0}[i])
+	}
+	if got := r.ratios("tcp1", "a", "b"); !slices.Equal(got, []float64{2, 2}) {
+		t.Errorf("ratios %v, want 2 twice, without the round that failed and the one without a reference", got)
+	}
+	if got := cell(r, metric{key: "tcp1"}, "a", "b"); got != "2.00 (2.00–2.00)" {
+		t.Errorf("cell %q", got)
+	}
+	if got := cell(r, metric{key: "cpu1"}, "a", "b"); got != "–" {
+		t.Errorf("a metric that nobody measured shows %q", got)
+	}
+}
+
+func TestEveryOtherRoundIsBackwards(t *testing.T) {
+	systems := []string{"a", "b", "c"}
+	if got := inTurn(systems, 0); strings.Join(got, "") != "abc" {
+		t.Errorf("first round %v", got)
+	}
+	if got := inTurn(systems, 1); strings.Join(got, "") != "cba" || systems[0] != "a" {
+		t.Errorf("second round %v of %v", got, systems)
+	}
+}
+
+func TestCPUTimeOfAProcess(t *testing.T) {
+	stat := "42 (a ) b (c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 9 0 1 2 3"
+	if got := cpuOf(stat); got != 2*time.Second {
+		t.Errorf("%v, want 2s: 150 ticks as user and 50 in the kernel", got)
+	}
+	if cpuOf("") != 0 || cpuOf("1 (x) S 1") != 0 {
+		t.Error("a process that is gone used time")
+	}
+	if own, err := os.ReadFile("/proc/self/stat"); err == nil && cpuOf(string(own)) > time.Hour {
+		t.Errorf("this test used %v", cpuOf(string(own)))
+	}
+}
+
+func TestResidentSet(t *testing.T) {
+	if got := residentOf("VmPeak:\t 9000 kB\nVmRSS:\t    1024 kB\nThreads: 3\n"); got != 1<<20 {
+		t.Errorf("%v octets, want 1 MiB", got)
+	}
+}
+
+func TestParseIperf(t *testing.T) {
+	for _, c := range []struct {
+		name, in string
+		want     iperfResult
+		err      string
+	}{
+		{"TCP counts what was received",
+			`{"end":{"sum_sent":{"bytes":999,"bits_per_second":9e9},"sum_received":{"bytes":500,"bits_per_second":4e9}}}`,
+			iperfResult{bitsPerSecond: 4e9, bytes: 500}, ""},
+		{"UDP counts what was not lost",
+			`{"end":{"sum":{"packets":1000,"lost_packets":400,"seconds":2,"bytes":64000}}}`,
+			iperfResult{packets: 600, packetsPerSecond: 300}, ""},
+		{"busy", `{"error":"error - the server is busy running a test. try again later"}`, iperfResult{}, "busy"},
+		{"other errors", `{"error":"unable to connect"}`, iperfResult{}, "unable to connect"},
+		{"neither", `{"end":{}}`, iperfResult{}, "no sum"},
+		{"no JSON", `segfault`, iperfResult{}, "no JSON"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := parseIperf([]byte(c.in))
+			if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%+v, %v; want %+v, %q", got, err, c.want, c.err)
+			}
+			if c.name == "busy" && !errors.Is(err, errBusy) {
+				t.Error("a busy server is not tried again")
+			}
+		})
+	}
+}
+
+func TestSpokesHaveAddressesOfTheirOwn(t *testing.T) {
+	g := &generator{}
+	seen := map[netip.Addr]bool{hubProtocol: true}
+	for i := range maxSpokes {
+		g.spokes = append(g.spokes, spoke{nbma: nth(nbmaBase, i), protocol: nth(protocolBase, i)})
+	}
+	for i, s := range g.spokes {
+		if at, ok := g.index(s.nbma); !ok || at != i {
+			t.Fatalf("%v is spoke %d, %v; want %d", s.nbma, at, ok, i)
+		}
+		if seen[s.nbma] || seen[s.protocol] {
+			t.Fatalf("spoke %d has the address of another", i)
+		}
+		seen[s.nbma], seen[s.protocol] = true, true
+	}
+	for _, a := range []string{"10.50.0.1", "10.50.1.0", "10.50.1.251", "10.50.255.255", "10.51.1.1"} {
+		if i, ok := g.index(netip.MustParseAddr(a)); ok {
+			t.Errorf("%s is taken for spoke %d", a, i)
+		}
+	}
+}
+
+func TestRequestsAreWhatASpokeSends(t *testing.T) {
+	g := &generator{hub: hubNBMA, key: loadKey}
+	s := &spoke{nbma: nth(nbmaBase, 7), protocol: nth(protocolBase, 7), id: 8}
+	for _, request := range []requester{registration(hubNBMA, hubProtocol), purge(hubProtocol)} {
+		p, err := packet.ParseIP(g.wrap(s, request(s)))
+		if err != nil || p.Source() != s.nbma || p.Destination() != hubNBMA {
+			t.Fatalf("from %v to %v: %v", p.Source(), p.Destination(), err)
+		}
+		gre, err := packet.ParseGRE(p.Payload())
+		if err != nil || gre.Protocol != packet.EtherNHRP || !gre.HasKey || gre.Key != loadKey {
+			t.Fatalf("GRE %+v: %v", gre, err)
+		}
+		m, err := nhrp.Parse(gre.Payload)
+		if err != nil || m.Source != s.protocol || m.RequestID != s.id || !m.Authentic(password) {
+			t.Errorf("NHRP %+v: %v", m, err)
+		}
+		reply := m
+		reply.Type = nhrp.RegistrationReply
+		if answers(m, s) || !answers(reply, s) || answers(reply, &spoke{protocol: s.protocol, id: 9}) {
+			t.Error("a reply is not told from a request, or from another's reply")
+		}
+	}
+}
+
+func TestParseEcho(t *testing.T) {
+	b := make([]byte, 20+icmpLen+8)
+	b[0], b[8] = 0x45, 63
+	copy(b[20:], []byte{icmpEchoReply, 0, 0, 0, 0x12, 0x34, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2})
+	h, ok := parseEcho(b)
+	if want := (echoHeader{icmpEchoReply, 63, 0x1234, 258}); !ok || h != want {
+		t.Errorf("%+v %v, want %+v", h, ok, want)
+	}
+	for n := range b {
+		if _, ok := parseEcho(b[:n]); ok {
+			t.Errorf("%d octets are taken for an echo", n)
+		}
+	}
+}
+
+func TestParseTop(t *testing.T) {
+	out := `File: bench
+      flat  flat%   sum%        cum   cum%
+     0.50s 50.00% 50.00%      0.60s 60.00%  internal/runtime/syscall/linux.Syscall6
+         0     0% 50.00%      0.55s 55.00%  runtime.goexit
+     0.01s  1.00% 51.00%      0.40s 40.00%  github.com/spokeway/spokeway/internal/dataplane/user.(*sender).round (inline)
+`
+	want := [][]string{
+		{"60.00%", "50.00%", "`internal/runtime/syscall/linux.Syscall6`"},
+		{"40.00%", "1.00%", "`dataplane/user.(*sender).round`"},
+	}
+	if got := parseTop(out); len(got) != 2 || !slices.Equal(got[0], want[0]) || !slices.Equal(got[1], want[1]) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestConfigurationsAreValid(t *testing.T) {
+	for name, text := range map[string]string{
+		"hub of a pair":   pairConfig(1, "gre", ""),
+		"spoke of a pair": pairConfig(2, "udp", ", servers: [{nbma: 10.9.0.1}]"),
+		"hub of a star":   starHub(cloud{encapsulation: "udp", fast: true}),
+		"spoke of a star": starSpoke(cloud{encapsulation: "gre", shortcut: true}, 2),
+		"loaded hub":      loadConfig("/32"),
+	} {
+		file := t.TempDir() + "/spokeway.yaml"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := conf.Load(file); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	for _, c := range []struct {
+		args, wanted, err string
+	}{
+		{"", "all", ""}, {"load hub", "load hub", ""}, {"-rounds 1 hub", "hub", ""},
+		{"lod", "", `no part "lod"`}, {"-rounds 0", "", "at least 1 round"}, {"-spokes 70000", "", "spokes"}, {"-tries 500", "", "tries"},
+	} {
+		_, wanted, err := parse(strings.Fields(c.args), io.Discard)
+		if err == nil && c.err != "" || err != nil && (c.err == "" || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%q: error %v, want %q", c.args, err, c.err)
+		}
+		if err == nil && strings.Join(wanted, " ") != c.wanted {
+			t.Errorf("%q runs %v, want %s", c.args, wanted, c.wanted)
+		}
+	}
+}
+
+// TestLabLeavesNothing builds a lab with a router in it, and measures a ping, as every part does.
+func TestLabLeavesNothing(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("network namespaces need root")
+	}
+	l, err := newLab(context.Background(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.pair("p"); err != nil {
+		l.close()
+		t.Fatal(err)
+	}
+	us, lost, err := ping(l, "p-a", netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("10.9.0.2"), 20)
+	sleeper, startErr := l.start("p-b", nil, "sleep", "60")
+	l.close()
+	if err != nil || lost > 0 || len(us) != 20 || percentile(us, 50) <= 0 {
+		t.Errorf("%d of 20 answered, %d lost: %v", len(us), lost, err)
+	}
+	if startErr != nil || sleeper.cmd.ProcessState == nil {
+		t.Errorf("a process was not ended: %v", startErr)
+	}
+	entries, _ := os.ReadDir("/run/netns")
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), l.prefix) {
+			t.Errorf("namespace %s is left", e.Name())
+		}
+	}
+	if _, err := os.Stat(l.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left", l.dir)
+	}
+}
