@@ -60,7 +60,7 @@ func (t *tunnel) authentic(env *core.Env, p *Packet, ev dataplane.Received) bool
 		return true
 	}
 	t.count("authentication-failure")
-	if t.warnings.allow(env.Now(), ev.From) {
+	if t.mayWarn(env, ev.From) {
 		t.log(env, core.Warn, "authentication-failed", "peer", ev.From, "protocol", p.Source, "packet", p.Type)
 	}
 	if isRequest(p.Type) {
@@ -68,6 +68,11 @@ func (t *tunnel) authentic(env *core.Env, p *Packet, ev dataplane.Received) bool
 		t.sendError(env, p, ev, AuthenticationFailure)
 	}
 	return false
+}
+
+// mayWarn bounds what strangers can make us log: each of them, and all of them together.
+func (t *tunnel) mayWarn(env *core.Env, from dataplane.Endpoint) bool {
+	return t.warnings.allow(env.Now(), from) && t.alarms.allow(env.Now(), dataplane.Endpoint{})
 }
 
 func isRequest(typ Type) bool {
@@ -117,8 +122,9 @@ func (t *tunnel) register(env *core.Env, p *Packet, c CIE, from dataplane.Endpoi
 	code, why := t.judge(protocol, client{endpoint: from, claimed: claimed, id: p.RequestID})
 	c.Code = code
 	if code != Success {
+		t.count("denied-" + words(code))
 		t.refuse(protocol, refusal{endpoint: from, reason: why, at: env.Now()})
-		if t.warnings.allow(env.Now(), from) {
+		if t.mayWarn(env, from) {
 			t.log(env, core.Warn, "client-refused", "peer", from, "protocol", protocol, "code", code, "cause", why)
 		}
 		c.HoldingTime = 0 // RFC 2332 section 5.2.0.1
