@@ -3,7 +3,6 @@ package nhrp
 import (
 	"net/netip"
 	"reflect"
-	"slices"
 	"strconv"
 
 	"github.com/gaissmai/bart"
@@ -80,23 +79,21 @@ func (t *tunnel) log(env *core.Env, level core.Level, event string, args ...any)
 // linkUp hears that the tunnel forwards, or that something of it changed. Either way we register again at once: the
 // underlay may be another.
 func (t *tunnel) linkUp(env *core.Env, link dataplane.Tunnel) {
-	known := t.link.Local.IsValid()
-	if known && t.link.Local != link.Local {
+	moved := t.link.Local.IsValid() && t.link.Local != link.Local
+	if moved {
 		t.log(env, core.Info, "underlay-changed", "from", t.link.Local, "to", link.Local)
 		t.stale = true
 	}
-	if known && !slices.Equal(t.link.Addresses, link.Addresses) {
-		t.stale = true
-	}
-	if t.up && t.link.VRF != link.VRF {
-		t.bring(env, false, "moved to another VRF")
+	readdressed := !sameAddresses(t.link.Addresses, link.Addresses)
+	if t.up && readdressed {
+		t.goodbye(env)
 	}
 	t.link = link
-	t.bring(env, true, "")
-	for _, b := range t.sortedBindings() {
-		b.settle(env) // the mask may be another: host routes come and go with it
+	if moved && t.up && !readdressed {
+		t.purgeRegistrations(env) // from where we are now: a unique binding would lock us out
 	}
-	t.startServers(env)
+	t.bring(env, true, "")
+	t.startServers(env, readdressed)
 }
 
 // bring records whether the tunnel is up. Down, nothing that was learned through it is believed any more.
@@ -128,23 +125,24 @@ func (t *tunnel) reconfigure(env *core.Env, cfg *Config) {
 		t.clearShortcuts(env, "")
 	}
 	if t.up {
-		t.startServers(env)
+		t.startServers(env, false)
 	}
 }
 
-// goodbye takes back what others hold of us (RFC 2332 section 5.2.5): our registrations, our answers, and our clients'
-// belief that they are registered.
+// goodbye takes back what others hold of us (RFC 2332 section 5.2.5): our registrations and our answers.
 func (t *tunnel) goodbye(env *core.Env) {
-	if !t.up {
-		return
+	if t.up {
+		t.purgeRegistrations(env)
+		t.withdrawAnswers(env)
 	}
+}
+
+func (t *tunnel) purgeRegistrations(env *core.Env) {
 	for _, s := range t.servers {
 		for _, h := range s.hubs {
 			h.purge(env)
 		}
 	}
-	t.withdrawAnswers(env)
-	t.dismiss(env)
 }
 
 // own is our protocol address of the family, the zero Addr when we have none. Link-local ones come last.
@@ -237,22 +235,11 @@ func (t *tunnel) authenticate(p *Packet) *Packet {
 
 // registrationID is the request ID of one registration, the same over restarts once it was accepted (RFC 2332
 // section 5.2.3): Cisco wants the purge to carry the ID of what it takes back.
-func (t *tunnel) registrationID(env *core.Env, key string) (id uint32, kept bool) {
-	stored, err := strconv.ParseUint(t.m.stored[key], 10, 32)
-	if err == nil && t.byID[uint32(stored)] == nil {
-		return uint32(stored), true
+func (t *tunnel) registrationID(key string) (id uint32, kept bool) {
+	if id, err := strconv.ParseUint(t.m.stored[key], 10, 32); err == nil {
+		return uint32(id), true
 	}
-	return t.newID(env), false
-}
-
-// newID is a request ID that is not in use. It is drawn rather than counted up from 0, as RFC 2332 section 5.2.1 would
-// have it: replies, errors and purges are believed by their ID, so that it must not be guessed.
-func (t *tunnel) newID(env *core.Env) uint32 {
-	for {
-		if id := env.Rand().Uint32(); id != 0 && t.byID[id] == nil {
-			return id
-		}
-	}
+	return t.m.newID(), false
 }
 
 // isShortcut tells the shortcuts among the RIB's offers: NHRP looks at the way without them.
@@ -278,12 +265,4 @@ func (t *tunnel) way(r rib.Route, a netip.Addr) (*tunnel, netip.Addr) {
 	return nil, netip.Addr{}
 }
 
-// ownLike is our protocol address of the same family and scope as a, else of the same family.
-func (t *tunnel) ownLike(a netip.Addr) netip.Addr {
-	for _, p := range t.link.Addresses {
-		if o := p.Addr(); o.Is6() == a.Is6() && o.IsLinkLocalUnicast() == a.IsLinkLocalUnicast() {
-			return o
-		}
-	}
-	return t.own(a.Is6())
-}
+func sameAddresses(a, b []netip.Prefix) bool { return reflect.DeepEqual(a, b) }
