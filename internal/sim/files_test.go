@@ -14,7 +14,7 @@ func TestExamples(t *testing.T) {
 	if len(files) == 0 {
 		t.Fatal("no example in examples/lab")
 	}
-	for _, name := range files {
+	for _, name := range append(files, "testdata/every-verb.yaml") {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".yaml"), func(t *testing.T) {
 			f, err := scenario.Load(name)
 			if err != nil {
