@@ -119,6 +119,9 @@ func routeRow(prefix, protocol string, distance int, via, iface string) string {
 func registered(site int) string {
 	return fmt.Sprintf("dynamic %s %s", tunnelAddress(site), nbma(site))
 }
+func registeredByNAT(site int) string {
+	return cacheRow("dynamic", tunnelAddress(site), nbma(site), inside(site, 2))
+}
 func local(site int) string     { return fmt.Sprintf("local %s %s", tunnelAddress(site), nbma(site)) }
 func hubOfFRR(site int) string  { return fmt.Sprintf("nhs %s %s", tunnelAddress(site), nbma(site)) }
 func hubOfOurs(site int) string { return fmt.Sprintf("static %s %s", tunnelAddress(site), nbma(site)) }

@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// An FRR 10.3 hub with two spokes of ours and one of FRR's. The tunnel prefix of r4 has 24 bits, the others' 32. The cases T1 to T10 are those of FRR's own nhrp_topo.
+// An FRR 10.3 hub with three spokes of ours and one of FRR's. The tunnel prefix of r4 has 24 bits, the others' 32; r6 is
+// behind a NAT. The cases T1 to T10 are those of FRR's own nhrp_topo.
 func TestFRRHub(t *testing.T) {
 	s := newScene(t, "trixie")
-	hub := spec{name: "hub", site: 2, password: secret, clients: []int{1, 4, 5}}
+	hub := spec{name: "hub", site: 2, password: secret, clients: []int{1, 4, 5, 6}}
 	spoke := func(name string, site int) spec {
 		return spec{name: name, site: site, password: secret, servers: []server{{site: 2}}}
 	}
@@ -24,8 +25,10 @@ func TestFRRHub(t *testing.T) {
 	guests := s.boot(hub, spoke("r5", 5))
 	r4Spec := spoke("r4", 4)
 	r4Spec.length = 24
-	ours := s.spokeway(r1Spec, r4Spec)
-	c := &frrHub{scene: s, hub: guests[0], r5: guests[1], r1: ours[0], r4: ours[1]}
+	r6Spec := spoke("r6", 6)
+	r6Spec.nat = true
+	ours := s.spokeway(r1Spec, r4Spec, r6Spec)
+	c := &frrHub{scene: s, hub: guests[0], r5: guests[1], r1: ours[0], r4: ours[1], r6: ours[2]}
 	s.part("T1 cache", c.cache)
 	s.part("T2 routes", c.routes)
 	s.part("T3 interface", c.tunnelInterface)
@@ -36,6 +39,7 @@ func TestFRRHub(t *testing.T) {
 	s.part("T8 shortcut of FRR to ours", func() { c.shortcut(c.r5, 5, 4, false) })
 	s.part("phase 2 to ours", func() { c.phase2(1) })
 	s.part("phase 2 to FRR", func() { c.phase2(5) })
+	s.part("NAT", c.nat)
 	s.part("T9 retries", c.retries)
 	s.part("T5 authentication wrong", c.wrongPassword)
 	s.part("T6 authentication repaired", c.repairedPassword)
@@ -49,8 +53,8 @@ func TestFRRHub(t *testing.T) {
 
 type frrHub struct {
 	*scene
-	hub, r5 *guest
-	r1, r4  *node
+	hub, r5    *guest
+	r1, r4, r6 *node
 }
 
 func (c *frrHub) cache() {
@@ -64,7 +68,7 @@ func (c *frrHub) oursRegistered(others ...string) {
 	atOnceWithin(c.scene, 20*time.Second, map[string]func() error{
 		"r1 has its hub and itself":                  same(c.r1.cache, local(1), hubOfOurs(2)),
 		"r4 has its hub and itself":                  same(c.r4.cache, local(4), hubOfOurs(2)),
-		"the hub has them, each where it says it is": same(c.hub.cache, append(others, local(2), registered(1), registered(4))...),
+		"the hub has them, each where it says it is": same(c.hub.cache, append(others, local(2), registered(1), registered(4), registeredByNAT(6))...),
 	})
 }
 
@@ -74,7 +78,7 @@ func (c *frrHub) routes() {
 		"r4 needs none":                  both(same(c.r4.nhrpRoutes), has(c.r4.routes, "10.255.255.0/24 connected 0 tun100")),
 		"r1's kernel has it":             func() error { return contains(c.r1.ip("route", "get", "10.255.255.2"), "dev tun100") },
 		"the hub has a host route to each spoke": same(c.hub.nhrpRoutes,
-			"10.255.255.1/32 nhrp 10 tun100", "10.255.255.4/32 nhrp 10 tun100", "10.255.255.5/32 nhrp 10 tun100"),
+			hostRow(1), hostRow(4), hostRow(5), hostRow(6)),
 	})
 }
 
@@ -146,6 +150,18 @@ func (c *frrHub) phase2(site int) {
 		return has(c.r4.cache, registered(site))()
 	})
 	c.within(5*time.Second, "the path has no router in between", pings(c.r4, tunnelAddress(site), 5, "-i", "0.1", "-t", "1"))
+}
+
+// nat: both sides of a NAT learn of it by the hub, and use the address that it shows.
+func (c *frrHub) nat() {
+	row, err := c.r6.peer(nbma(2))
+	if err != nil || !strings.Contains(row.Reason, nbma(6)) {
+		c.t.Errorf("r6 says of the hub: %q, %v; want its address outside", row.Reason, err)
+	}
+	c.shortcut(c.r6, 6, 1, true)
+	c.shortcut(c.r1, 1, 6, true)
+	c.shortcut(c.r6, 6, 5, true)
+	c.shortcut(c.r5, 5, 6, true)
 }
 
 // retries: r4 does not answer, so r1 goes on asking, then gives up for a while.

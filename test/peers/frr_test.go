@@ -23,12 +23,12 @@ func (s *scene) boot(specs ...spec) []*guest {
 	errs := make([]error, len(specs))
 	var jobs []func()
 	for i, p := range specs {
-		s.site(p.site)
+		netns, port := s.attach(p)
 		made[i] = &guest{s: s, spec: p}
 		folder := filepath.Join(s.run, "frr", p.name)
 		writeFiles(s, folder, map[string]string{"setup": p.frrSetup(), "frr.conf": p.frrConfig()})
 		jobs = append(jobs, func() {
-			_, errs[i] = s.try("./peer", p.name, "--netns", s.netns, "--nic", p.name+"@"+bridge, "--config", folder)
+			_, errs[i] = s.try("./peer", p.name, "--netns", netns, "--nic", p.name+"@"+port, "--config", folder)
 		})
 	}
 	atOnce(jobs...)
@@ -47,7 +47,7 @@ func (s *scene) boot(specs ...spec) []*guest {
 // register names the hubs to nhrpd, once it knows its own NBMA address: told before, it may wait for two minutes.
 func (g *guest) register() {
 	g.s.t.Helper()
-	g.s.within(20*time.Second, g.name+" knows itself", has(g.cache, cacheRow("local", g.address(), nbma(g.site), "")))
+	g.s.within(20*time.Second, g.name+" knows itself", has(g.cache, cacheRow("local", g.address(), g.underlay(), "")))
 	if g.isHub() {
 		return
 	}
@@ -74,13 +74,13 @@ func writeFiles(s *scene, folder string, files map[string]string) {
 // goes back into the tunnel it came from.
 func (p spec) frrSetup() string {
 	setup := []string{
-		fmt.Sprintf("ip address add %s/24 dev eth0", nbma(p.site)),
+		fmt.Sprintf("ip address add %s/24 dev eth0", p.underlay()),
 		"ip link set eth0 up",
-		fmt.Sprintf("ip route add 10.0.0.0/16 via %s", gateway(p.site)),
+		fmt.Sprintf("ip route add 10.0.0.0/16 via %s", p.gateway()),
 		"ip link add lan0 type dummy",
 		"ip link set lan0 up",
 		fmt.Sprintf("ip address add %s/24 dev lan0", lanAddress(p.site)),
-		fmt.Sprintf("ip link add %s type gre local %s key 42 ttl 64", tunnelName, nbma(p.site)),
+		fmt.Sprintf("ip link add %s type gre local %s key 42 ttl 64", tunnelName, p.underlay()),
 		fmt.Sprintf("ip link set %s mtu 1400 multicast on up", tunnelName),
 		fmt.Sprintf("ip address add %s/32 dev %s", p.address(), tunnelName),
 	}

@@ -7,15 +7,18 @@ import (
 	"time"
 )
 
-// A hub of ours with two FRR 10.3 spokes and one of ours. The hub's tunnel has a prefix of 24 bits, FRR's have 32.
+// A hub of ours with three FRR 10.3 spokes and one of ours. The hub's tunnel has a prefix of 24 bits, FRR's have 32; r6
+// is behind a NAT.
 func TestOurHub(t *testing.T) {
 	s := newScene(t, "trixie")
 	spoke := func(name string, site int) spec {
 		return spec{name: name, site: site, password: secret, servers: []server{{site: 2}}}
 	}
-	ours := s.spokeway(spec{name: "hub", site: 2, length: 24, password: secret, clients: []int{1, 4, 5}}, spoke("r5", 5))
-	guests := s.boot(spoke("r1", 1), spoke("r4", 4))
-	c := &ourHub{scene: s, hub: ours[0], r5: ours[1], r1: guests[0], r4: guests[1]}
+	ours := s.spokeway(spec{name: "hub", site: 2, length: 24, password: secret, clients: []int{1, 4, 5, 6}}, spoke("r5", 5))
+	r6 := spoke("r6", 6)
+	r6.nat = true
+	guests := s.boot(spoke("r1", 1), spoke("r4", 4), r6)
+	c := &ourHub{scene: s, hub: ours[0], r5: ours[1], r1: guests[0], r4: guests[1], r6: guests[2]}
 	s.part("T1 cache", c.cache)
 	s.part("T2 routes", c.routes)
 	s.part("T4 authentication right", func() { s.within(40*time.Second, "100 of 100", pings(c.r1, c.hub.address(), 100, "-f")) })
@@ -23,6 +26,9 @@ func TestOurHub(t *testing.T) {
 	s.part("T8 shortcut of FRR to FRR", func() { c.shortcut(c.r1, 1, 4, false) })
 	s.part("T8 shortcut of FRR to ours", func() { c.shortcut(c.r4, 4, 5, false) })
 	s.part("T8 shortcut of ours to FRR", func() { c.shortcut(c.r5, 5, 1, true) })
+	s.part("NAT, ours to FRR behind it", func() { s.shortcut(c.r5, 5, 6, true) })
+	s.part("NAT, FRR to FRR behind it", func() { s.shortcut(c.r1, 1, 6, false) })
+	s.part("NAT, FRR behind it to ours", func() { s.shortcut(c.r6, 6, 5, false) })
 	s.part("purge", c.purge)
 	s.part("unique", c.unique)
 	s.part("reconnect", c.reconnect)
@@ -33,16 +39,17 @@ func TestOurHub(t *testing.T) {
 
 type ourHub struct {
 	*scene
-	hub, r5 *node
-	r1, r4  *guest
+	hub, r5    *node
+	r1, r4, r6 *guest
 }
 
 func (c *ourHub) cache() {
 	atOnceWithin(c.scene, 20*time.Second, map[string]func() error{
-		"r1 has its hub and itself":                          same(c.r1.cache, local(1), hubOfFRR(2)),
-		"r4 has its hub and itself":                          same(c.r4.cache, local(4), hubOfFRR(2)),
-		"r5 has its hub and itself":                          same(c.r5.cache, local(5), hubOfOurs(2)),
-		"the hub has three spokes, each where it says it is": same(c.hub.cache, local(2), registered(1), registered(4), registered(5)),
+		"r1 has its hub and itself": same(c.r1.cache, local(1), hubOfFRR(2)),
+		"r4 has its hub and itself": same(c.r4.cache, local(4), hubOfFRR(2)),
+		"r5 has its hub and itself": same(c.r5.cache, local(5), hubOfOurs(2)),
+		"r6 has its hub and itself": same(c.r6.cache, cacheRow("local", tunnelAddress(6), nbma(6), inside(6, 2)), hubOfFRR(2)),
+		"the hub has them all":      same(c.hub.cache, local(2), registered(1), registered(4), registered(5), registeredByNAT(6)),
 	})
 }
 
@@ -58,13 +65,13 @@ func (c *ourHub) routes() {
 
 // multicast: what the hub sends to a group comes to every client, which it does not for FRR without rules in a firewall.
 func (c *ourHub) multicast() {
-	for _, g := range []*guest{c.r1, c.r4} {
+	for _, g := range []*guest{c.r1, c.r4, c.r6} {
 		g.must("sysctl", "-qw", "net.ipv4.icmp_echo_ignore_broadcasts=0")
 	}
 	c.in(c.r5.netns, "sysctl", "-qw", "net.ipv4.icmp_echo_ignore_broadcasts=0")
-	c.within(10*time.Second, "all three answer", func() error {
+	c.within(10*time.Second, "all of them answer", func() error {
 		out, err := c.hub.run("ping", "-n", "-c", "2", "-W", "1", "-I", tunnelName, "224.0.0.1")
-		for _, site := range []int{1, 4, 5} {
+		for _, site := range []int{1, 4, 5, 6} {
 			if e := contains(out, "from "+tunnelAddress(site)+":"); e != nil {
 				return fmt.Errorf("%w (%v)", e, err)
 			}

@@ -16,6 +16,7 @@ type spec struct {
 	clients  []int // a hub's: the sites whose LANs are behind their tunnel addresses
 	routes   []route
 	unique   bool
+	nat      bool     // behind a translator, which has the site's 10.0.N.2; the router itself has 172.16.N.2
 	tunnel   int      // the tunnel address's last octet, when it is not the site
 	extra    []string // lines of our YAML, in nhrp
 	ospf     bool     // FRR speaks OSPF on its tunnel and LAN, which then replaces all routes of the overlay
@@ -43,6 +44,7 @@ const (
 
 func nbma(site int) string         { return fmt.Sprintf("10.0.%d.2", site) }
 func gateway(site int) string      { return fmt.Sprintf("10.0.%d.1", site) }
+func inside(site, n int) string    { return fmt.Sprintf("172.16.%d.%d", site, n) }
 func tunnelAddress(n int) string   { return fmt.Sprintf("10.255.255.%d", n) }
 func lan(site int) string          { return fmt.Sprintf("192.168.%d.0/24", site) }
 func lanAddress(site int) string   { return fmt.Sprintf("192.168.%d.1", site) }
@@ -52,6 +54,21 @@ func (p spec) address() string     { return tunnelAddress(p.tunnelOctet()) }
 func (p spec) withMask() string    { return fmt.Sprintf("%s/%d", p.address(), p.prefixLength()) }
 func lines(all ...string) string   { return strings.Join(all, "\n") + "\n" }
 func (r route) withDistance() bool { return r.distance != 0 }
+
+// underlay is the router's own NBMA address.
+func (p spec) underlay() string {
+	if p.nat {
+		return inside(p.site, 2)
+	}
+	return nbma(p.site)
+}
+
+func (p spec) gateway() string {
+	if p.nat {
+		return inside(p.site, 1)
+	}
+	return gateway(p.site)
+}
 
 func (p spec) tunnelOctet() int {
 	if p.tunnel != 0 {

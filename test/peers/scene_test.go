@@ -61,7 +61,7 @@ func needs(t *testing.T, suite string) {
 	if os.Getuid() != 0 {
 		t.Skip("skipped: needs root, for network namespaces and guests")
 	}
-	for _, tool := range []string{"ip", "ping", "tcpdump", "tshark", "ethtool", "sysctl"} {
+	for _, tool := range []string{"ip", "ping", "tcpdump", "tshark", "ethtool", "sysctl", "nft"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("skipped: needs the program %s; run test/peers/install", tool)
 		}
@@ -136,6 +136,32 @@ func (s *scene) note(name string) {
 func (s *scene) site(n int) {
 	s.t.Helper()
 	s.ip(s.netns, "address", "replace", fmt.Sprintf("10.0.%d.1/24", n), "dev", bridge)
+}
+
+// attach gives the namespace and the bridge that a router is to be plugged into: the underlay, or the inside of an
+// address translator of its own.
+func (s *scene) attach(p spec) (netns, port string) {
+	s.t.Helper()
+	s.site(p.site)
+	if !p.nat {
+		return s.netns, bridge
+	}
+	netns = s.netns + "-nat-" + p.name
+	s.space(netns)
+	s.ip(s.netns, "link", "add", p.name+"-nat", "type", "veth", "peer", "name", "out", "netns", netns)
+	s.ip(s.netns, "link", "set", p.name+"-nat", "master", bridge, "up")
+	s.ip(netns, "address", "add", nbma(p.site)+"/24", "dev", "out")
+	s.ip(netns, "link", "set", "out", "up")
+	s.ip(netns, "route", "add", "default", "via", gateway(p.site))
+	s.ip(netns, "link", "add", "in", "address", "02:00:00:00:00:02", "type", "bridge")
+	s.ip(netns, "address", "add", p.gateway()+"/24", "dev", "in")
+	s.ip(netns, "link", "set", "in", "up")
+	s.in(netns, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+	s.in(netns, "nft", `table ip nat {
+		chain incoming { type nat hook prerouting priority -100; iifname "out" dnat to `+p.underlay()+`; }
+		chain outgoing { type nat hook postrouting priority 100; oifname "out" snat to `+nbma(p.site)+`; }
+	}`)
+	return netns, "in"
 }
 
 // startCapture writes what crosses the underlay from now on.

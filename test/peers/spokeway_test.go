@@ -51,7 +51,9 @@ type node struct {
 	s *scene
 	spec
 	netns  string
-	at     string   // its NBMA address now
+	outer  string // the namespace and the bridge in it that it is plugged into
+	port   string
+	at     string   // its NBMA address now, as the underlay sees it
 	had    []string // all it ever had
 	log    *os.File
 	daemon *exec.Cmd
@@ -64,9 +66,9 @@ func (s *scene) spokeway(specs ...spec) []*node {
 	var made []*node
 	for _, p := range specs {
 		n := &node{s: s, spec: p, netns: s.netns + "-" + p.name}
-		s.site(p.site)
+		n.outer, n.port = s.attach(p)
 		s.space(n.netns)
-		n.plug(nbma(p.site))
+		n.plug(p.underlay())
 		n.ip("link", "add", "lan0", "type", "veth", "peer", "name", "lan0-hosts") // many kernels have no dummy
 		n.ip("link", "set", "lan0-hosts", "up")
 		n.ip("link", "set", "lan0", "up")
@@ -81,13 +83,17 @@ func (s *scene) spokeway(specs ...spec) []*node {
 // plug gives the router its underlay interface, at an address of its site.
 func (n *node) plug(address string) {
 	n.s.t.Helper()
-	n.at, n.had = address, append(n.had, address)
-	n.s.ip(n.s.netns, "link", "add", n.name, "type", "veth", "peer", "name", "eth0", "netns", n.netns)
-	n.s.ip(n.s.netns, "link", "set", n.name, "master", bridge, "up")
+	n.at = address
+	if n.nat {
+		n.at = nbma(n.site)
+	}
+	n.had = append(n.had, n.at)
+	n.s.ip(n.outer, "link", "add", n.name, "type", "veth", "peer", "name", "eth0", "netns", n.netns)
+	n.s.ip(n.outer, "link", "set", n.name, "master", n.port, "up")
 	n.run("ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", "gro", "off") // packets as on a wire
 	n.ip("address", "add", address+"/24", "dev", "eth0")
 	n.ip("link", "set", "eth0", "up")
-	n.ip("route", "add", "10.0.0.0/16", "via", gateway(n.site))
+	n.ip("route", "add", "10.0.0.0/16", "via", n.gateway())
 }
 
 // unplug deletes the underlay interface, with its addresses and routes, as a PPPoE session does that ends.
