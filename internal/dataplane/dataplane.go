@@ -7,7 +7,7 @@
 // hop without an adjacency is a [Miss], and the packet goes to the tunnel's fallback meanwhile.
 //
 //	dataplane.go  the contract: effects, events, statistics
-//	tables.go     what a plane forwards by, read without locks; interface.go one tunnel of it
+//	tables.go     what a plane forwards by, read without locks; interface.go one tunnel of it; routes.go longest match
 //	shard.go      a map that is read without locks; limit.go rates; stats.go counters and the reasons of drops
 //	memory*.go    the twin
 package dataplane

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
-
-	"github.com/gaissmai/bart"
 )
 
 // Interface is one tunnel in the tables.
@@ -18,10 +16,10 @@ type Interface struct {
 	config      atomic.Pointer[Tunnel]
 	vrf         atomic.Pointer[VRF]
 	broadcasts  atomic.Pointer[[]netip.Addr]
-	routes      atomic.Pointer[bart.Table[*Route]] // those that leave by this tunnel
-	adjacencies shards[*Adjacency]                 // by next hop
-	endpoints   shards[[]*Adjacency]               // by address of the endpoint; told apart by port
-	changes     atomic.Uint64                      // of adjacencies
+	routes      *routes              // those that leave by this tunnel
+	adjacencies shards[*Adjacency]   // by next hop
+	endpoints   shards[[]*Adjacency] // by address of the endpoint; told apart by port
+	changes     atomic.Uint64        // of adjacencies
 	multicast   atomic.Pointer[replicas]
 	fallback    [2]atomic.Pointer[netip.Addr] // IPv4, IPv6
 }
@@ -89,7 +87,7 @@ func (i *Interface) VRF() *VRF { return i.vrf.Load() }
 // Lookup finds the way of a packet that the kernel sent into this tunnel, so only routes that leave by it count:
 // the kernel may have chosen among several tunnels, or followed a policy that the tables do not know.
 func (i *Interface) Lookup(dst netip.Addr, hash uint32) Way {
-	r, ok := i.routes.Load().Lookup(dst)
+	r, ok := i.routes.lookup(dst)
 	if !ok {
 		if i.onLink(dst) {
 			return i.toward(nil, netip.Addr{}, dst)

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
-
-	"github.com/gaissmai/bart"
 )
 
 // Tables is what a plane forwards by: routes, adjacencies, fallbacks and the limits of what it reports. One
@@ -47,7 +45,7 @@ func (t *Tables) Generation() uint64 { return t.generation.Load() }
 // VRF is one table of routes.
 type VRF struct {
 	Name   string
-	routes atomic.Pointer[bart.Table[*Route]]
+	routes *routes
 }
 
 // Route is one prefix of the kernel's table.
@@ -83,11 +81,7 @@ func (w *Way) Use() {
 
 // Lookup finds the way of a packet to dst, whose flow hashes to hash, as the kernel's table has it.
 func (v *VRF) Lookup(dst netip.Addr, hash uint32) Way {
-	table := v.routes.Load()
-	if table == nil {
-		return Way{}
-	}
-	r, ok := table.Lookup(dst)
+	r, ok := v.routes.lookup(dst)
 	if !ok || r.weight == 0 {
 		return Way{}
 	}
@@ -217,9 +211,8 @@ func (t *Tables) interfaceFor(name string) *Interface {
 	if i := old[name]; i != nil {
 		return i
 	}
-	i := &Interface{Name: name}
+	i := &Interface{Name: name, routes: newRoutes()}
 	i.clear()
-	i.routes.Store(new(bart.Table[*Route]))
 	add(&t.interfaces, name, i)
 	return i
 }
@@ -228,8 +221,7 @@ func (t *Tables) vrfFor(name string) *VRF {
 	if v := t.VRF(name); v != nil {
 		return v
 	}
-	v := &VRF{Name: name}
-	v.routes.Store(new(bart.Table[*Route]))
+	v := &VRF{Name: name, routes: newRoutes()}
 	add(&t.vrfs, name, v)
 	return v
 }
@@ -251,11 +243,11 @@ func (t *Tables) setRoute(e SetRoute) {
 		r.hops = append(r.hops, h)
 		r.weight += h.weight
 	}
-	old, _ := v.routes.Load().Get(p)
+	old := v.routes.get(p)
 	if old != nil {
 		r.used.Store(old.used.Load())
 	}
-	v.routes.Store(v.routes.Load().InsertPersist(p, r))
+	v.routes.set(r)
 	old.leave(r)
 	r.enter()
 }
@@ -265,8 +257,8 @@ func (t *Tables) deleteRoute(vrf string, p netip.Prefix) {
 	if v == nil {
 		return
 	}
-	if old, ok := v.routes.Load().Get(p); ok {
-		v.routes.Store(v.routes.Load().DeletePersist(p))
+	if old := v.routes.get(p); old != nil {
+		v.routes.remove(p)
 		old.leave(nil)
 	}
 }
@@ -275,7 +267,7 @@ func (t *Tables) deleteRoute(vrf string, p netip.Prefix) {
 func (r *Route) enter() {
 	for _, h := range r.hops {
 		if h.out != nil {
-			h.out.routes.Store(h.out.routes.Load().InsertPersist(r.Prefix, r))
+			h.out.routes.set(r)
 		}
 	}
 }
@@ -287,7 +279,7 @@ func (r *Route) leave(next *Route) {
 	}
 	for _, h := range r.hops {
 		if h.out != nil && (next == nil || !next.leavesBy(h.out)) {
-			h.out.routes.Store(h.out.routes.Load().DeletePersist(r.Prefix))
+			h.out.routes.remove(r.Prefix)
 		}
 	}
 }
@@ -313,8 +305,8 @@ func (t *Tables) used(vrf string, p netip.Prefix) bool {
 	if v == nil {
 		return false
 	}
-	r, ok := v.routes.Load().Get(p.Masked())
-	return ok && r.used.Swap(false)
+	r := v.routes.get(p.Masked())
+	return r != nil && r.used.Swap(false)
 }
 
 // plain is the form of an address that the tables are keyed by.
