@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/netip"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -208,6 +211,29 @@ func TestParseTop(t *testing.T) {
 	}
 }
 
+func TestUpdateReplacesWhatIsMarked(t *testing.T) {
+	text := "a\n<!-- bench:hub -->\nold\n<!-- /bench:hub -->\nb\n<!-- bench:load -->\n<!-- /bench:load -->\n"
+	got, err := replaceMarked(text, "hub", "\nnew\n\n")
+	if want := strings.Replace(text, "old", "new", 1); err != nil || got != want {
+		t.Errorf("%q, %v; want %q", got, err, want)
+	}
+	if again, err := replaceMarked(got, "hub", "new"); err != nil || again != got {
+		t.Errorf("a second time: %q, %v", again, err)
+	}
+	if _, err := replaceMarked(text, "shortcut", "x"); err == nil {
+		t.Error("a part without a place is not complained about")
+	}
+	page, err := os.ReadFile("../../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range append(parts, part{name: "machine"}) {
+		if _, err := replaceMarked(string(page), p.name, ""); err != nil {
+			t.Errorf("docs/performance.md: %v", err)
+		}
+	}
+}
+
 func TestConfigurationsAreValid(t *testing.T) {
 	for name, text := range map[string]string{
 		"hub of a pair":   pairConfig(1, "gre", ""),
@@ -273,5 +299,22 @@ func TestLabLeavesNothing(t *testing.T) {
 	}
 	if _, err := os.Stat(l.dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s is left", l.dir)
+	}
+}
+
+func TestOnlyTheDeadAreSwept(t *testing.T) {
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Skip("true(1) is missing")
+	}
+	dir := t.TempDir()
+	gone := fmt.Sprintf("%s%d-t-a", namePrefix, dead.Process.Pid)
+	for _, name := range []string{gone, fmt.Sprintf("%s%d-t-a", namePrefix, os.Getpid()), namePrefix + "x-t", "other-1-t"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := abandoned(dir); !slices.Equal(got, []string{gone}) {
+		t.Errorf("%v, want %v alone", got, gone)
 	}
 }

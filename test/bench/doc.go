@@ -10,7 +10,7 @@
 //	hubd.go        the router with pprof: the process behind the load and profile parts
 //	iperf.go       iperf3
 //	probe.go       our own ICMP prober, and the ear at the far end
-//	stats.go       medians, percentiles, ratios; report.go tables and JSON
+//	stats.go       medians, percentiles, ratios; report.go tables and JSON; update.go into the document
 //	throughput.go  between two namespaces: veth, VXLAN, wireguard-go, GRE, GRE in UDP
 //	hub.go         spoke, hub, spoke
 //	load.go        thousands of spokes register with one hub; generator.go is all of the spokes

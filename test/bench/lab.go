@@ -26,11 +26,11 @@ type lab struct {
 	procs  []*process
 }
 
-// namePrefix begins the name of every namespace of ours; the process id follows.
+// namePrefix begins the name of every namespace and folder of ours; the process id follows.
 const namePrefix = "swbench-"
 
 func newLab(ctx context.Context, name string) (*lab, error) {
-	dir, err := os.MkdirTemp("", "spokeway-bench-")
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", namePrefix, os.Getpid()))
 	if err != nil {
 		return nil, err
 	}
@@ -184,19 +184,30 @@ func (l *lab) close() {
 	os.RemoveAll(l.dir)
 }
 
-// sweep removes the namespaces of runs that were killed.
+// sweep removes what runs that were killed left: namespaces with what runs in them, and folders.
 func sweep() {
-	entries, _ := os.ReadDir("/run/netns")
+	for _, name := range abandoned("/run/netns") {
+		for _, p := range pidsIn(name) {
+			syscall.Kill(p, syscall.SIGKILL)
+		}
+		exec.Command("ip", "netns", "del", name).Run()
+	}
+	for _, name := range abandoned(os.TempDir()) {
+		os.RemoveAll(filepath.Join(os.TempDir(), name))
+	}
+}
+
+// abandoned are the entries of a folder that are named after a run that is no more.
+func abandoned(dir string) (names []string) {
+	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		rest, ours := strings.CutPrefix(e.Name(), namePrefix)
 		pid, _, _ := strings.Cut(rest, "-")
 		if n, err := strconv.Atoi(pid); ours && err == nil && syscall.Kill(n, 0) == syscall.ESRCH {
-			for _, p := range pidsIn(e.Name()) {
-				syscall.Kill(p, syscall.SIGKILL)
-			}
-			exec.Command("ip", "netns", "del", e.Name()).Run()
+			names = append(names, e.Name())
 		}
 	}
+	return names
 }
 
 func pidsIn(space string) (pids []int) {

@@ -154,6 +154,7 @@ type act struct {
 	request    requester
 	left       int    // clients
 	memory     string // "" does not ask
+	check      bool   // ask the hub for its clients; the answer is garbage of megabytes, so not before memory is measured
 }
 
 // play is the day of the hub: everybody comes, refreshes, leaves, and comes back all at once after a power cut.
@@ -164,13 +165,13 @@ func (h *loaded) play(ctx context.Context, mem *table, routes bool) (err error) 
 	h.remember(mem, "before", h.base, 0)
 	come, leave := registration(hubNBMA, hubProtocol), purge(hubProtocol)
 	for _, a := range []act{
-		{fmt.Sprintf("register, %d at a time", window), "register", window, come, h.spokes, "all registered"},
-		{"refresh 1", "refresh", window, come, h.spokes, ""},
-		{"refresh 2", "refresh", window, come, h.spokes, ""},
-		{"refresh 3", "refresh", window, come, h.spokes, "all refreshed"},
-		{"purge", "purge", window, leave, 0, ""},
-		{"register, all at once", "burst", h.spokes, come, h.spokes, ""},
-		{"purge", "purge", window, leave, 0, "all purged"},
+		{fmt.Sprintf("register, %d at a time", window), "register", window, come, h.spokes, "all registered", false},
+		{"refresh 1", "refresh", window, come, h.spokes, "", false},
+		{"refresh 2", "refresh", window, come, h.spokes, "", false},
+		{"refresh 3", "refresh", window, come, h.spokes, "all refreshed", true},
+		{"purge", "purge", window, leave, 0, "", true},
+		{"register, all at once", "burst", h.spokes, come, h.spokes, "", true},
+		{"purge", "purge", window, leave, 0, "all purged", true},
 	} {
 		if err := h.act(ctx, a, mem, routes); err != nil {
 			return fmt.Errorf("%s: %w", a.title, err)
@@ -182,8 +183,7 @@ func (h *loaded) play(ctx context.Context, mem *table, routes bool) (err error) 
 	return h.measureMemory(mem, "given back to the kernel", 0)
 }
 
-// act measures one. The hub, and the kernel where it has routes, must hold what is left; the question for all clients
-// makes garbage, so the memory is asked for first.
+// act measures one. The hub, and the kernel where it has routes, must hold what is left.
 func (h *loaded) act(ctx context.Context, a act, mem *table, routes bool) error {
 	before, begin := cpuTime(h.process), time.Now()
 	r, err := h.gen.play(ctx, a.window, a.request)
@@ -204,6 +204,9 @@ func (h *loaded) act(ctx context.Context, a act, mem *table, routes bool) error 
 		if err := h.measureMemory(mem, a.memory, a.left); err != nil {
 			return err
 		}
+	}
+	if !a.check {
+		return nil
 	}
 	if n := h.count("nhrp", "type", "dynamic"); n != a.left {
 		return fmt.Errorf("the hub shows %d clients, want %d", n, a.left)

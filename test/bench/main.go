@@ -25,6 +25,7 @@ type options struct {
 	tries    int
 	json     string
 	profiles string
+	update   string
 	self     string
 }
 
@@ -71,7 +72,8 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	sweep()
-	fmt.Printf("%s\n\n", machine())
+	printed := map[string]string{"machine": machine()}
+	fmt.Printf("%s\n\n", printed["machine"])
 	var reports []*report
 	for _, p := range parts {
 		if !slices.Contains(wanted, p.name) && !slices.Contains(wanted, "all") {
@@ -79,12 +81,23 @@ func run() error {
 		}
 		begin := time.Now()
 		r, err := p.run(ctx, o)
+		if ctx.Err() != nil {
+			return errors.New("interrupted; what was set up is removed")
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 		r.note("%s, %v, %s", "`test/bench/run "+p.name+"`", time.Since(begin).Round(time.Second), load1())
-		r.markdown(os.Stdout)
+		var text strings.Builder
+		r.markdown(&text)
+		fmt.Printf("## %s\n\n%s\n", r.Part, text.String())
+		printed[p.name] = text.String()
 		reports = append(reports, r)
+	}
+	if o.update != "" {
+		if err := update(o.update, printed); err != nil {
+			return err
+		}
 	}
 	return writeJSON(o.json, reports)
 }
@@ -99,6 +112,7 @@ func parse(args []string, help io.Writer) (o options, wanted []string, err error
 	f.IntVar(&o.tries, "tries", 100, "tries of the shortcut part")
 	f.StringVar(&o.json, "json", "bin/bench.json", "where all measurements go")
 	f.StringVar(&o.profiles, "profiles", "bin/profiles", "folder of the CPU profiles")
+	f.StringVar(&o.update, "update", "", "put the tables into this document, such as docs/performance.md")
 	f.Usage = func() {
 		fmt.Fprintln(help, "usage: test/bench/run [flags] [throughput|hub|load|shortcut|profile|all] …")
 		f.PrintDefaults()

@@ -39,14 +39,12 @@ func (r *report) fact(name string, v float64) {
 }
 
 func (r *report) markdown(w io.Writer) {
-	fmt.Fprintf(w, "## %s\n\n", r.Part)
 	for _, t := range r.Tables {
 		t.markdown(w)
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(w, "- %s\n", n)
 	}
-	fmt.Fprintln(w)
 }
 
 func (t table) markdown(w io.Writer) {

@@ -77,7 +77,7 @@ func throughput(ctx context.Context, o options) (*report, error) {
 	return rep, nil
 }
 
-func progress(part string, n, of int) { fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", part, n, of) }
+func progress(part string, n, of int) { fmt.Fprintf(os.Stderr, "%s: %d of %d\n", part, n, of) }
 
 func namesOf(systems []*system) (names []string) {
 	for _, s := range systems {
