@@ -32,8 +32,14 @@ func (t *tunnel) resolutionRequest(env *core.Env, p *Packet, ev dataplane.Receiv
 		t.count("request-malformed")
 		return
 	case t.isOwn(dst):
-		t.promise(env, p, host(dst), netip.Addr{})
+		if p.HopCount > 1 { // not a probe
+			t.promise(env, p, ev, host(dst), netip.Addr{})
+		}
 		t.respond(env, p, ev, t.self(p))
+		return
+	}
+	if dst.IsLinkLocalUnicast() { // no table has it; it is a router's of this tunnel
+		t.passOn(env, p, ev, t, dst, rib.Route{Prefix: host(dst)})
 		return
 	}
 	r, ok := t.covering(env, dst)
@@ -61,12 +67,12 @@ func (t *tunnel) passOn(env *core.Env, p *Packet, ev dataplane.Received, out *tu
 		return
 	}
 	if b != nil && b.live() && b.endpoint() != ev.From {
-		out.forward(env, p, ev, b.endpoint())
+		t.forward(env, p, ev, out, b.endpoint())
 		return
 	}
 	// Unknown here: a server of ours may know.
 	if hub := out.bestHub(p.protocolIs6()); hub != nil && hub.hub.endpoint() != ev.From {
-		out.forward(env, p, ev, hub.hub.endpoint())
+		out.forward(env, p, ev, t, hub.hub.endpoint())
 		return
 	}
 	t.deny(env, p, ev, NoBinding)
@@ -84,13 +90,16 @@ func (t *tunnel) respondPrefix(env *core.Env, p *Packet, ev dataplane.Received, 
 	}
 	c := t.self(p)
 	c.PrefixLength = uint8(t.routeLength(env, r, p.Destination))
-	t.promise(env, p, netip.PrefixFrom(p.Destination, int(c.PrefixLength)).Masked(), netip.Addr{})
+	t.promise(env, p, ev, netip.PrefixFrom(p.Destination, int(c.PrefixLength)).Masked(), netip.Addr{})
 	t.respond(env, p, ev, c)
 }
 
-// routeLength is the length of the route's prefix, made longer until no more specific route lies inside it (RFC 2332
+// routeLength for the default route is that of a host: what it leads to is not behind us. Else it is the length of the route's prefix, made longer until no more specific route lies inside it (RFC 2332
 // section 5.2.0.1; a requester would send us what is not behind us).
 func (t *tunnel) routeLength(env *core.Env, r rib.Route, dst netip.Addr) int {
+	if r.Prefix.Bits() == 0 {
+		return dst.BitLen()
+	}
 	bits := max(r.Prefix.Bits(), shortestPrefix(dst.Is6()))
 	for bits < dst.BitLen() && env.RIB().MoreSpecific(t.link.VRF, netip.PrefixFrom(dst, bits)) {
 		bits++
@@ -108,7 +117,7 @@ func (t *tunnel) answerFor(env *core.Env, p *Packet, ev dataplane.Received, b *b
 	if b.protocol != p.Destination {
 		c.PrefixLength = uint8(t.routeLength(env, r, p.Destination))
 	}
-	t.promise(env, p, netip.PrefixFrom(p.Destination, int(c.PrefixLength)).Masked(), b.protocol)
+	t.promise(env, p, ev, netip.PrefixFrom(p.Destination, int(c.PrefixLength)).Masked(), b.protocol)
 	reply := t.resolutionReplyTo(p, c)
 	reply.Flags &^= ResolutionStable
 	if b.client.natted() {
@@ -200,42 +209,42 @@ func (t *tunnel) forwardTo(env *core.Env, p *Packet, ev dataplane.Received, prot
 			continue
 		}
 		if b := out.bindings[protocol]; b != nil && b.live() && b.endpoint() != ev.From {
-			out.forward(env, p, ev, b.endpoint())
+			t.forward(env, p, ev, out, b.endpoint())
 			return
 		}
 	}
 	if r, ok := t.covering(env, protocol); ok {
 		if out, nh := t.way(r, protocol); out != nil {
 			if b := out.bindings[nh]; b != nil && b.live() && b.endpoint() != ev.From {
-				out.forward(env, p, ev, b.endpoint())
+				t.forward(env, p, ev, out, b.endpoint())
 				return
 			}
 		}
 	}
 	if hub := t.bestHub(protocol.Is6()); hub != nil && hub.hub.endpoint() != ev.From {
-		t.forward(env, p, ev, hub.hub.endpoint())
+		t.forward(env, p, ev, t, hub.hub.endpoint())
 		return
 	}
 	t.sendError(env, p, ev, ProtocolAddressUnreachable)
 }
 
-// forward passes a packet on, recording ourselves on its way (RFC 2332 section 5.3.2) and, for a sender behind a NAT,
-// where it really is.
-func (t *tunnel) forward(env *core.Env, p *Packet, ev dataplane.Received, to dataplane.Endpoint) {
+// forward passes a packet on by tunnel out, recording ourselves on its way (RFC 2332 section 5.3.2) and, for a sender
+// behind a NAT, where it really is. Errors go back by the tunnel it came in on.
+func (t *tunnel) forward(env *core.Env, p *Packet, ev dataplane.Received, out *tunnel, to dataplane.Endpoint) {
 	if p.HopCount <= 1 {
 		t.sendError(env, p, ev, HopCountExceeded)
 		return
 	}
-	out := *p
-	out.HopCount--
-	out.Extensions = slices.Clone(p.Extensions)
-	if !t.recordTransit(&out) {
+	q := *p
+	q.HopCount--
+	q.Extensions = slices.Clone(p.Extensions)
+	if !out.recordTransit(&q) {
 		t.sendError(env, p, ev, LoopDetected)
 		return
 	}
-	t.fillNAT(&out)
-	t.count("forwarded-" + words(p.Type))
-	t.send(env, to, &out)
+	t.fillNAT(&q)
+	out.count("forwarded-" + words(p.Type))
+	out.send(env, to, &q)
 }
 
 // recordTransit appends us to the transit record of the packet's direction; false when we are on it already.
@@ -253,6 +262,7 @@ func (t *tunnel) recordTransit(p *Packet) bool {
 		return false
 	}
 	self := t.self(p)
+	self.Protocol = t.ownLike(p.Source)
 	if slices.ContainsFunc(cies, func(c CIE) bool { return c.Protocol == self.Protocol }) {
 		return false
 	}
@@ -270,8 +280,9 @@ func (t *tunnel) fillNAT(p *Packet) {
 	if p.Type == ResolutionReply && len(p.CIEs) > 0 {
 		sender = p.CIEs[0].Protocol
 	}
-	for _, t := range t.m.sorted() {
-		if b := t.bindings[sender]; b != nil && b.client != nil && b.client.natted() {
+	for _, at := range t.m.sorted() {
+		b := at.bindings[sender]
+		if at.cfg.NetworkID == t.cfg.NetworkID && b != nil && b.client != nil && b.client.natted() {
 			x.Value = AppendCIEs(nil, []CIE{{NBMA: b.client.endpoint.Addr(), Protocol: sender}})
 			return
 		}
@@ -286,8 +297,17 @@ type answer struct {
 	until     time.Duration
 }
 
-// promise remembers an answer. When too many are held the oldest holders find out by their holding time.
-func (t *tunnel) promise(env *core.Env, p *Packet, prefix netip.Prefix, about netip.Addr) {
+// promise remembers an answer. When too many are held, the last holders find out by their holding time.
+func (t *tunnel) promise(env *core.Env, p *Packet, ev dataplane.Received, prefix netip.Prefix, about netip.Addr) {
+	if !t.isKnown(ev.From) && !t.isHub(ev.From) {
+		return // a stranger could fill the table in the name of anybody
+	}
+	if t.answers >= maxAnswered && env.Now()-t.swept > time.Second {
+		t.swept = env.Now()
+		for _, q := range t.answeredPrefixes() {
+			t.takeBack(env, q, func(answer) bool { return false }) // drops what is over
+		}
+	}
 	list, _ := t.answered.Get(prefix)
 	t.answers -= len(list)
 	list = slices.DeleteFunc(list, func(a answer) bool { return a.requester == p.Source || a.until <= env.Now() })
@@ -354,10 +374,12 @@ func (t *tunnel) withdrawAnswers(env *core.Env) {
 
 // withdrawAnswersOf takes back what we said of a client.
 func (t *tunnel) withdrawAnswersOf(env *core.Env, client netip.Addr) {
-	for _, p := range t.about[client] {
-		t.takeBack(env, p, func(a answer) bool { return a.about == client })
+	for _, at := range t.m.sorted() { // the request may have come by another tunnel of the cloud
+		for _, p := range at.about[client] {
+			at.takeBack(env, p, func(a answer) bool { return a.about == client })
+		}
+		delete(at.about, client)
 	}
-	delete(t.about, client)
 }
 
 // recheckAnswers takes back what a change of routes made untrue: we are not the way out to it any more.
@@ -372,25 +394,31 @@ func (t *tunnel) recheckAnswers(env *core.Env, changed netip.Prefix) {
 		}
 	}
 	for _, p := range stale {
-		if !t.stillOurs(env, p, changed) {
-			t.takeBack(env, p, func(a answer) bool { return !a.about.IsValid() })
-		}
+		holder, ours := t.leadsTo(env, p, changed)
+		t.takeBack(env, p, func(a answer) bool {
+			if a.about.IsValid() {
+				return a.about != holder
+			}
+			return !ours
+		})
 	}
 }
 
-// stillOurs reports whether we would give the same answer for the prefix, as far as the change goes.
-func (t *tunnel) stillOurs(env *core.Env, p, changed netip.Prefix) bool {
+// leadsTo is whom an answered prefix leads to now, as far as a change of routes goes: a router of the cloud, or us.
+func (t *tunnel) leadsTo(env *core.Env, p, changed netip.Prefix) (holder netip.Addr, ours bool) {
+	if t.isOwn(p.Addr()) && p == host(p.Addr()) {
+		return holder, true
+	}
 	a := p.Addr()
 	if changed.Bits() > p.Bits() {
 		a = changed.Addr()
 	}
-	if t.isOwn(p.Addr()) && p == host(p.Addr()) {
-		return true
-	}
 	r, ok := t.covering(env, a)
 	if !ok {
-		return false
+		return holder, false
 	}
-	out, _ := t.way(r, a)
-	return out == nil && len(r.NextHops) > 0
+	if out, nextHop := t.way(r, a); out != nil {
+		return nextHop, false
+	}
+	return holder, len(r.NextHops) > 0
 }

@@ -103,7 +103,7 @@ func (a *auditor) server(s *server, live map[transaction]bool) {
 		for _, r := range h.regs {
 			a.own(&r.timer, s.t.up)
 			live[r] = true
-			if b := s.t.bindings[r.protocol]; r.up && r.protocol.IsValid() && (b == nil || b.server != r) {
+			if b := s.t.bindings[r.protocol]; r.up && r.protocol.IsValid() && (b == nil || b.server == nil || !b.server.up) {
 				a.say("registration of %v with %v is up, and its binding does not know", r.local, h.nbma)
 			}
 		}

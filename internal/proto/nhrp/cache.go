@@ -101,10 +101,23 @@ func (b *binding) install(env *core.Env) {
 		b.since = env.Now()
 	}
 	if !b.installed || b.adjacency != want {
+		b.leavePlace()
 		b.adjacency, b.installed = want, true
+		t.at[want.Endpoint]++
 		env.Emit(want)
 	}
 	b.route(env)
+}
+
+// leavePlace counts the adjacency out of its endpoint.
+func (b *binding) leavePlace() {
+	if !b.installed {
+		return
+	}
+	e := b.adjacency.Endpoint
+	if b.t.at[e]--; b.t.at[e] <= 0 {
+		delete(b.t.at, e)
+	}
 }
 
 // route gives the kernel a host route where the tunnel's own prefix does not reach the peer.
@@ -132,6 +145,7 @@ func (b *binding) withdraw(env *core.Env) {
 		b.routed = false
 	}
 	if b.installed {
+		b.leavePlace()
 		env.Emit(dataplane.DeleteAdjacency{Tunnel: b.t.name(), NextHop: b.protocol})
 		b.installed = false
 	}

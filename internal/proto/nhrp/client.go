@@ -1,7 +1,6 @@
 package nhrp
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -22,25 +21,6 @@ const (
 	defaultTTL    = 60 * time.Second
 )
 
-// server is one configured server; a DNS name may make several hubs of it.
-type server struct {
-	t       *tunnel
-	cfg     Server
-	hubs    []*hub
-	resolve core.Timer
-	asked   bool
-	reason  string // why there is no address
-}
-
-// hub is a server at one NBMA address. We register each of our protocol addresses with it.
-type hub struct {
-	s      *server
-	nbma   netip.Addr
-	regs   []*registration
-	failed bool       // does not count among a cluster's connections
-	settle core.Timer // until it has been up for the fall-back time
-}
-
 // registration of one of our protocol addresses with one hub.
 type registration struct {
 	hub      *hub
@@ -52,7 +32,7 @@ type registration struct {
 	since    time.Duration
 	tries    int  // since the last good reply
 	heard    bool // the last request was answered, if with a no
-	again    bool // purge before registering: an old binding of ours is in the way
+	purged   bool // the binding that was in the way has been purged
 	sent     time.Duration
 	rtt      time.Duration
 	hold     time.Duration
@@ -61,242 +41,10 @@ type registration struct {
 	timer    core.Timer // retry or refresh
 }
 
-// startServers makes the servers what the configuration wants and registers with all that are selected, at once.
-func (t *tunnel) startServers(env *core.Env, readdressed bool) {
-	t.dropServers(env)
-	for _, cfg := range t.cfg.Servers {
-		if !slices.ContainsFunc(t.servers, func(s *server) bool { return s.cfg == cfg }) {
-			s := &server{t: t, cfg: cfg}
-			s.resolve = core.Timer{Name: "resolve server", Of: s}
-			t.servers = append(t.servers, s)
-		}
-	}
-	for _, s := range t.servers {
-		if readdressed {
-			s.setHubs(env, nil)
-		}
-		s.lookup(env)
-	}
-	t.choose(env)
-	for _, s := range t.servers {
-		for _, h := range s.hubs {
-			h.registerNow(env)
-		}
-	}
-}
-
-func (t *tunnel) dropServers(env *core.Env) {
-	t.servers = slices.DeleteFunc(t.servers, func(s *server) bool {
-		if slices.Contains(t.cfg.Servers, s.cfg) {
-			return false
-		}
-		s.stop(env)
-		return true
-	})
-}
-
-func (t *tunnel) stopServers(env *core.Env, reason string) {
-	for _, s := range t.servers {
-		env.Stop(&s.resolve)
-		for _, h := range s.hubs {
-			h.deactivate(env, reason)
-		}
-	}
-	t.chooseFallback(env)
-}
-
-// stop ends a server that is not wanted any more.
-func (s *server) stop(env *core.Env) {
-	env.Stop(&s.resolve)
-	s.setHubs(env, nil)
-}
-
-// lookup finds the server's addresses. A name is asked for again when its TTL is over.
-func (s *server) lookup(env *core.Env) {
-	if a, err := netip.ParseAddr(s.cfg.NBMA); err == nil {
-		s.setHubs(env, []netip.Addr{a.Unmap()})
-		return
-	}
-	if s.asked {
-		return
-	}
-	s.asked = true
-	if len(s.hubs) == 0 {
-		s.reason = "resolving " + s.cfg.NBMA
-	}
-	env.Emit(core.Resolve{Module: Name, Name: s.cfg.NBMA})
-}
-
-func (t *tunnel) resolvedName(env *core.Env, ev core.Resolved) {
-	for _, s := range t.servers {
-		if s.asked && s.cfg.NBMA == ev.Name {
-			s.resolved(env, ev)
-		}
-	}
-}
-
-func (s *server) resolved(env *core.Env, ev core.Resolved) {
-	s.asked = false
-	ttl := ev.TTL
-	if ttl <= 0 {
-		ttl = defaultTTL
-	}
-	env.Arm(&s.resolve, max(ttl, firstRetry))
-	addrs := slices.DeleteFunc(slices.Clone(ev.Addrs), func(a netip.Addr) bool { return a.Is6() != s.t.link.Local.Is6() })
-	if len(addrs) == 0 {
-		s.unresolved(env, ev)
-		return
-	}
-	s.reason = ""
-	s.setHubs(env, addrs)
-	if s.t.up {
-		s.t.choose(env)
-	}
-}
-
-// unresolved keeps the addresses of before, if any: a DNS failure is no reason to leave a working hub.
-func (s *server) unresolved(env *core.Env, ev core.Resolved) {
-	s.reason = "cannot resolve " + s.cfg.NBMA + ": " + ev.Err
-	if ev.Err == "" {
-		s.reason = "cannot resolve " + s.cfg.NBMA + ": no address of the underlay's family"
-	}
-	s.t.log(env, core.Warn, "resolve-failed", "server", s.cfg.NBMA, "cause", s.reason)
-}
-
-// setHubs keeps the hubs whose address stays, leaves those whose address goes, and makes those that are new.
-func (s *server) setHubs(env *core.Env, addrs []netip.Addr) {
-	s.hubs = slices.DeleteFunc(s.hubs, func(h *hub) bool {
-		if slices.Contains(addrs, h.nbma) {
-			return false
-		}
-		h.purge(env)
-		h.deactivate(env, "")
-		return true
-	})
-	for _, a := range addrs {
-		if !slices.ContainsFunc(s.hubs, func(h *hub) bool { return h.nbma == a }) {
-			h := &hub{s: s, nbma: a}
-			h.settle = core.Timer{Name: "fall back to " + a.String(), Of: h}
-			s.hubs = append(s.hubs, h)
-		}
-	}
-}
-
-func (s *server) expired(env *core.Env, _ *core.Timer) { s.lookup(env) }
-
-// choose registers, in every cluster, with the best servers that work, as many as the cluster wants. Servers that are
-// better than those and down are tried on.
-func (t *tunnel) choose(env *core.Env) {
-	taken := map[string]int{}
-	for _, h := range t.byPriority() {
-		cluster := h.s.cfg.Cluster
-		limit := t.cfg.Clusters[cluster].MaxConnections
-		if limit > 0 && taken[cluster] >= limit {
-			h.purge(env)
-			h.deactivate(env, "")
-			continue
-		}
-		h.activate(env)
-		if !h.failed {
-			taken[cluster]++
-		}
-	}
-	t.chooseFallback(env)
-}
-
-func (t *tunnel) byPriority() []*hub {
-	var hubs []*hub
-	for _, s := range t.servers {
-		hubs = append(hubs, s.hubs...)
-	}
-	slices.SortStableFunc(hubs, func(a, b *hub) int { return cmp.Compare(a.s.cfg.Priority, b.s.cfg.Priority) })
-	return hubs
-}
-
-// chooseFallback lets the best hub that is up carry what has no better way.
-func (t *tunnel) chooseFallback(env *core.Env) {
-	for family, ipv6 := range []bool{false, true} {
-		var best netip.Addr
-		if r := t.bestHub(ipv6); r != nil {
-			best = r.protocol
-		}
-		if best != t.fallback[family] {
-			t.fallback[family] = best
-			env.Emit(dataplane.SetFallback{Tunnel: t.name(), IPv6: ipv6, NextHop: best})
-		}
-	}
-}
-
-// bestHub is the registration that is up with the best server, for the family of the protocol.
-func (t *tunnel) bestHub(ipv6 bool) *registration {
-	for _, h := range t.byPriority() {
-		for _, r := range h.regs {
-			if r.up && r.local.Is6() == ipv6 && r.protocol.IsValid() {
-				return r
-			}
-		}
-	}
-	return nil
-}
-
-func (h *hub) endpoint() dataplane.Endpoint { return h.s.t.endpoint(h.nbma) }
-
-// activate begins to register, if the hub is not active yet.
-func (h *hub) activate(env *core.Env) {
-	t := h.s.t
-	if !t.up || len(h.regs) > 0 {
-		return
-	}
-	for _, p := range t.link.Addresses {
-		r := &registration{hub: h, local: p.Addr(), reason: "no reply yet"}
-		r.id, r.kept = t.registrationID(r.idKey())
-		r.timer = core.Timer{Name: "register with " + h.nbma.String(), Of: r}
-		if h.s.cfg.Protocol.Is4() == r.local.Is4() {
-			r.protocol = h.s.cfg.Protocol
-		}
-		h.regs = append(h.regs, r)
-		t.byID[r.id] = r
-		r.begin(env)
-	}
-}
-
-// deactivate stops registering. What was registered ages out at the hub, or has been purged.
-func (h *hub) deactivate(env *core.Env, reason string) {
-	env.Stop(&h.settle)
-	for _, r := range h.regs {
-		env.Stop(&r.timer)
-		delete(h.s.t.byID, r.id)
-		r.down(env, reason)
-	}
-	h.regs, h.failed = nil, false
-}
-
-// registerNow repeats the registration of an active hub without waiting for the refresh.
-func (h *hub) registerNow(env *core.Env) {
-	for _, r := range h.regs {
-		if r.sent != env.Now() || r.tries == 0 {
-			r.begin(env)
-		}
-	}
-}
-
-func (h *hub) up() bool {
-	return slices.ContainsFunc(h.regs, func(r *registration) bool { return r.up })
-}
-
-// expired: a better hub than the ones in use has been up for the fall-back time.
-func (h *hub) expired(env *core.Env, _ *core.Timer) {
-	h.failed = false
-	h.s.t.choose(env)
-}
-
-// purge takes our registrations back, with the request ID they were made with.
-func (h *hub) purge(env *core.Env) {
-	for _, r := range h.regs {
-		if r.up {
-			r.purge(env)
-		}
-	}
+func (r *registration) end(env *core.Env, reason string) {
+	env.Stop(&r.timer)
+	delete(r.hub.s.t.byID, r.id)
+	r.down(env, reason)
 }
 
 func (r *registration) purge(env *core.Env) {
@@ -337,11 +85,8 @@ func (r *registration) begin(env *core.Env) {
 func (r *registration) register(env *core.Env) {
 	t := r.hub.s.t
 	wait := min(firstRetry<<min(r.tries, 6), lastRetry)
-	if r.again {
-		r.purge(env)
-	}
 	r.tries++
-	r.sent, r.heard, r.again = env.Now(), false, false
+	r.sent, r.heard = env.Now(), false
 	t.send(env, r.hub.endpoint(), r.request())
 	env.Arm(&r.timer, wait)
 }
@@ -380,6 +125,9 @@ func (r *registration) expired(env *core.Env, _ *core.Timer) {
 			reason = fmt.Sprintf("%v does not answer: %d registration requests without a reply", r.hub.nbma, r.tries)
 		}
 		r.lost(env, reason)
+		if !slices.Contains(r.hub.regs, r) {
+			return // another server took its place
+		}
 	}
 	r.register(env)
 }
@@ -408,9 +156,21 @@ func (r *registration) down(env *core.Env, reason string) {
 		r.reason = reason
 	}
 	if b := r.hub.s.t.bindings[r.protocol]; b != nil && b.server == r {
-		b.server = nil
+		b.server = r.other()
 		b.settle(env)
 	}
+}
+
+// other is another registration that is up with the same router: of another address of ours, or by another path.
+func (r *registration) other() *registration {
+	for _, h := range r.hub.s.t.byPriority() {
+		for _, o := range h.regs {
+			if o.up && o != r && o.protocol == r.protocol {
+				return o
+			}
+		}
+	}
+	return nil
 }
 
 // replied reads a registration reply. It counts only from the hub that was asked.
@@ -425,8 +185,10 @@ func (r *registration) replied(env *core.Env, p *Packet, from dataplane.Endpoint
 		return
 	}
 	if len(p.CIEs) > 0 && p.CIEs[0].Code != Success {
-		r.again = r.kept && p.CIEs[0].Code == UniqueRegistered
 		r.refused(env, p.CIEs[0].Code.String())
+		if p.CIEs[0].Code == UniqueRegistered && r.kept && !r.purged {
+			r.clearWay(env)
+		}
 		return
 	}
 	if r.sent > 0 && r.tries == 1 { // Karn: of a request sent once only
@@ -459,13 +221,14 @@ func (r *registration) accept(env *core.Env, p *Packet) {
 	if len(p.CIEs) > 0 && p.CIEs[0].HoldingTime > 0 {
 		hold = min(hold, time.Duration(p.CIEs[0].HoldingTime)*time.Second)
 	}
-	r.hold, r.tries, r.reason = hold, 0, ""
+	r.hold, r.tries, r.reason, r.purged = hold, 0, "", false
 	if !r.kept {
 		r.kept = true
 		t.m.store(env, r.idKey(), r.id)
 	}
 	env.Arm(&r.timer, env.Jitter(hold/refreshPart, refreshJitter))
-	if !r.up {
+	fresh := !r.up
+	if fresh {
 		r.up, r.since = true, env.Now()
 		t.log(env, core.Info, "registered", "peer", r.hub.nbma, "protocol", r.protocol, "address", r.local, "rtt", r.rtt)
 	}
@@ -473,6 +236,11 @@ func (r *registration) accept(env *core.Env, p *Packet) {
 		b := t.bind(env, r.protocol)
 		b.server = r
 		b.settle(env)
+	}
+	if fresh { // routes that were lost with the hub may be back, or not
+		for _, s := range t.allCuts() {
+			s.recheck(env)
+		}
 	}
 	r.recovered(env)
 	if t.stale { // only now there is a hub to pass it on
@@ -498,10 +266,23 @@ func (r *registration) refused(env *core.Env, why string) {
 		r.hub.s.t.log(env, core.Warn, "register-refused", "peer", r.hub.nbma, "cause", why)
 	}
 	r.down(env, reason)
-	if !r.hub.up() && !r.hub.failed {
+	if r.hub.up() {
+		return
+	}
+	env.Stop(&r.hub.settle)
+	if !r.hub.failed {
 		r.hub.failed = true
 		r.hub.s.t.choose(env)
 	}
+}
+
+// clearWay purges a unique binding of our own that is in the way, made when we were elsewhere, once. The registration
+// follows a retry later, lest the two overtake each other.
+func (r *registration) clearWay(env *core.Env) {
+	r.purged = true
+	r.purge(env)
+	r.tries = 1
+	env.Arm(&r.timer, firstRetry)
 }
 
 // failed hears an error indication about our request. Anybody can forge one, so that it only tells the reason: the

@@ -2,7 +2,6 @@ package nhrp
 
 import (
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 
@@ -20,7 +19,6 @@ type Module struct {
 	links   map[string]dataplane.Tunnel // tunnels that are up, whether NHRP runs on them or not
 	reasons map[string]string           // why the others are not
 	stored  map[string]string
-	nextID  uint32
 }
 
 // Configure is the request that gives the module its configuration, whole. What is as before is not touched.
@@ -102,16 +100,6 @@ func (m *Module) start(env *core.Env, ev core.Start) {
 	if m.stored == nil {
 		m.stored = map[string]string{}
 	}
-	m.nextID = m.firstID(env.Rand())
-}
-
-// firstID begins where chance says rather than at 0, as RFC 2332 section 5.2.1 would have it: a purge is believed
-// by its request ID too, so that it must not be guessed. See also [tunnel.registrationID].
-func (m *Module) firstID(rnd *rand.Rand) uint32 { return rnd.Uint32() }
-
-func (m *Module) newID() uint32 {
-	m.nextID++
-	return m.nextID
 }
 
 func (m *Module) request(env *core.Env, body any) {

@@ -125,7 +125,7 @@ func TestUniqueClientThatMovedPurgesFirst(t *testing.T) {
 	spoke.nbma = netip.MustParseAddr("10.0.0.77")
 	spoke.public = spoke.nbma
 	spoke.linkUp("10.100.0.11/24")
-	w.run(0)
+	w.run(2 * time.Second)
 	if row := hub.row("10.100.0.11"); row.NBMA != "10.0.0.77" {
 		t.Errorf("locked out by its own old address: %+v", row)
 	}

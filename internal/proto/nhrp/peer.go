@@ -61,7 +61,7 @@ func (t *tunnel) meet(env *core.Env, protocol netip.Addr, endpoint dataplane.End
 func (x *peer) probe(env *core.Env) {
 	t := x.b.t
 	if x.id == 0 {
-		x.id = t.m.newID()
+		x.id = t.newID(env)
 		t.byID[x.id] = x
 	}
 	p := t.packet(ResolutionRequest, t.own(x.b.protocol.Is6()), x.b.protocol)
@@ -93,11 +93,15 @@ func (x *peer) expired(env *core.Env, _ *core.Timer) {
 	x.drop(env, fmt.Sprintf("%v does not answer through the direct path to %s", x.b.protocol, show(x.endpoint)))
 }
 
-// replied: the path works. Any reply will do, for it says that the question arrived.
+// replied: the path works, if it is the peer that answers, for its own address.
 func (x *peer) replied(env *core.Env, p *Packet, _ dataplane.Endpoint) {
 	t := x.b.t
 	if p.Type != ResolutionReply || p.Destination != x.b.protocol {
 		t.count("reply-unexpected")
+		return
+	}
+	if !isHolder(p) {
+		t.count("probe-answered-by-other")
 		return
 	}
 	if x.tries == 1 { // Karn
@@ -113,6 +117,15 @@ func (x *peer) replied(env *core.Env, p *Packet, _ dataplane.Endpoint) {
 	t.log(env, core.Info, "peer-up", "peer", x.endpoint, "protocol", x.b.protocol, "rtt", x.rtt)
 	x.b.settle(env)
 	t.gainPath(env, x.b)
+}
+
+// isHolder reports whether a reply is by the router whose address was asked for.
+func isHolder(p *Packet) bool {
+	if len(p.CIEs) == 0 || p.CIEs[0].Code != Success {
+		return false
+	}
+	holder := p.CIEs[0].Protocol
+	return !holder.IsValid() || holder == p.Destination
 }
 
 // failed hears an error about the question: it arrived, but the peer wants nothing of us.

@@ -71,6 +71,10 @@ func (t *tunnel) trafficIndication(env *core.Env, p *Packet, ev dataplane.Receiv
 	if !t.cfg.Shortcut {
 		return
 	}
+	if !t.isKnown(ev.From) && !t.isHub(ev.From) {
+		t.count("indication-from-stranger")
+		return
+	}
 	src, dst, ok := addressesOf(p.Payload)
 	if !ok || dst.IsMulticast() || dst.Is6() != p.protocolIs6() {
 		t.count("indication-malformed")
@@ -120,7 +124,7 @@ func (t *tunnel) byCloud(env *core.Env, dst netip.Addr) bool {
 
 // resolve begins to resolve a destination, unless that is done, under way, or failed of late.
 func (t *tunnel) resolve(env *core.Env, dst netip.Addr) {
-	if _, done := t.cuts.Lookup(dst); done {
+	if t.isCut(env, dst) {
 		return
 	}
 	l := t.lookups[dst]
@@ -128,13 +132,48 @@ func (t *tunnel) resolve(env *core.Env, dst netip.Addr) {
 		return
 	}
 	if l == nil {
-		if len(t.lookups) >= maxLookups {
+		if len(t.lookups) >= maxLookups && !t.evict(env) {
 			t.count("resolution-table-full")
 			return
 		}
 		l = t.newLookup(dst)
 	}
 	l.begin(env)
+}
+
+// isCut reports whether a shortcut leads to dst, and no longer prefix of another route takes it out of the shortcut.
+func (t *tunnel) isCut(env *core.Env, dst netip.Addr) bool {
+	s, ok := t.cuts.Lookup(dst)
+	if !ok {
+		return false
+	}
+	r, covered := t.covering(env, dst)
+	return !covered || s.prefix.Bits() >= r.Prefix.Bits()
+}
+
+// evict makes room by forgetting the failed destination that would be forgotten first anyway.
+func (t *tunnel) evict(env *core.Env) bool {
+	var first *lookup
+	for _, l := range t.lookups {
+		if (l.state == negative || l.state == resting) && (first == nil || l.before(first)) {
+			first = l
+		}
+	}
+	if first != nil {
+		first.drop(env)
+	}
+	return first != nil
+}
+
+// before orders failed lookups by how soon they are forgotten.
+func (l *lookup) before(o *lookup) bool {
+	if l.state != o.state {
+		return l.state == resting
+	}
+	if l.timer.At() != o.timer.At() {
+		return l.timer.At() < o.timer.At()
+	}
+	return l.dst.Less(o.dst)
 }
 
 func (t *tunnel) newLookup(dst netip.Addr) *lookup {
@@ -146,7 +185,7 @@ func (t *tunnel) newLookup(dst netip.Addr) *lookup {
 
 func (l *lookup) begin(env *core.Env) {
 	l.state, l.tries, l.reason = asking, 0, ""
-	l.id = l.t.m.newID()
+	l.id = l.t.newID(env)
 	l.t.byID[l.id] = l
 	l.ask(env)
 }
@@ -173,7 +212,7 @@ func (l *lookup) ask(env *core.Env) {
 // the next hop of the destination's route, or the best hub.
 func (l *lookup) toward(env *core.Env) (dataplane.Endpoint, bool) {
 	t := l.t
-	if l.renews != nil && l.tries < renewDirect {
+	if l.renews != nil && l.tries < renewDirect && l.renews.via.live() {
 		return l.renews.via.endpoint(), true
 	}
 	if r, ok := t.covering(env, l.dst); ok {
@@ -199,6 +238,8 @@ func (l *lookup) expired(env *core.Env, _ *core.Timer) {
 		l.drop(env)
 	case l.tries < askTries:
 		l.ask(env)
+	case l.reason != "":
+		l.fail(env, l.reason)
 	default:
 		l.fail(env, fmt.Sprintf("no answer by %s: %d resolution requests without a reply", show(l.asked), l.tries))
 	}
@@ -231,13 +272,13 @@ func (l *lookup) drop(env *core.Env) {
 	}
 }
 
-// failed hears an error indication about the request.
+// failed hears an error indication about the request. Anybody can forge one, so that it only tells the reason.
 func (l *lookup) failed(env *core.Env, why string, from dataplane.Endpoint) {
 	if from != l.asked {
 		l.t.count("error-from-stranger")
 		return
 	}
-	l.fail(env, fmt.Sprintf("%s answered with an error: %s", show(from), why))
+	l.reason = fmt.Sprintf("%s answered with an error: %s", show(from), why)
 }
 
 // replied reads a resolution reply, which may come straight or by the hub.
@@ -306,21 +347,15 @@ func (t *tunnel) peerEndpoint(p *Packet, via netip.Addr, from dataplane.Endpoint
 	if a := natOf(p, via); a.IsValid() && !a.IsUnspecified() {
 		return t.endpoint(a), claimed
 	}
-	if from.Addr() != claimed && !t.isKnown(from) {
+	b := t.bindings[via]
+	switch {
+	case from.Addr() == claimed, b != nil && b.peer != nil && b.peer.endpoint == from:
 		return from, claimed
-	}
-	if from.Addr() == claimed {
+	case !t.isKnown(from) && !t.isHub(from):
 		return from, claimed
 	}
 	return t.endpoint(claimed), claimed
 }
 
-// isKnown reports whether a hub or a client is at the endpoint.
-func (t *tunnel) isKnown(e dataplane.Endpoint) bool {
-	for _, b := range t.bindings {
-		if (b.server != nil || b.client != nil) && b.endpoint() == e {
-			return true
-		}
-	}
-	return false
-}
+// isKnown reports whether a router that we have an adjacency with is at the endpoint.
+func (t *tunnel) isKnown(e dataplane.Endpoint) bool { return t.at[e] > 0 }

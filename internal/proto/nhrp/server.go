@@ -8,6 +8,7 @@ import (
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/rib"
 )
 
 // receive is the way in for every NHRP packet. What is wrong with a packet is counted under its reason.
@@ -22,8 +23,7 @@ func (t *tunnel) receive(env *core.Env, ev dataplane.Received) {
 	}
 	p, err := Parse(ev.Payload)
 	if err != nil {
-		t.count("malformed-" + err.(*ParseError).Reason)
-		t.log(env, core.Debug, "malformed", "peer", ev.From, "cause", err)
+		t.malformed(env, &p, ev, err.(*ParseError))
 		return
 	}
 	t.count("received-" + words(p.Type))
@@ -31,6 +31,15 @@ func (t *tunnel) receive(env *core.Env, ev dataplane.Received) {
 		return
 	}
 	t.dispatch(env, &p, ev)
+}
+
+// malformed tells a requester what was wrong, as far as it could be read who that is.
+func (t *tunnel) malformed(env *core.Env, p *Packet, ev dataplane.Received, err *ParseError) {
+	t.count("malformed-" + err.Reason)
+	t.log(env, core.Debug, "malformed", "peer", ev.From, "cause", err)
+	if p.Source.IsValid() && isRequest(p.Type) {
+		t.sendError(env, p, ev, err.Code)
+	}
 }
 
 func (t *tunnel) dispatch(env *core.Env, p *Packet, ev dataplane.Received) {
@@ -46,6 +55,9 @@ func (t *tunnel) dispatch(env *core.Env, p *Packet, ev dataplane.Received) {
 	case PurgeRequest:
 		t.purgeRequest(env, p, ev)
 	case PurgeReply:
+		if !t.isOwn(p.Source) {
+			t.forwardTo(env, p, ev, p.Source)
+		}
 	case ErrorIndication:
 		t.errorIndication(env, p, ev)
 	case TrafficIndication:
@@ -81,6 +93,10 @@ func isRequest(typ Type) bool {
 
 // reply hands a reply to whoever asked.
 func (t *tunnel) reply(env *core.Env, p *Packet, ev dataplane.Received) {
+	if !t.isOwn(p.Source) {
+		t.forwardTo(env, p, ev, p.Source)
+		return
+	}
 	if x := t.byID[p.RequestID]; x != nil {
 		x.replied(env, p, ev.From)
 		return
@@ -98,7 +114,7 @@ func (t *tunnel) registrationRequest(env *core.Env, p *Packet, ev dataplane.Rece
 		t.sendError(env, p, ev, UnrecognizedExtension)
 		return
 	}
-	if len(p.CIEs) == 0 || !p.Source.IsValid() {
+	if n := len(p.CIEs); n == 0 || n > maxRegistered || n > 1 && p.Flags&RegistrationUnique != 0 || !p.Source.IsValid() {
 		t.sendError(env, p, ev, ProtocolError)
 		return
 	}
@@ -108,6 +124,9 @@ func (t *tunnel) registrationRequest(env *core.Env, p *Packet, ev dataplane.Rece
 	}
 	t.send(env, ev.From, t.registrationReply(p, cies, ev.From))
 }
+
+// maxRegistered bounds the clients of one request; a unique one has a single client (RFC 2332 section 5.2.3).
+const maxRegistered = 8
 
 // register takes one client information entry and returns it as the reply has it.
 func (t *tunnel) register(env *core.Env, p *Packet, c CIE, from dataplane.Endpoint) CIE {
@@ -119,7 +138,7 @@ func (t *tunnel) register(env *core.Env, p *Packet, c CIE, from dataplane.Endpoi
 		claimed = p.SourceNBMA
 	}
 	unique := p.Flags&RegistrationUnique != 0
-	code, why := t.judge(protocol, client{endpoint: from, claimed: claimed, id: p.RequestID})
+	code, why := t.judge(env, protocol, client{endpoint: from, claimed: claimed, id: p.RequestID})
 	c.Code = code
 	if code != Success {
 		t.count("denied-" + words(code))
@@ -140,14 +159,16 @@ func (t *tunnel) register(env *core.Env, p *Packet, c CIE, from dataplane.Endpoi
 }
 
 // judge decides whether a client may have the protocol address, and says why not.
-func (t *tunnel) judge(protocol netip.Addr, as client) (Code, string) {
+func (t *tunnel) judge(env *core.Env, protocol netip.Addr, as client) (Code, string) {
 	b := t.bindings[protocol]
 	switch {
 	case t.isOwn(protocol):
 		return AdminProhibited, fmt.Sprintf("%v is the server's own address", protocol)
-	case protocol.IsMulticast() || protocol.IsUnspecified() || protocol.IsLoopback():
+	case protocol.IsMulticast() || protocol.IsUnspecified() || protocol.IsLoopback() || protocol.Is4In6():
 		return AdminProhibited, fmt.Sprintf("%v is no host's address", protocol)
-	case b != nil && b.server != nil && b.server.hub.nbma != as.endpoint.Addr():
+	case protocol == as.endpoint.Addr() || t.isElsewhere(env, protocol):
+		return AdminProhibited, fmt.Sprintf("%v is an address of another network here, not of a tunnel", protocol)
+	case t.isServer(protocol) && !t.isHub(as.endpoint):
 		return AdminProhibited, fmt.Sprintf("%v belongs to a server of ours", protocol)
 	case b != nil && b.client != nil && b.client.unique && !b.client.same(as):
 		return UniqueRegistered, fmt.Sprintf("%v is registered as unique from %v", protocol, show(b.client.endpoint))
@@ -155,6 +176,17 @@ func (t *tunnel) judge(protocol netip.Addr, as client) (Code, string) {
 		return InsufficientResources, fmt.Sprintf("%d clients are registered, the most that max-clients allows", t.clients)
 	}
 	return Success, ""
+}
+
+// isElsewhere reports whether a route says that the address is on one of our other networks: a client that had it would
+// draw their traffic away.
+func (t *tunnel) isElsewhere(env *core.Env, protocol netip.Addr) bool {
+	r, ok := t.covering(env, protocol)
+	if !ok || r.Protocol != rib.Connected && r.Prefix != host(protocol) || t.bindings[protocol] != nil {
+		return false
+	}
+	out, _ := t.way(r, protocol)
+	return out == nil
 }
 
 // same reports whether a registration is by the client itself: from the same place or, since a NAT may map it anew, by
@@ -193,7 +225,7 @@ func (t *tunnel) unregister(env *core.Env, protocol netip.Addr) {
 func (t *tunnel) registrationReply(p *Packet, cies []CIE, from dataplane.Endpoint) *Packet {
 	r := *p
 	r.Type, r.HopCount, r.CIEs = RegistrationReply, 255, cies
-	if own := t.own(p.Source.Is6()); own.IsValid() {
+	if own := t.ownLike(p.Source); own.IsValid() {
 		r.Destination = own
 	}
 	r.Extensions = t.replyExtensions(p)
@@ -220,8 +252,19 @@ func (t *tunnel) replyExtensions(p *Packet) []Extension {
 func (t *tunnel) self(p *Packet) CIE {
 	return CIE{
 		PrefixLength: 0xff, MTU: uint16(t.link.MTU), HoldingTime: seconds(t.cfg.HoldTime),
-		NBMA: t.link.Local, Protocol: t.own(p.protocolIs6()),
+		NBMA: t.link.Local, Protocol: t.ownFor(p),
 	}
+}
+
+// ownFor is the address of ours that a packet is about.
+func (t *tunnel) ownFor(p *Packet) netip.Addr {
+	switch {
+	case t.isOwn(p.Destination):
+		return p.Destination
+	case p.Source.IsValid():
+		return t.ownLike(p.Source)
+	}
+	return t.own(p.protocolIs6())
 }
 
 // unknownCompulsory reports an extension that the responder must understand and we do not (RFC 2332 section 5.3).
@@ -244,7 +287,7 @@ func (t *tunnel) purgeRequest(env *core.Env, p *Packet, ev dataplane.Received) {
 		t.forwardRequest(env, p, ev)
 		return
 	}
-	for _, c := range p.CIEs {
+	for _, c := range p.CIEs[:min(len(p.CIEs), maxPurged)] {
 		if !c.Protocol.IsValid() {
 			c.Protocol = p.Source
 		}
@@ -258,6 +301,9 @@ func (t *tunnel) purgeRequest(env *core.Env, p *Packet, ev dataplane.Received) {
 	}
 }
 
+// maxPurged bounds what one purge makes us look for.
+const maxPurged = 16
+
 func (t *tunnel) purge(env *core.Env, p *Packet, c CIE, from dataplane.Endpoint) {
 	if b := t.bindings[c.Protocol]; b != nil && b.client != nil {
 		// From where it registered, or with the registration's ID from where it is now.
@@ -267,13 +313,45 @@ func (t *tunnel) purge(env *core.Env, p *Packet, c CIE, from dataplane.Endpoint)
 		}
 		t.count("purge-from-stranger")
 	}
+	if t.isOwn(c.Protocol) {
+		t.dismissed(env, c.Protocol, from)
+		return
+	}
 	t.purgeShortcuts(env, p, c, from)
+}
+
+// dismiss tells our clients that they are not registered any more: we stop, and they need not find out by a refresh.
+func (t *tunnel) dismiss(env *core.Env) {
+	for _, b := range t.sortedBindings() {
+		if b.client == nil {
+			continue
+		}
+		p := t.packet(PurgeRequest, t.ownLike(b.protocol), b.protocol)
+		p.RequestID, p.Flags = b.client.id, PurgeNoReply
+		p.CIEs = []CIE{{PrefixLength: uint8(b.protocol.BitLen()), Protocol: b.protocol}}
+		p.Extensions = t.requestExtensions(nil)
+		t.send(env, b.endpoint(), p)
+	}
+}
+
+// dismissed hears from a server that it does not have us registered any more, and registers again.
+func (t *tunnel) dismissed(env *core.Env, local netip.Addr, from dataplane.Endpoint) {
+	for _, h := range t.byPriority() {
+		for _, r := range h.regs {
+			if h.nbma == from.Addr() && r.local == local && r.up {
+				r.tries = 0
+				env.Arm(&r.timer, env.Jitter(firstRetry, 1))
+				t.log(env, core.Info, "dismissed", "peer", h.nbma, "protocol", r.protocol)
+			}
+		}
+	}
 }
 
 // errorIndication is for a request of ours, or for one we forwarded. It never raises another.
 func (t *tunnel) errorIndication(env *core.Env, p *Packet, ev dataplane.Received) {
 	if p.Destination.IsValid() && !t.isOwn(p.Destination) {
-		if b := t.bindings[p.Destination]; b != nil && b.live() && b.endpoint() != ev.From && p.HopCount > 1 {
+		b := t.bindings[p.Destination]
+		if b != nil && b.live() && b.endpoint() != ev.From && p.HopCount > 1 && (t.isKnown(ev.From) || t.isHub(ev.From)) {
 			p.HopCount--
 			t.send(env, b.endpoint(), p)
 		}

@@ -18,6 +18,7 @@ type shortcut struct {
 	prefix  netip.Prefix
 	dst     netip.Addr // what was asked for: the renewal asks again
 	via     *binding
+	hub     netip.Addr // the next hop of the route it shortens
 	hold    time.Duration
 	live    bool
 	steps   int        // of the life's thirds that are over
@@ -36,9 +37,14 @@ func shortestPrefix(ipv6 bool) int {
 // shortcutPrefix is what an answer covers, or why it is of no use.
 func (t *tunnel) shortcutPrefix(env *core.Env, dst, via netip.Addr, c CIE) (netip.Prefix, string) {
 	r, ok := t.covering(env, dst)
+	old, renewed := t.cuts.Lookup(dst)
 	switch {
 	case t.isOwn(via):
 		return netip.Prefix{}, "the answer leads back to this router"
+	case !ok && renewed && old.orphaned():
+		return old.prefix, ""
+	case via == dst && dst.IsLinkLocalUnicast():
+		return host(dst), ""
 	case !ok:
 		return netip.Prefix{}, "the destination has no route any more"
 	case via.Is6() != dst.Is6():
@@ -58,6 +64,13 @@ func (t *tunnel) shortcutPrefix(env *core.Env, dst, via netip.Addr, c CIE) (neti
 	return netip.PrefixFrom(dst, bits).Masked(), ""
 }
 
+// orphaned reports whether the hub whose route it shortens is lost. On tunnels whose prefix does not reach the hub that
+// route is lost with it; the shortcut needs neither.
+func (s *shortcut) orphaned() bool {
+	b := s.t.bindings[s.hub]
+	return s.hub.IsValid() && s.hub != s.dst && (b == nil || !b.live())
+}
+
 func (t *tunnel) makeShortcut(env *core.Env, l *lookup, prefix netip.Prefix, via netip.Addr, e dataplane.Endpoint, claimed netip.Addr, hold time.Duration) {
 	s, known := t.cuts.Get(prefix)
 	if known && s.via.protocol != via {
@@ -73,6 +86,9 @@ func (t *tunnel) makeShortcut(env *core.Env, l *lookup, prefix netip.Prefix, via
 		s.via.cuts = append(s.via.cuts, s)
 	}
 	s.dst, s.hold, s.steps = l.dst, hold, 0
+	if r, ok := t.covering(env, l.dst); ok {
+		_, s.hub = t.way(r, l.dst)
+	}
 	env.Arm(&s.expires, hold)
 	env.Arm(&s.renew, hold/3)
 	if s.via.server == nil && s.via.client == nil {
@@ -126,6 +142,9 @@ func (s *shortcut) drop(env *core.Env) {
 	env.Stop(&s.expires)
 	s.leave(env)
 	t.cuts.Delete(s.prefix)
+	if l := t.lookups[s.dst]; l != nil && l.renews == s {
+		l.drop(env)
+	}
 	b := s.via
 	b.cuts = slices.DeleteFunc(b.cuts, func(o *shortcut) bool { return o == s })
 	if b.peer != nil && len(b.cuts) == 0 {
@@ -232,11 +251,26 @@ func (t *tunnel) routeChanged(env *core.Env, c rib.Change) {
 		return
 	}
 	for _, s := range t.inside(c.Prefix) {
-		if !t.byCloud(env, s.dst) {
-			s.end(env, "the route it shortens is gone")
-		}
+		s.recheck(env)
 	}
 	t.recheckAnswers(env, c.Prefix)
+}
+
+// recheck ends a shortcut whose route leads elsewhere now, or was taken away. One that was lost with its hub is no reason.
+func (s *shortcut) recheck(env *core.Env) {
+	_, covered := s.t.covering(env, s.dst)
+	if s.dst.IsLinkLocalUnicast() || s.t.byCloud(env, s.dst) || !covered && s.orphaned() {
+		return
+	}
+	s.end(env, "the route it shortens is gone")
+}
+
+func (t *tunnel) allCuts() []*shortcut {
+	var list []*shortcut
+	for _, s := range t.cuts.AllSorted() {
+		list = append(list, s)
+	}
+	return list
 }
 
 func (t *tunnel) inside(p netip.Prefix) []*shortcut {
@@ -250,7 +284,7 @@ func (t *tunnel) inside(p netip.Prefix) []*shortcut {
 // purgeShortcuts hears from the peer, or from a hub, that an answer is not true any more.
 func (t *tunnel) purgeShortcuts(env *core.Env, p *Packet, c CIE, from dataplane.Endpoint) {
 	scope := netip.PrefixFrom(c.Protocol, c.Bits(c.Protocol.BitLen())).Masked()
-	for _, s := range t.cuts.AllSorted() {
+	for _, s := range t.allCuts() {
 		if !scope.Overlaps(s.prefix) && !scope.Contains(s.via.protocol) {
 			continue
 		}

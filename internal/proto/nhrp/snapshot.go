@@ -2,6 +2,7 @@ package nhrp
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -33,7 +34,7 @@ func (m *Module) clear(env *core.Env, c Clear) {
 }
 
 func (t *tunnel) clearShortcuts(env *core.Env, filter string) (n int) {
-	for _, s := range t.cuts.AllSorted() {
+	for _, s := range t.allCuts() {
 		if t.matches(filter, s.prefix.String(), s.via.protocol.String(), s.via.endpoint().Addr().String()) {
 			s.end(env, "cleared")
 			n++
@@ -205,7 +206,7 @@ func (m *Module) Peers(now time.Duration) []PeerRow {
 			}
 		}
 		rows = append(rows, t.viaHubRows()...)
-		rows = append(rows, t.refusalRows()...)
+		rows = append(rows, t.refusalRows(now)...)
 	}
 	return rows
 }
@@ -229,6 +230,9 @@ func (h *hub) peerRows(now time.Duration) []PeerRow {
 	row := PeerRow{
 		Interface: h.s.t.name(), Protocol: h.s.cfg.Protocol, NBMA: show(h.endpoint()), Role: "hub", Path: "direct",
 		State: "waiting", Reason: cmp.Or(h.s.t.reason, "a better server is in use"),
+	}
+	if len(h.regs) == 0 && h.s.t.up && !h.wantsAny() {
+		row.Reason = "at the address of another server, which registers"
 	}
 	if len(h.regs) == 0 {
 		return []PeerRow{row}
@@ -280,16 +284,19 @@ func (t *tunnel) viaHubRows() []PeerRow {
 	return rows
 }
 
+// refusalLife is how long a refusal is shown.
+const refusalLife = 10 * time.Minute
+
 // refusalRows are the clients that a hub turned down.
-func (t *tunnel) refusalRows() []PeerRow {
+func (t *tunnel) refusalRows(now time.Duration) []PeerRow {
 	var rows []PeerRow
 	for _, a := range sortedRefusals(t.refusals) {
-		if b := t.bindings[a]; b != nil && b.client != nil && b.client.endpoint == t.refusals[a].endpoint {
+		if now-t.refusals[a].at > refusalLife {
 			continue
 		}
 		rows = append(rows, PeerRow{
 			Interface: t.name(), Protocol: a, NBMA: show(t.refusals[a].endpoint), Role: "spoke", Path: "direct",
-			State: "refused", Reason: t.refusals[a].reason,
+			State: "refused", Reason: fmt.Sprintf("%v ago: %s", (now - t.refusals[a].at).Round(time.Second), t.refusals[a].reason),
 		})
 	}
 	return rows

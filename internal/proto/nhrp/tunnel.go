@@ -3,7 +3,9 @@ package nhrp
 import (
 	"net/netip"
 	"reflect"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/gaissmai/bart"
 
@@ -34,14 +36,16 @@ type tunnel struct {
 	byID     map[uint32]transaction
 	answered *bart.Table[[]answer]
 	answers  int
+	swept    time.Duration                 // when answers that are over were last dropped for room
 	about    map[netip.Addr][]netip.Prefix // what was answered about a client
 	clients  int
 	refusals map[netip.Addr]refusal
 	limiter  limiter
 	errors   limiter
-	warnings limiter       // of log lines, by peer
-	alarms   limiter       // and of all together
-	fallback [2]netip.Addr // by family: IPv4, IPv6
+	warnings limiter                    // of log lines, by peer
+	alarms   limiter                    // and of all together
+	fallback [2]netip.Addr              // by family: IPv4, IPv6
+	at       map[dataplane.Endpoint]int // adjacencies by endpoint
 	counters map[string]uint64
 }
 
@@ -56,7 +60,7 @@ func newTunnel(m *Module, cfg *Config) *tunnel {
 		m: m, cfg: cfg, reason: m.reasons[cfg.Tunnel],
 		bindings: map[netip.Addr]*binding{}, cuts: new(bart.Table[*shortcut]),
 		lookups: map[netip.Addr]*lookup{}, byID: map[uint32]transaction{},
-		answered: new(bart.Table[[]answer]), about: map[netip.Addr][]netip.Prefix{}, refusals: map[netip.Addr]refusal{}, counters: map[string]uint64{},
+		at: map[dataplane.Endpoint]int{}, answered: new(bart.Table[[]answer]), about: map[netip.Addr][]netip.Prefix{}, refusals: map[netip.Addr]refusal{}, counters: map[string]uint64{},
 		limiter: newLimiter(cfg.Rate), errors: newLimiter(Rate{PerSecond: 2, Burst: 10}),
 		warnings: newLimiter(Rate{PerSecond: 1, Burst: 3}),
 		alarms:   newLimiter(Rate{PerSecond: 5, Burst: 50}),
@@ -79,21 +83,23 @@ func (t *tunnel) log(env *core.Env, level core.Level, event string, args ...any)
 // linkUp hears that the tunnel forwards, or that something of it changed. Either way we register again at once: the
 // underlay may be another.
 func (t *tunnel) linkUp(env *core.Env, link dataplane.Tunnel) {
-	moved := t.link.Local.IsValid() && t.link.Local != link.Local
-	if moved {
+	known := t.link.Local.IsValid()
+	if known && t.link.Local != link.Local {
 		t.log(env, core.Info, "underlay-changed", "from", t.link.Local, "to", link.Local)
 		t.stale = true
 	}
-	readdressed := !sameAddresses(t.link.Addresses, link.Addresses)
-	if t.up && readdressed {
-		t.goodbye(env)
+	if known && !slices.Equal(t.link.Addresses, link.Addresses) {
+		t.stale = true
+	}
+	if t.up && t.link.VRF != link.VRF {
+		t.bring(env, false, "moved to another VRF")
 	}
 	t.link = link
-	if moved && t.up && !readdressed {
-		t.purgeRegistrations(env) // from where we are now: a unique binding would lock us out
-	}
 	t.bring(env, true, "")
-	t.startServers(env, readdressed)
+	for _, b := range t.sortedBindings() {
+		b.settle(env) // the mask may be another: host routes come and go with it
+	}
+	t.startServers(env)
 }
 
 // bring records whether the tunnel is up. Down, nothing that was learned through it is believed any more.
@@ -125,24 +131,23 @@ func (t *tunnel) reconfigure(env *core.Env, cfg *Config) {
 		t.clearShortcuts(env, "")
 	}
 	if t.up {
-		t.startServers(env, false)
+		t.startServers(env)
 	}
 }
 
-// goodbye takes back what others hold of us (RFC 2332 section 5.2.5): our registrations and our answers.
+// goodbye takes back what others hold of us (RFC 2332 section 5.2.5): our registrations, our answers, and our clients'
+// belief that they are registered.
 func (t *tunnel) goodbye(env *core.Env) {
-	if t.up {
-		t.purgeRegistrations(env)
-		t.withdrawAnswers(env)
+	if !t.up {
+		return
 	}
-}
-
-func (t *tunnel) purgeRegistrations(env *core.Env) {
 	for _, s := range t.servers {
 		for _, h := range s.hubs {
 			h.purge(env)
 		}
 	}
+	t.withdrawAnswers(env)
+	t.dismiss(env)
 }
 
 // own is our protocol address of the family, the zero Addr when we have none. Link-local ones come last.
@@ -235,11 +240,22 @@ func (t *tunnel) authenticate(p *Packet) *Packet {
 
 // registrationID is the request ID of one registration, the same over restarts once it was accepted (RFC 2332
 // section 5.2.3): Cisco wants the purge to carry the ID of what it takes back.
-func (t *tunnel) registrationID(key string) (id uint32, kept bool) {
-	if id, err := strconv.ParseUint(t.m.stored[key], 10, 32); err == nil {
-		return uint32(id), true
+func (t *tunnel) registrationID(env *core.Env, key string) (id uint32, kept bool) {
+	stored, err := strconv.ParseUint(t.m.stored[key], 10, 32)
+	if err == nil && t.byID[uint32(stored)] == nil {
+		return uint32(stored), true
 	}
-	return t.m.newID(), false
+	return t.newID(env), false
+}
+
+// newID is a request ID that is not in use. It is drawn rather than counted up from 0, as RFC 2332 section 5.2.1 would
+// have it: replies, errors and purges are believed by their ID, so that it must not be guessed.
+func (t *tunnel) newID(env *core.Env) uint32 {
+	for {
+		if id := env.Rand().Uint32(); id != 0 && t.byID[id] == nil {
+			return id
+		}
+	}
 }
 
 // isShortcut tells the shortcuts among the RIB's offers: NHRP looks at the way without them.
@@ -265,4 +281,12 @@ func (t *tunnel) way(r rib.Route, a netip.Addr) (*tunnel, netip.Addr) {
 	return nil, netip.Addr{}
 }
 
-func sameAddresses(a, b []netip.Prefix) bool { return reflect.DeepEqual(a, b) }
+// ownLike is our protocol address of the same family and scope as a, else of the same family.
+func (t *tunnel) ownLike(a netip.Addr) netip.Addr {
+	for _, p := range t.link.Addresses {
+		if o := p.Addr(); o.Is6() == a.Is6() && o.IsLinkLocalUnicast() == a.IsLinkLocalUnicast() {
+			return o
+		}
+	}
+	return t.own(a.Is6())
+}

@@ -248,21 +248,21 @@ func (q *inquiry) turnedDown(t *tunnel) bool {
 		r := t.refusals[a]
 		if a == q.addr || r.endpoint.Addr() == q.addr {
 			q.add("underlay route", stageOK, "packets arrive from "+show(r.endpoint), "")
-			q.add("registered", stageFailed, fmt.Sprintf("refused %v ago: %s", (q.now-r.at).Round(time.Second), r.reason), refusalRemedy(r))
+			q.add("registered", stageFailed, fmt.Sprintf("refused %v ago: %s", (q.now-r.at).Round(time.Second), r.reason), refusalRemedy(a, r))
 			return true
 		}
 	}
 	return false
 }
 
-func refusalRemedy(r refusal) string {
+func refusalRemedy(protocol netip.Addr, r refusal) string {
 	switch {
 	case strings.Contains(r.reason, "authentication"):
 		return "set the same nhrp authentication on both ends"
 	case strings.Contains(r.reason, "max-clients"):
 		return "raise max-clients"
 	case strings.Contains(r.reason, "unique"):
-		return "give one of the two another address, or clear the old one: spokeway clear nhrp"
+		return fmt.Sprintf("give one of the two another address, or forget the old one: spokeway clear nhrp %v", protocol)
 	}
 	return ""
 }

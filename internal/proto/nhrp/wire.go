@@ -94,13 +94,17 @@ func malformed(reason string, at int) *ParseError {
 }
 
 // Parse reads the packet at the start of b; what follows its length is padding. The result refers to b. An error is
-// a [*ParseError].
+// a [*ParseError]; where only the extensions are wrong, the rest of the packet comes with it.
 func Parse(b []byte) (Packet, error) {
 	var p Packet
-	if bad := p.parse(b); bad != nil {
-		return Packet{}, bad
+	bad := p.parse(b)
+	switch {
+	case bad == nil:
+		return p, nil
+	case bad.Reason == reasonExtension:
+		return p, bad
 	}
-	return p, nil
+	return Packet{}, bad
 }
 
 func (p *Packet) parse(b []byte) *ParseError {
