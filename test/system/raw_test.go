@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"syscall"
 	"testing"
 	"unsafe"
 
@@ -96,19 +95,26 @@ func (h *host) injector() *injector {
 	return i
 }
 
-// send sends GRE, or what claims to be, in an IPv4 packet. The kernel fills in length and checksum.
+// send sends GRE, or what claims to be, in an IPv4 packet.
 func (i *injector) send(from, to netip.Addr, gre []byte) {
-	b := make([]byte, 20, 20+len(gre))
-	b[0], b[8], b[9] = 0x45, 64, syscall.IPPROTO_GRE
-	binary.BigEndian.PutUint16(b[2:], uint16(20+len(gre)))
+	i.packet(from, to, gre, func([]byte) {})
+}
+
+// packet sends an IPv4 packet of protocol 47. The kernel fills in length and checksum.
+func (i *injector) packet(from, to netip.Addr, payload []byte, change func(header []byte)) {
+	b := make([]byte, 20, 20+len(payload))
+	b[0], b[8], b[9] = 0x45, 64, unix.IPPROTO_GRE
 	copy(b[12:], from.AsSlice())
 	copy(b[16:], to.AsSlice())
+	change(b)
+	b = append(b, payload...)
 	for {
-		err := unix.Sendto(i.fd, append(b, gre...), 0, &unix.SockaddrInet4{Addr: to.As4()})
-		if err == nil || err != unix.ENOBUFS && err != unix.EAGAIN {
-			if err != nil {
-				i.t.Errorf("send %d octets: %v", len(gre), err)
-			}
+		err := unix.Sendto(i.fd, b, 0, &unix.SockaddrInet4{Addr: to.As4()})
+		if err == nil {
+			return
+		}
+		if err != unix.ENOBUFS && err != unix.EAGAIN {
+			i.t.Errorf("send %d octets: %v", len(b), err)
 			return
 		}
 	}

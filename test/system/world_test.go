@@ -240,13 +240,16 @@ func (h *host) reaches(to string) {
 func (w *world) within(d time.Duration, what string, holds func() error) {
 	w.t.Helper()
 	deadline := time.Now().Add(d)
-	for {
+	for first := error(nil); ; {
 		err := holds()
 		if err == nil {
 			return
 		}
+		if first == nil {
+			first = err
+		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("not within %v: %s: %v", d, what, err)
+			w.t.Fatalf("not within %v: %s: %v\nat first: %v", d, what, err, first)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
