@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -202,13 +203,54 @@ func TestParseTop(t *testing.T) {
          0     0% 50.00%      0.55s 55.00%  runtime.goexit
      0.01s  1.00% 51.00%      0.40s 40.00%  github.com/spokeway/spokeway/internal/dataplane/user.(*sender).round (inline)
 `
-	want := [][]string{
-		{"60.00%", "50.00%", "`internal/runtime/syscall/linux.Syscall6`"},
-		{"40.00%", "1.00%", "`dataplane/user.(*sender).round`"},
+	want := []function{
+		{"internal/runtime/syscall/linux.Syscall6", 50, 60},
+		{"runtime.goexit", 0, 55},
+		{"dataplane/user.(*sender).round", 1, 40},
 	}
-	if got := parseTop(out); len(got) != 2 || !slices.Equal(got[0], want[0]) || !slices.Equal(got[1], want[1]) {
+	got := parseTop(out)
+	if !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
+	if cumOf(got, "runtime.goexit") != 55 || cumOf(got, "runtime.mallocgc") != 0 {
+		t.Error("shares are of other functions")
+	}
+}
+
+// TestWatchedFunctionsExist keeps the profile from saying nothing of a function that has another name now.
+func TestWatchedFunctionsExist(t *testing.T) {
+	sources := map[string]string{"dataplane/user.": "dataplane/user", "dataplane.": "dataplane", "packet.": "packet"}
+	for _, w := range watched {
+		for prefix, dir := range sources {
+			name, ours := strings.CutPrefix(w.name, prefix)
+			if !ours {
+				continue
+			}
+			_, method, _ := strings.Cut(name, ").")
+			if !declared(t, "../../internal/"+dir, cmp.Or(method, name)) {
+				t.Errorf("%s declares no %s", dir, name)
+			}
+		}
+	}
+}
+
+func declared(t *testing.T, dir, name string) bool {
+	files, err := filepath.Glob(dir + "/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: no Go files", dir)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			if strings.HasPrefix(line, "func ") && strings.Contains(line, " "+name+"(") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func TestUpdateReplacesWhatIsMarked(t *testing.T) {

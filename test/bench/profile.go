@@ -18,39 +18,62 @@ func profile(ctx context.Context, o options) (*report, error) {
 	if err := os.MkdirAll(o.profiles, 0o755); err != nil {
 		return nil, err
 	}
-	for _, e := range []string{"gre", "udp"} {
-		if err := profileOne(ctx, o, rep, e); err != nil {
-			return nil, fmt.Errorf("%s: %w", e, err)
+	var ends []end
+	for _, e := range []struct{ name, encapsulation string }{{"GRE", "gre"}, {"GRE-in-UDP", "udp"}} {
+		files, err := profilePair(ctx, o, e.encapsulation)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.name, err)
+		}
+		for i, who := range []string{" sender", " receiver"} {
+			top, err := topOf(ctx, files[i])
+			if err != nil {
+				return nil, err
+			}
+			ends = append(ends, end{e.name + who, top})
 		}
 	}
+	rep.Tables = []table{shares(ends), flat(ends[2]), flat(ends[3])}
 	return rep, nil
+}
+
+// end is one router's profile.
+type end struct {
+	name string
+	top  []function
+}
+
+// function is one line of a profile: percent of all samples in it, and in it with all it calls.
+type function struct {
+	name      string
+	flat, cum float64
 }
 
 const profileSeconds = 5
 
-func profileOne(ctx context.Context, o options, rep *report, encapsulation string) error {
+// profilePair gives the profiles of the sender and the receiver.
+func profilePair(ctx context.Context, o options, encapsulation string) (files []string, err error) {
 	l, err := newLab(ctx, "p")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer l.close()
 	if err := l.pair("p"); err != nil {
-		return err
+		return nil, err
 	}
 	receiver, receiverSocket, err := l.profiled(o, "p-b", pairConfig(1, encapsulation, ""))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	_, senderSocket, err := l.profiled(o, "p-a", pairConfig(2, encapsulation, ", servers: [{nbma: 10.9.0.2}]"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := receiver.registered(1); err != nil {
-		return err
+		return nil, err
 	}
 	f := l.flow("p", "10.100.0.2", "10.100.0.1")
 	if err := f.serve(); err != nil {
-		return err
+		return nil, err
 	}
 	ran := make(chan error, 1)
 	go func() {
@@ -58,19 +81,10 @@ func profileOne(ctx context.Context, o options, rep *report, encapsulation strin
 		ran <- err
 	}()
 	time.Sleep(time.Second) // into the stream
-	files := []string{filepath.Join(o.profiles, encapsulation+"-sender.pprof"), filepath.Join(o.profiles, encapsulation+"-receiver.pprof")}
-	err = errors.Join(takeProfiles(files, []string{senderSocket, receiverSocket}), <-ran)
-	if err != nil {
-		return err
+	for _, who := range []string{"sender", "receiver"} {
+		files = append(files, filepath.Join(o.profiles, encapsulation+"-"+who+".pprof"))
 	}
-	for _, file := range files {
-		t, err := topOf(ctx, file)
-		if err != nil {
-			return err
-		}
-		rep.Tables = append(rep.Tables, t)
-	}
-	return nil
+	return files, errors.Join(takeProfiles(files, []string{senderSocket, receiverSocket}), <-ran)
 }
 
 // takeProfiles asks all routers at once.
@@ -89,26 +103,19 @@ func takeProfiles(files, sockets []string) error {
 	return err
 }
 
-const (
-	profileRows = 14
-	ownPath     = "github.com/spokeway/spokeway/internal/"
-)
-
-// topOf is where the router's own functions spend the time, with all they call, and the system calls.
-func topOf(ctx context.Context, file string) (table, error) {
-	t := table{Title: "`" + filepath.Base(file) + "`", Columns: []string{"with what it calls", "itself", "function"}}
-	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount", "500", file).Output()
+// topOf is `go tool pprof -top`, every function of it.
+func topOf(ctx context.Context, file string) ([]function, error) {
+	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-nodecount", "100000", "-nodefraction", "0", file).Output()
 	if err != nil {
-		return t, fmt.Errorf("go tool pprof: %w", err)
+		return nil, fmt.Errorf("go tool pprof: %w", err)
 	}
-	t.Rows = parseTop(string(out))
-	t.Rows = t.Rows[:min(len(t.Rows), profileRows)]
-	return t, nil
+	return parseTop(string(out)), nil
 }
 
-// parseTop reads the lines "flat flat% sum% cum cum% function" after the heading: those of our own functions, and those
-// of the rest that take at least a hundredth themselves.
-func parseTop(out string) (rows [][]string) {
+const ownPath = "github.com/spokeway/spokeway/internal/"
+
+// parseTop reads the lines "flat flat% sum% cum cum% function" after the heading.
+func parseTop(out string) (list []function) {
 	_, body, _ := strings.Cut(out, "flat%")
 	_, body, _ = strings.Cut(body, "\n")
 	for line := range strings.Lines(body) {
@@ -116,11 +123,65 @@ func parseTop(out string) (rows [][]string) {
 		if len(f) < 6 {
 			continue
 		}
-		name, own := strings.CutPrefix(f[5], ownPath)
-		itself, _ := strconv.ParseFloat(strings.TrimSuffix(f[1], "%"), 64)
-		if own || itself >= 1 {
-			rows = append(rows, []string{f[4], f[1], "`" + name + "`"})
+		list = append(list, function{strings.TrimPrefix(f[5], ownPath), percent(f[1]), percent(f[4])})
+	}
+	return list
+}
+
+func percent(s string) float64 {
+	v, _ := strconv.ParseFloat(strings.TrimSuffix(s, "%"), 64)
+	return v
+}
+
+// watched are the functions that tell where the time goes. The last ones must be next to nothing.
+var watched = []struct{ what, name string }{
+	{"read from the TUN device", "dataplane/user.read"},
+	{"send to the underlay", "dataplane/user.sendmmsg"},
+	{"receive from the underlay", "dataplane/user.recvmmsg"},
+	{"write to the TUN device", "dataplane/user.write"},
+	{"cut superframes", "dataplane/user.(*cutter).next"},
+	{"join packets to superframes", "dataplane/user.(*merger).add"},
+	{"checksums, in the two above", "packet.Sum"},
+	{"look up the way", "dataplane.(*Interface).Lookup"},
+	{"Go scheduler", "runtime.schedule"},
+	{"allocate", "runtime.mallocgc"},
+	{"collect garbage", "runtime.gcBgMarkWorker"},
+	{"wait for a lock", "sync.(*Mutex).lockSlow"},
+}
+
+// shares is one row for each watched function, one column for each end: percent with all that is called.
+func shares(ends []end) table {
+	t := table{Title: "Percent of each process's samples, with all that is called:", Columns: []string{""}}
+	for _, e := range ends {
+		t.Columns = append(t.Columns, e.name)
+	}
+	for _, w := range watched {
+		row := []string{w.what + " (`" + w.name + "`)"}
+		for _, e := range ends {
+			row = append(row, fmt.Sprintf("%.1f", cumOf(e.top, w.name)))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+// cumOf is 0 for a function that was never seen.
+func cumOf(top []function, name string) float64 {
+	for _, f := range top {
+		if f.name == name {
+			return f.cum
 		}
 	}
-	return rows
+	return 0
+}
+
+const flatRows = 8
+
+// flat is the head of the profile by the time in each function itself.
+func flat(e end) table {
+	t := table{Title: "`pprof -top` of the " + e.name + ":", Columns: []string{"flat %", "cumulative %", "function"}}
+	for _, f := range e.top[:min(flatRows, len(e.top))] {
+		t.Rows = append(t.Rows, []string{fmt.Sprintf("%.1f", f.flat), fmt.Sprintf("%.1f", f.cum), "`" + f.name + "`"})
+	}
+	return t
 }
