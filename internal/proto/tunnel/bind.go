@@ -18,6 +18,7 @@ type state struct {
 	index  int              // of the underlay interface
 	made   bool             // the data plane has the tunnel
 	up     bool             // published as such
+	waits  bool             // to be published, once the device has its addresses
 	reason string           // why it is down
 	sent   dataplane.Tunnel // to the data plane
 	iface  core.SetInterface
@@ -58,12 +59,20 @@ func (m *Module) bind(env *core.Env, t *state) {
 		env.Emit(dataplane.SetTunnel{Tunnel: tun})
 	}
 	t.address(env)
-	if !changed && !fresh {
+	t.waits = t.waits || changed || fresh
+	if !t.waits || !m.addressed(t) {
 		return
 	}
-	t.up, t.reason = true, ""
+	t.up, t.reason, t.waits = true, "", false
 	env.Publish(dataplane.TunnelUp{Tunnel: tun})
 	env.Log(core.Info, "up", "tunnel", tun.Name, "local", tun.Local, "underlay", link.Name, "mtu", tun.MTU)
+}
+
+// addressed reports whether the device is up with its addresses, and so has its connected routes. Before that, packets for
+// the overlay would follow other routes, the default route for one, in clear.
+func (m *Module) addressed(t *state) bool {
+	l, ok := m.links[t.cfg.Name]
+	return ok && l.Up && !slices.ContainsFunc(t.cfg.Addresses, func(p netip.Prefix) bool { return !slices.Contains(l.Addresses, p) })
 }
 
 func (m *Module) down(env *core.Env, t *state, reason string) {

@@ -151,7 +151,8 @@ func (m *Module) link(env *core.Env, l core.Link) {
 		m.links[l.Name] = l
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.tunnels)) {
-		if t := m.tunnels[name]; t.cfg.UnderlayInterface == l.Name || t.cfg.UnderlayAddress.IsValid() {
+		t := m.tunnels[name]
+		if t.cfg.UnderlayInterface == l.Name || t.cfg.UnderlayAddress.IsValid() || t.waits && t.cfg.Name == l.Name {
 			m.bind(env, t)
 		}
 	}
@@ -171,10 +172,12 @@ func (m *Module) gone(env *core.Env, l core.Link) {
 	}
 }
 
-// remake makes a device anew that somebody deleted under us.
+// remake makes a device anew that somebody deleted under us. Nothing that was learned through the old one is in the data
+// plane any more, hence the notice.
 func (m *Module) remake(env *core.Env, t *state) {
 	env.Log(core.Warn, "device-deleted", "tunnel", t.cfg.Name, "cause", "somebody deleted the device; making it again")
 	env.Emit(dataplane.DeleteTunnel{Name: t.cfg.Name})
+	env.Publish(dataplane.TunnelDown{Name: t.cfg.Name, Reason: "its device was deleted"})
 	env.Stop(&t.retry)
 	cfg, local := t.cfg, t.local
 	*t = *newState()

@@ -161,7 +161,7 @@ func TestModule(t *testing.T) {
 		{"tunnel that never was up removed", []core.Event{configure(config("tun0"))}, configure(),
 			[]string{"down tun0 removed=true: removed from the configuration"}},
 		{"device deleted under us", append(ready, link("tun0", 5, true, 1476)), gone("tun0", 5),
-			append([]string{"delete tun0"}, up0...)},
+			append([]string{"delete tun0", "down tun0 removed=false: its device was deleted"}, up0...)},
 		{"the end of a device we deleted", append(ready, link("tun0", 5, true, 1476), configure(), configure(config("tun0"))), gone("tun0", 5), nil},
 	}
 	for _, tt := range tests {
