@@ -205,7 +205,8 @@ func (r *registration) learn(env *core.Env, p *Packet) {
 	if protocol == r.local || !protocol.IsValid() {
 		protocol = responder(p)
 	}
-	if protocol.IsValid() && protocol != r.protocol && !t.isOwn(protocol) {
+	// A server without an address of our family names one of the other: FRR does so on a tunnel with IPv4 alone.
+	if protocol.IsValid() && protocol.Is6() == r.local.Is6() && protocol != r.protocol && !t.isOwn(protocol) {
 		r.down(env, "")
 		r.protocol = protocol
 	}
@@ -309,7 +310,7 @@ func responder(p *Packet) netip.Addr {
 	return netip.Addr{}
 }
 
-// natOf is the NBMA address that the NAT address extension gives for a protocol address.
+// natOf is the NBMA address, of the packet's family, that the NAT address extension gives for a protocol address.
 func natOf(p *Packet, protocol netip.Addr) netip.Addr {
 	x := p.Extension(NATAddress)
 	if x == nil {
@@ -317,7 +318,7 @@ func natOf(p *Packet, protocol netip.Addr) netip.Addr {
 	}
 	cies, _ := ParseCIEs(x.Value)
 	for _, c := range cies {
-		if c.Protocol == protocol && c.NBMA.IsValid() {
+		if c.Protocol == protocol && c.NBMA.IsValid() && c.NBMA.Is6() == p.SourceNBMA.Is6() {
 			return c.NBMA
 		}
 	}

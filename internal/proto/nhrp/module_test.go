@@ -304,6 +304,29 @@ func TestClientBehindNAT(t *testing.T) {
 	}
 }
 
+// FRR without an IPv6 address on its tunnel registers an IPv6 client all the same, and names itself as the responder by
+// its IPv4 address. RFC 2332 section 5.2.0.1: one packet has one protocol address family.
+func TestServerOfAnotherFamilyIsNotLearned(t *testing.T) {
+	w := newWorld(t)
+	hub := w.add("10.0.0.1", "10.100.0.1/24", hubConfig)
+	spoke := w.add("10.0.0.11", "fd00::11/64", spokeConfig)
+	reply := w.sent(hub, RegistrationReply)[0]
+	reply.Destination = netip.Addr{}
+	reply.Extensions = []Extension{{Type: ResponderAddress, Value: AppendCIEs(nil, []CIE{{
+		NBMA: netip.MustParseAddr("10.0.0.1"), Protocol: netip.MustParseAddr("10.100.0.1"),
+	}})}, AuthenticationExtension("secret")}
+	spoke.receive("10.0.0.1", reply)
+	if row := spoke.peer("10.100.0.1"); row.State != "" {
+		t.Errorf("learned %+v", row)
+	}
+	w.run(301 * time.Second)
+	for _, p := range w.sent(spoke, RegistrationRequest) {
+		if p.Destination != p.Source {
+			t.Errorf("registers %v with %v", p.Source, p.Destination)
+		}
+	}
+}
+
 func TestPriorityClusterAndFallback(t *testing.T) {
 	w := newWorld(t)
 	hubs := []*router{

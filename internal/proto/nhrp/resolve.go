@@ -319,8 +319,8 @@ func (l *lookup) answered(env *core.Env, p *Packet, from dataplane.Endpoint) {
 		return
 	}
 	endpoint, claimed := t.peerEndpoint(p, via, from)
-	if !endpoint.IsValid() {
-		l.fail(env, "the answer names no NBMA address")
+	if !endpoint.IsValid() || endpoint.Addr().Is6() != t.link.Local.Is6() {
+		l.fail(env, "the answer names no NBMA address of the underlay's family")
 		return
 	}
 	hold := time.Duration(c.HoldingTime) * time.Second
