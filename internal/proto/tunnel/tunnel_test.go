@@ -16,6 +16,7 @@ import (
 type bench struct {
 	loop   *core.Loop
 	record []string
+	slow   bool // the kernel takes its time to give a device its addresses
 }
 
 func (b *bench) Name() string { return "listener" }
@@ -41,6 +42,9 @@ func (b *bench) Do(e core.Effect) {
 		b.record = append(b.record, "delete "+e.Name)
 	case core.SetInterface:
 		b.record = append(b.record, strings.TrimSpace(fmt.Sprintf("interface %s mtu %d %v", e.Name, e.MTU, e.Addresses)))
+		if len(e.Addresses) > 0 && !b.slow { // the kernel does as it is told
+			b.loop.Post(Name, core.Link{Name: e.Name, Index: 5, Up: true, MTU: e.MTU, Addresses: e.Addresses})
+		}
 	}
 }
 
@@ -240,5 +244,23 @@ func TestTriedAgain(t *testing.T) {
 		if step.do(); !slices.Equal(sorted(b.record), sorted(step.want)) {
 			t.Errorf("%s: got\n  %s\nwant\n  %s", step.name, strings.Join(b.record, "\n  "), strings.Join(step.want, "\n  "))
 		}
+	}
+}
+
+func TestUpOnlyWithAddresses(t *testing.T) {
+	b := settled()
+	b.slow = true
+	b.send(eth0)
+	if got := b.send(configure(config("tun0"))); !slices.Equal(got, up0[:2]) {
+		t.Errorf("the device is only being made: %q", got)
+	}
+	if got := b.send(link("tun0", 5, true, 1476)); len(got) != 0 {
+		t.Errorf("it has no address yet: %q", got)
+	}
+	if got := b.send(link("tun0", 5, true, 1476, "10.0.0.1/24")); !slices.Equal(got, up0[2:]) {
+		t.Errorf("it has its address, and with it its route: %q", got)
+	}
+	if got := b.send(link("tun0", 5, true, 1476, "10.0.0.1/24", "10.0.0.7/32")); len(got) != 0 {
+		t.Errorf("nothing of ours changed: %q", got)
 	}
 }
