@@ -69,6 +69,9 @@ func (a *app) run(ctx context.Context, f runFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // before anything else: unheard it would end us
+	defer signal.Stop(hangup)
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends us at once
 	c, warnings, err := conf.Load(a.config)
@@ -93,7 +96,7 @@ func (a *app) run(ctx context.Context, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, d, r, socket)
+	return serve(ctx, d, r, socket, hangup)
 }
 
 func (f runFlags) check() error {
@@ -164,7 +167,7 @@ func (r *reloader) accept(c *conf.Config, warnings []conf.Warning) {
 }
 
 // serve runs the router and its listeners until ctx ends, or one of them.
-func serve(ctx context.Context, d daemon, r *reloader, socket net.Listener) error {
+func serve(ctx context.Context, d daemon, r *reloader, socket net.Listener, hangup <-chan os.Signal) error {
 	log, v := r.log, thisVersion().Version
 	log.Logger().Info("daemon.started", "version", v, "pid", os.Getpid())
 	g, ctx := errgroup.WithContext(ctx)
@@ -176,7 +179,7 @@ func serve(ctx context.Context, d daemon, r *reloader, socket net.Listener) erro
 		r.metrics.run(ctx, d, v, log.Logger())
 		return nil
 	})
-	g.Go(func() error { return reloadOnHangup(ctx, d, log.Logger()) })
+	g.Go(func() error { return reloadOnHangup(ctx, d, log.Logger(), hangup) })
 	err := wait(ctx, g)
 	log.Logger().Info("daemon.stopped")
 	return err
@@ -208,10 +211,7 @@ func wait(ctx context.Context, g *errgroup.Group) error {
 	}
 }
 
-func reloadOnHangup(ctx context.Context, d daemon, log *slog.Logger) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func reloadOnHangup(ctx context.Context, d daemon, log *slog.Logger, hangup <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
