@@ -25,6 +25,7 @@ func TestFRRHub(t *testing.T) {
 	guests := s.boot(hub, spoke("r5", 5))
 	r4Spec := spoke("r4", 4)
 	r4Spec.length = 24
+	r4Spec.ipv6 = true // which the hub has not, and must not suffer from
 	r6Spec := spoke("r6", 6)
 	r6Spec.nat = true
 	ours := s.spokeway(r1Spec, r4Spec, r6Spec)
@@ -67,7 +68,7 @@ func (c *frrHub) oursRegistered(others ...string) {
 	c.t.Helper()
 	atOnceWithin(c.scene, 20*time.Second, map[string]func() error{
 		"r1 has its hub and itself":                  same(c.r1.cache, local(1), hubOfOurs(2)),
-		"r4 has its hub and itself":                  same(c.r4.cache, local(4), hubOfOurs(2)),
+		"r4 has its hub and itself":                  same(c.r4.cache, local(4), cacheRow("local", tunnelAddress6(4), nbma(4), ""), hubOfOurs(2)),
 		"the hub has them, each where it says it is": same(c.hub.cache, append(others, local(2), registered(1), registered(4), registeredByNAT(6))...),
 	})
 }

@@ -54,6 +54,9 @@ func (g *guest) register() {
 	commands := []string{"interface " + tunnelName}
 	for _, hub := range g.servers {
 		commands = append(commands, "ip nhrp nhs dynamic nbma "+nbma(hub.site))
+		if g.ipv6 {
+			commands = append(commands, "ipv6 nhrp nhs dynamic nbma "+nbma(hub.site))
+		}
 	}
 	g.configure(commands...)
 }
@@ -81,6 +84,8 @@ func (p spec) frrSetup() string {
 		"ip link set lan0 up",
 		fmt.Sprintf("ip address add %s/24 dev lan0", lanAddress(p.site)),
 		fmt.Sprintf("ip link add %s type gre local %s key 42 ttl 64", tunnelName, p.underlay()),
+		// No link-local address: one that is no host prefix keeps nhrpd from using the others of IPv6.
+		fmt.Sprintf("ip link set %s addrgenmode none", tunnelName),
 		fmt.Sprintf("ip link set %s mtu 1400 multicast on up", tunnelName),
 		fmt.Sprintf("ip address add %s/32 dev %s", p.address(), tunnelName),
 	}
@@ -90,6 +95,12 @@ func (p spec) frrSetup() string {
 			fmt.Sprintf("iptables-legacy -A FORWARD -i %[1]s -o %[1]s -m hashlimit --hashlimit-upto 1/second --hashlimit-burst 1 "+
 				"--hashlimit-mode srcip,dstip --hashlimit-srcmask 24 --hashlimit-dstmask 24 --hashlimit-name redirect "+
 				"-j NFLOG --nflog-group 1 --nflog-size 128", tunnelName))
+	}
+	if p.ipv6 {
+		setup = append(setup,
+			fmt.Sprintf("ip address add %s/64 dev lan0 nodad", lanAddress6(p.site)),
+			fmt.Sprintf("ip address add %s/128 dev %s nodad", tunnelAddress6(p.site), tunnelName),
+			fmt.Sprintf("ip6tables-legacy -A FORWARD -i %[1]s -o %[1]s -j NFLOG --nflog-group 1 --nflog-size 128", tunnelName))
 	}
 	if p.ospf { // nhrpd copies multicast to its peers; the kernel cannot
 		setup = append(setup,
@@ -117,15 +128,36 @@ func (p spec) frrConfig() string {
 	if p.isHub() {
 		conf = append(conf, " ip nhrp redirect")
 	}
+	if p.ipv6 {
+		conf = append(conf, p.nhrp6()...)
+	}
 	if p.ospf {
 		conf = append(conf, p.multicastMap(), " tunnel source eth0", p.ospfConfig(), "nhrp multicast-nflog-group 2")
 	} else {
 		conf = append(conf, " tunnel source eth0", "exit")
 	}
 	for _, r := range append(p.overlay(), p.waysBack()...) {
-		conf = append(conf, "ip route "+r.frr())
+		family := "ip"
+		if strings.Contains(r.to, ":") {
+			family = "ipv6"
+		}
+		conf = append(conf, family+" route "+r.frr())
 	}
 	return lines(conf...)
+}
+
+// nhrp6 is NHRP for IPv6 in the tunnel, as that for IPv4.
+func (p spec) nhrp6() []string {
+	conf := []string{
+		" ipv6 nhrp network-id 42",
+		fmt.Sprintf(" ipv6 nhrp holdtime %d", holdTime),
+		" ipv6 nhrp registration no-unique",
+		" ipv6 nhrp shortcut",
+	}
+	if p.isHub() {
+		conf = append(conf, " ipv6 nhrp redirect")
+	}
+	return conf
 }
 
 func (p spec) multicastMap() string {
@@ -160,6 +192,9 @@ func (p spec) waysBack() []route {
 	}
 	for i, hub := range p.servers {
 		all = append(all, route{to: "10.255.255.0/24", via: tunnelAddress(hub.site), distance: 250 + i})
+		if p.ipv6 {
+			all = append(all, route{to: "fd00:255::/64", via: tunnelAddress6(hub.site), distance: 250 + i})
+		}
 	}
 	return all
 }
@@ -217,14 +252,18 @@ func (g *guest) json(into any, command string) error {
 }
 
 // cache is rows of "TYPE PROTOCOL NBMA", and the claimed NBMA address where it is another.
-func (g *guest) cache() ([]string, error) {
+func (g *guest) cache() ([]string, error) { return g.cacheOf("ip") }
+
+func (g *guest) cache6() ([]string, error) { return g.cacheOf("ipv6") }
+
+func (g *guest) cacheOf(family string) ([]string, error) {
 	var answer struct {
 		Table []struct {
 			Type, Protocol, NBMA string
 			Claimed              string `json:"claimed_nbma"`
 		}
 	}
-	if err := g.json(&answer, "show ip nhrp cache"); err != nil {
+	if err := g.json(&answer, "show "+family+" nhrp cache"); err != nil {
 		return nil, err
 	}
 	var rows []string
@@ -235,11 +274,15 @@ func (g *guest) cache() ([]string, error) {
 }
 
 // shortcuts is rows of "TYPE PREFIX VIA".
-func (g *guest) shortcuts() ([]string, error) {
+func (g *guest) shortcuts() ([]string, error) { return g.shortcutsOf("ip") }
+
+func (g *guest) shortcuts6() ([]string, error) { return g.shortcutsOf("ipv6") }
+
+func (g *guest) shortcutsOf(family string) ([]string, error) {
 	var answer struct {
 		Table []struct{ Type, Prefix, Via string }
 	}
-	if err := g.json(&answer, "show ip nhrp shortcut"); err != nil {
+	if err := g.json(&answer, "show "+family+" nhrp shortcut"); err != nil {
 		return nil, err
 	}
 	var rows []string
@@ -278,6 +321,7 @@ func (g *guest) nhrpRoutes() ([]string, error) {
 
 // state is what a failed case wants to know.
 func (g *guest) state() string {
-	out, _ := g.run("vtysh", "-c", "show ip nhrp cache", "-c", "show ip nhrp shortcut", "-c", "show ip nhrp nhs", "-c", "show ip route")
+	out, _ := g.run("vtysh", "-c", "show ip nhrp cache", "-c", "show ip nhrp shortcut", "-c", "show ip nhrp nhs", "-c", "show ip route",
+		"-c", "show ipv6 nhrp cache", "-c", "show ipv6 nhrp shortcut", "-c", "show ipv6 route")
 	return out
 }

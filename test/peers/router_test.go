@@ -16,6 +16,7 @@ type spec struct {
 	clients  []int // a hub's: the sites whose LANs are behind their tunnel addresses
 	routes   []route
 	unique   bool
+	ipv6     bool     // also fd00:255::N on the tunnel and fd00:N::1/64 on the LAN, with routes as those of IPv4
 	nat      bool     // behind a translator, which has the site's 10.0.N.2; the router itself has 172.16.N.2
 	tunnel   int      // the tunnel address's last octet, when it is not the site
 	extra    []string // lines of our YAML, in nhrp
@@ -54,6 +55,10 @@ func (p spec) address() string     { return tunnelAddress(p.tunnelOctet()) }
 func (p spec) withMask() string    { return fmt.Sprintf("%s/%d", p.address(), p.prefixLength()) }
 func lines(all ...string) string   { return strings.Join(all, "\n") + "\n" }
 func (r route) withDistance() bool { return r.distance != 0 }
+
+func tunnelAddress6(n int) string { return fmt.Sprintf("fd00:255::%d", n) }
+func lan6(site int) string        { return fmt.Sprintf("fd00:%d::/64", site) }
+func lanAddress6(site int) string { return fmt.Sprintf("fd00:%d::1", site) }
 
 // underlay is the router's own NBMA address.
 func (p spec) underlay() string {
@@ -101,5 +106,19 @@ func (p spec) overlay() []route {
 		}
 		all = append(all, r)
 	}
+	if p.ipv6 {
+		all = append(all, p.overlay6()...)
+	}
 	return append(all, p.routes...)
+}
+
+func (p spec) overlay6() []route {
+	var all []route
+	for _, site := range p.clients {
+		all = append(all, route{to: lan6(site), via: tunnelAddress6(site)})
+	}
+	for _, hub := range p.servers {
+		all = append(all, route{to: "fd00::/16", via: tunnelAddress6(hub.site)})
+	}
+	return all
 }

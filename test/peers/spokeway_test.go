@@ -73,6 +73,9 @@ func (s *scene) spokeway(specs ...spec) []*node {
 		n.ip("link", "set", "lan0-hosts", "up")
 		n.ip("link", "set", "lan0", "up")
 		n.ip("address", "add", lanAddress(p.site)+"/24", "dev", "lan0")
+		if p.ipv6 {
+			n.ip("address", "add", lanAddress6(p.site)+"/64", "dev", "lan0", "nodad")
+		}
 		s.nodes = append(s.nodes, n)
 		n.start()
 		made = append(made, n)
@@ -109,7 +112,7 @@ func (p spec) yaml() string {
 		"tunnels:",
 		"  " + tunnelName + ":",
 		"    underlay: eth0",
-		"    address: " + p.withMask(),
+		"    address: " + p.addresses(),
 		"    key: 42",
 		"    mtu: 1400",
 		"    nhrp:",
@@ -141,6 +144,13 @@ func (p spec) yaml() string {
 	return lines(y...)
 }
 
+func (p spec) addresses() string {
+	if p.ipv6 {
+		return fmt.Sprintf("[%s, %q]", p.withMask(), tunnelAddress6(p.site)+"/128")
+	}
+	return p.withMask()
+}
+
 func (h server) yaml() string {
 	if h.cluster == "" {
 		return fmt.Sprintf("{nbma: %s}", nbma(h.site))
@@ -149,7 +159,7 @@ func (h server) yaml() string {
 }
 
 func (r route) yaml() string {
-	words := []string{"to: " + r.to, "via: " + r.via}
+	words := []string{fmt.Sprintf("to: %q", r.to), fmt.Sprintf("via: %q", r.via)}
 	if r.iface {
 		words = append(words, "interface: "+tunnelName)
 	}
