@@ -114,7 +114,7 @@ func TestHostileUnderlay(t *testing.T) {
 		{"48 KiB of them", func(n int) { inParts(100+n, huge) }, 20, []string{"tun0 dropped: malformed"}},
 		{"a wrong password, as if from a spoke", func(int) { out.send(foreign(), target, withKey(42, nhrpType, stolen)) }, 500, []string{"tun0 authentication-failure"}},
 		{"replies that nobody asked for", func(n int) {
-			p := registration(me, addr("10.100.0.200"), uint32(n), "secret")
+			p := registration(me, addr("10.100.0.1"), uint32(n), "secret")
 			p.Type = nhrp.RegistrationReply
 			out.send(foreign(), target, withKey(42, nhrpType, good(p)))
 		}, 500, []string{"tun0 reply-unexpected"}},

@@ -2,6 +2,7 @@ package system
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,12 +14,13 @@ import (
 // program is the spokeway under test: the one that the variable SPOKEWAY names, else built from this tree, once.
 var program string
 
-// why not: what is missing here, "" when nothing is.
+// missing is what this machine lacks for these tests, "" when nothing.
 var missing string
 
 const enclosed = "SPOKEWAY_SYSTEM_ENCLOSED"
 
 func TestMain(m *testing.M) {
+	flag.Parse()
 	missing = lacks()
 	if missing != "" {
 		os.Exit(m.Run())
@@ -42,13 +44,16 @@ func needs(t *testing.T) {
 }
 
 func lacks() string {
+	if testing.Short() {
+		return "more time than -short gives"
+	}
 	if os.Getuid() != 0 {
 		return "root, for network namespaces"
 	}
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		return "/dev/net/tun"
 	}
-	for _, tool := range []string{"ip", "ping", "tcpdump", "tshark", "setpriv", "unshare", "sysctl"} {
+	for _, tool := range []string{"ip", "ping", "bridge", "tcpdump", "tshark", "setpriv", "unshare", "sysctl"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "the program " + tool
 		}
