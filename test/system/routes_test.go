@@ -185,3 +185,61 @@ func TestOuterHeaders(t *testing.T) {
 		t.Errorf("fragments: %d lost, %v", lost, err)
 	}
 }
+
+// Distances are metrics: the better of our route and another's is in force, and what another wrote is never
+// replaced.
+func TestMetrics(t *testing.T) {
+	w := newWorld(t)
+	_, spokes := w.cloud(1)
+	d := spokes[0]
+	const prefix = "192.168.0.0/16"
+	ours := "via 10.100.0.1 dev tun0 proto 47 metric 1"
+	holds := func(what string, words ...string) {
+		t.Helper()
+		w.within(5*time.Second, what, func() error {
+			out := d.ip("route", "show", prefix)
+			for _, word := range words {
+				if without, not := strings.CutPrefix(word, "no "); strings.Contains(out, without) == not {
+					return fmt.Errorf("want %s in:\n%s", word, out)
+				}
+			}
+			return nil
+		})
+	}
+	holds("ours", ours)
+	d.ip("route", "add", prefix, "via", "10.9.0.9") // metric 0
+	holds("the better alone", "no "+ours, "via 10.9.0.9 dev eth0")
+	w.within(5*time.Second, "the better is told", func() error {
+		for _, r := range rowsOf[query.RouteRow](d, "routes", prefix) {
+			if r.Selected != (r.Protocol == "kernel") {
+				return fmt.Errorf("%+v", r)
+			}
+		}
+		return nil
+	})
+	d.ip("route", "delete", prefix, "via", "10.9.0.9")
+	holds("ours alone", ours, "no 10.9.0.9")
+	d.ip("route", "delete", prefix, "metric", "1")
+	holds("ours, put back after somebody deleted it", ours)
+
+	d.configure(spokeConfig(d.host, ""))
+	d.did("reload")
+	holds("none", "no "+ours)
+	d.ip("route", "add", prefix, "via", "10.9.0.8", "metric", "1")
+	d.configure(spokeConfig(d.host, spokeRoutes))
+	d.did("reload")
+	w.within(5*time.Second, "the log says who has it", func() error {
+		if !strings.Contains(d.log(), "a route of another program has the prefix and the metric") && !strings.Contains(d.log(), "event=kernel.conflict") {
+			return fmt.Errorf("it does not")
+		}
+		return nil
+	})
+	holds("another's of the same metric stays", "via 10.9.0.8 dev eth0 metric 1", "no "+ours)
+	d.ip("route", "delete", prefix, "metric", "1")
+	w.within(20*time.Second, "ours follows when it goes", func() error {
+		if out := d.ip("route", "show", prefix); !strings.Contains(out, ours) {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
+}
