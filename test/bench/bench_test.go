@@ -77,6 +77,26 @@ func TestRatiosAreOfOneRound(t *testing.T) {
 	}
 }
 
+func TestFailedRunsAreRepeatedAndLeftOut(t *testing.T) {
+	s := &system{name: "a"}
+	runs := 0
+	got, _, err := s.attempt(func() (iperfResult, error) {
+		if runs++; runs < attempts {
+			return iperfResult{}, errors.New("connection reset")
+		}
+		return iperfResult{bytes: 7}, nil
+	})
+	if err != nil || got.bytes != 7 || runs != attempts || s.failures != 0 {
+		t.Errorf("%+v, %v after %d runs, %d failures", got, err, runs, s.failures)
+	}
+	if _, _, err = s.attempt(func() (iperfResult, error) { return iperfResult{}, errors.New("down") }); err == nil || s.failures != 1 {
+		t.Errorf("%v, %d failures; want an error, counted once", err, s.failures)
+	}
+	if v := orNaN(5, err); !math.IsNaN(v) || orNaN(5, nil) != 5 {
+		t.Error("a failed measurement has a figure")
+	}
+}
+
 func TestEveryOtherRoundIsBackwards(t *testing.T) {
 	systems := []string{"a", "b", "c"}
 	if got := inTurn(systems, 0); strings.Join(got, "") != "abc" {

@@ -38,6 +38,7 @@ func hub(ctx context.Context, o options) (*report, error) {
 	}
 	rep.Tables = append(rep.Tables, fastOverKernel(r))
 	rep.Raw = r.plain()
+	noteFailures(rep, systems)
 	return rep, nil
 }
 
@@ -99,7 +100,7 @@ func hubSystems(l *lab, o options, rep *report) (systems []*system, err error) {
 		if err := t.routers(o, cloud{encapsulation: c.encapsulation, fast: c.fast}); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
-		systems = append(systems, &system{c.name, t.flow(), []*process{t.hub.process}})
+		systems = append(systems, &system{name: c.name, flow: t.flow(), daemons: []*process{t.hub.process}})
 	}
 	return systems, nil
 }
@@ -247,5 +248,5 @@ func wireguardHub(l *lab, w *wireguard) (*system, error) {
 		wg-h: link set %[1]s mtu %[2]d up
 		wg-h: route add 192.168.0.0/16 dev %[1]s
 	`, wgDevice("h"), innerMTU))
-	return &system{nameWG, s.flow(), []*process{hubProcess}}, err
+	return &system{name: nameWG, flow: s.flow(), daemons: []*process{hubProcess}}, err
 }

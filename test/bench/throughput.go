@@ -15,6 +15,8 @@ type system struct {
 	name    string
 	flow    flow
 	daemons []*process // whose CPU time counts; none when the kernel does it all
+
+	failures int // measurements that could not be made
 }
 
 // Names of the systems.
@@ -74,6 +76,7 @@ func throughput(ctx context.Context, o options) (*report, error) {
 	}
 	rep.Tables = append(rep.Tables, absolute("", r, throughputMetrics, names))
 	rep.Raw = r.plain()
+	noteFailures(rep, systems)
 	return rep, nil
 }
 
@@ -175,7 +178,7 @@ func wireguardSystem(l *lab, _ options, rep *report) (*system, error) {
 		wg-a: link set %[1]s mtu %[3]d up
 		wg-b: link set %[2]s mtu %[3]d up
 	`, wgDevice("a"), wgDevice("b"), innerMTU))
-	return &system{nameWG, l.flow("wg", "10.100.0.1", "10.100.0.2"), []*process{pa, pb}}, err
+	return &system{name: nameWG, flow: l.flow("wg", "10.100.0.1", "10.100.0.2"), daemons: []*process{pa, pb}}, err
 }
 
 // wgDevice is a name that no other run uses.
@@ -202,7 +205,8 @@ func spokewaySystem(l *lab, o options, name, encapsulation string) (*system, err
 	if err != nil {
 		return nil, err
 	}
-	return &system{name, l.flow(encapsulation, "10.100.0.1", "10.100.0.2"), []*process{a.process, b.process}}, a.registered(1)
+	f := l.flow(encapsulation, "10.100.0.1", "10.100.0.2")
+	return &system{name: name, flow: f, daemons: []*process{a.process, b.process}}, a.registered(1)
 }
 
 func pairConfig(host int, encapsulation, servers string) string {
@@ -241,31 +245,55 @@ func (s *system) measure(r rounds, o options) error {
 }
 
 func (s *system) measureTCP(r rounds, o options, streams int) error {
-	before := cpuTime(s.daemons...)
-	got, err := s.flow.tcp(streams, o.time)
-	if err != nil {
-		return err
-	}
-	r.add(fmt.Sprintf("tcp%d", streams), s.name, got.bitsPerSecond)
-	r.add(fmt.Sprintf("cpu%d", streams), s.name, s.cpuSince(before, got.bytes))
-	return nil
+	got, cpu, err := s.attempt(func() (iperfResult, error) { return s.flow.tcp(streams, o.time) })
+	r.add(fmt.Sprintf("tcp%d", streams), s.name, orNaN(got.bitsPerSecond, err))
+	r.add(fmt.Sprintf("cpu%d", streams), s.name, s.each(cpu, got.bytes))
+	return s.flow.lab.ctx.Err()
 }
 
 func (s *system) measureUDP(r rounds, o options) error {
-	before := cpuTime(s.daemons...)
-	got, err := s.flow.udp64(o.time)
-	if err != nil {
-		return err
-	}
-	r.add("udp64", s.name, got.packetsPerSecond)
-	r.add("cpu64", s.name, s.cpuSince(before, got.packets)/1000)
-	return nil
+	got, cpu, err := s.attempt(func() (iperfResult, error) { return s.flow.udp64(o.time) })
+	r.add("udp64", s.name, orNaN(got.packetsPerSecond, err))
+	r.add("cpu64", s.name, s.each(cpu, got.packets)/1000)
+	return s.flow.lab.ctx.Err()
 }
 
-// cpuSince is what the daemons used for each of what was delivered, in nanoseconds.
-func (s *system) cpuSince(before time.Duration, delivered float64) float64 {
+// attempts of a run. In a flood iperf3 may lose the connection by which its ends agree, and then has measured nothing.
+const attempts = 3
+
+// attempt runs until a run succeeds, and gives the daemons' CPU time of that one.
+func (s *system) attempt(run func() (iperfResult, error)) (got iperfResult, cpu time.Duration, err error) {
+	for range attempts {
+		before := cpuTime(s.daemons...)
+		if got, err = run(); err == nil {
+			return got, cpuTime(s.daemons...) - before, nil
+		}
+		fmt.Fprintf(os.Stderr, "%s: %v\n", s.name, err)
+	}
+	s.failures++
+	return iperfResult{}, 0, err
+}
+
+func orNaN(v float64, err error) float64 {
+	if err != nil {
+		return math.NaN()
+	}
+	return v
+}
+
+// each is the daemons' time for each of what was delivered, in nanoseconds.
+func (s *system) each(cpu time.Duration, delivered float64) float64 {
 	if len(s.daemons) == 0 || delivered == 0 {
 		return math.NaN()
 	}
-	return float64((cpuTime(s.daemons...) - before).Nanoseconds()) / delivered
+	return float64(cpu.Nanoseconds()) / delivered
+}
+
+// noteFailures tells of rounds that a table lacks.
+func noteFailures(rep *report, systems []*system) {
+	for _, s := range systems {
+		if s.failures > 0 {
+			rep.note("%s: %d measurements failed %d times over and are left out", s.name, s.failures, attempts)
+		}
+	}
 }
