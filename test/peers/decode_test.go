@@ -13,13 +13,15 @@ type emitted struct {
 	frame   string
 	from    string // the outer source address
 	kind    string // NHRP packet type
+	lengths string // of the source and destination protocol addresses
 	remarks string // what Wireshark complains of
 }
 
 // nhrpPackets reads the capture of the scene, which ends with that. A filter of Wireshark's chooses among the packets.
 func (s *scene) nhrpPackets(filter string) []emitted {
 	s.t.Helper()
-	fields := []string{"frame.number", "ip.src", "nhrp.hdr.op.type", "nhrp.hdr.chksum.status", "_ws.malformed", "_ws.expert.severity", "_ws.expert.message"}
+	fields := []string{"frame.number", "ip.src", "nhrp.hdr.op.type", "nhrp.src.prot.len", "nhrp.dst.prot.len",
+		"nhrp.hdr.chksum.status", "_ws.malformed", "_ws.expert.severity", "_ws.expert.message"}
 	args := []string{"-n", "-r", s.endCapture(), "-Y", "gre.proto == 0x2001" + filter, "-T", "fields", "-E", "separator=|"}
 	for _, f := range fields {
 		args = append(args, "-e", f)
@@ -30,11 +32,11 @@ func (s *scene) nhrpPackets(filter string) []emitted {
 	}
 	var all []emitted
 	for row := range strings.Lines(string(out)) {
-		f := strings.SplitN(strings.TrimSpace(row), "|", 4)
-		if len(f) < 4 {
+		f := strings.SplitN(strings.TrimSpace(row), "|", 6)
+		if len(f) < 6 {
 			s.t.Fatalf("tshark printed %q", row)
 		}
-		all = append(all, emitted{frame: f[0], from: outer(f[1]), kind: outer(f[2]), remarks: f[3]})
+		all = append(all, emitted{frame: f[0], from: outer(f[1]), kind: outer(f[2]), lengths: outer(f[3]) + " " + outer(f[4]), remarks: f[5]})
 	}
 	return all
 }
@@ -56,6 +58,9 @@ func clean(remarks string) bool {
 // Wireshark remarks on it.
 const shortPassword = "1|_ws.malformed|8388608|Incomplete Authentication Extension"
 
+// oneFamily is the lengths that source and destination may have: Wireshark has no remark on a packet of two families.
+var oneFamily = map[string]bool{"4 4": true, "16 16": true}
+
 // decoded is the last part of each scene: Wireshark finds nothing wrong with what we sent.
 func (s *scene) decoded() {
 	s.part("every NHRP packet of ours decodes", func() {
@@ -67,8 +72,8 @@ func (s *scene) decoded() {
 			}
 			seen[p.from]++
 			kinds[p.kind]++
-			if !clean(p.remarks) && p.remarks != shortPassword {
-				s.t.Errorf("frame %s from %s, type %s: %s", p.frame, p.from, p.kind, p.remarks)
+			if !clean(p.remarks) && p.remarks != shortPassword || !oneFamily[p.lengths] {
+				s.t.Errorf("frame %s from %s, type %s: %s; length of addresses %s", p.frame, p.from, p.kind, p.remarks, p.lengths)
 			}
 		}
 		for _, n := range s.nodes {

@@ -35,8 +35,8 @@ func TestOldFRR(t *testing.T) {
 		s.within(20*time.Second, "from r1 to the old hub", pings(r1, tunnelAddress(2), 100, "-f"))
 		s.within(20*time.Second, "from the old spoke to the hub of ours", pings(spoke84, tunnelAddress(12), 100, "-f"))
 	})
-	s.part("T8 shortcut of ours to ours by the old hub", func() { s.shortcut(r1, 1, 4, false) })
-	s.part("T8 shortcut of the old spoke to ours", func() { s.shortcut(spoke84, 15, 16, false) })
+	s.part("T8 shortcut of ours to ours by the old hub", func() { s.shortcut(r1, 1, 4, true) })
+	s.part("T8 shortcut of the old spoke to ours", func() { s.shortcut(spoke84, 15, 16, true) })
 	s.part("T8 shortcut of ours to the old spoke", func() { s.shortcut(r16, 16, 15, true) })
 	s.part("goodbye", func() {
 		r16.stop()
