@@ -22,7 +22,7 @@ import (
 var program = os.Getenv("SPOKEWAY")
 
 func TestMain(m *testing.M) {
-	if program != "" {
+	if program != "" || os.Getuid() != 0 { // without root the cases are skipped
 		os.Exit(m.Run())
 	}
 	os.Exit(buildAndRun(m))
