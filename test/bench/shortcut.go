@@ -25,14 +25,13 @@ const (
 // shortcut measures how long it takes from the first packet, by the hub, to the first by the direct way.
 func shortcut(ctx context.Context, o options) (*report, error) {
 	rep := &report{Part: fmt.Sprintf("First packet to direct path, %d tries", o.tries)}
-	t := table{Columns: []string{"a probe each millisecond", "direct there", "", "", "", "direct both ways", "", "", "", "probes", "lost"}}
-	t.Rows = append(t.Rows, []string{"", "min", "median", "p99", "max", "min", "median", "p99", "max", "", ""})
+	t := table{Columns: []string{"a probe each millisecond", "least", "median", "p99", "greatest", "probes", "lost"}}
 	for _, c := range []struct{ name, encapsulation string }{{"GRE", "gre"}, {"GRE-in-UDP", "udp"}} {
 		tries, err := shortcuts(ctx, o, c.encapsulation)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
-		t.Rows = append(t.Rows, tries.row(rep, c.name))
+		t.Rows = append(t.Rows, tries.rows(rep, c.name)...)
 	}
 	rep.Tables = []table{t}
 	return rep, nil
@@ -44,16 +43,20 @@ type tries struct {
 	probes, lost int
 }
 
-func (r tries) row(rep *report, name string) []string {
-	row := []string{name}
-	for _, v := range [][]float64{r.there, r.both} {
-		for _, p := range []float64{0, 50, 99, 100} {
-			row = append(row, digits(percentile(v, p))+" ms")
-		}
-	}
+func (r tries) rows(rep *report, name string) [][]string {
 	rep.fact(name+".medianMs", median(r.there))
 	rep.fact(name+".lost", float64(r.lost))
-	return append(row, strconv.Itoa(r.probes), strconv.Itoa(r.lost))
+	there := append(timesRow(name+": until a packet goes the direct way", r.there), "", "")
+	both := timesRow(name+": until answers come that way too", r.both)
+	return [][]string{there, append(both, strconv.Itoa(r.probes), strconv.Itoa(r.lost))}
+}
+
+func timesRow(title string, ms []float64) []string {
+	row := []string{title}
+	for _, p := range []float64{0, 50, 99, 100} {
+		row = append(row, digits(percentile(ms, p))+" ms")
+	}
+	return row
 }
 
 func shortcuts(ctx context.Context, o options, encapsulation string) (r tries, err error) {
