@@ -194,7 +194,7 @@ func (t *tunnel) resolutionReply(env *core.Env, p *Packet, ev dataplane.Received
 		t.sendError(env, p, ev, LoopDetected) // RFC 2332 section 5.3.1
 		return
 	}
-	t.forwardTo(env, p, ev, p.Source)
+	t.relay(env, p, ev)
 }
 
 // forwardRequest passes a request on towards its destination.

@@ -56,7 +56,7 @@ func (t *tunnel) dispatch(env *core.Env, p *Packet, ev dataplane.Received) {
 		t.purgeRequest(env, p, ev)
 	case PurgeReply:
 		if !t.isOwn(p.Source) {
-			t.forwardTo(env, p, ev, p.Source)
+			t.relay(env, p, ev)
 		}
 	case ErrorIndication:
 		t.errorIndication(env, p, ev)
@@ -94,7 +94,7 @@ func isRequest(typ Type) bool {
 // reply hands a reply to whoever asked.
 func (t *tunnel) reply(env *core.Env, p *Packet, ev dataplane.Received) {
 	if !t.isOwn(p.Source) {
-		t.forwardTo(env, p, ev, p.Source)
+		t.relay(env, p, ev)
 		return
 	}
 	if x := t.byID[p.RequestID]; x != nil {
@@ -102,6 +102,15 @@ func (t *tunnel) reply(env *core.Env, p *Packet, ev dataplane.Received) {
 		return
 	}
 	t.count("reply-unexpected")
+}
+
+// relay passes a reply on to whoever asked, for routers we know: a stranger could have us send packets to anybody.
+func (t *tunnel) relay(env *core.Env, p *Packet, ev dataplane.Received) {
+	if !t.isKnown(ev.From) && !t.isHub(ev.From) {
+		t.count("reply-unexpected")
+		return
+	}
+	t.forwardTo(env, p, ev, p.Source)
 }
 
 // registrationRequest is the server's side of RFC 2332 section 5.2.3.
