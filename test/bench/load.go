@@ -80,20 +80,22 @@ func loadOne(ctx context.Context, o options, rep *report, name, mask string) err
 	return h.profile(ctx, filepath.Join(o.profiles, "load-"+h.variant))
 }
 
-// profile keeps where the hub's time and memory go while everybody comes and leaves once more.
+// profile keeps where the hub's time goes while everybody comes and leaves once more, and its memory while all are there.
 func (h *loaded) profile(ctx context.Context, path string) error {
 	ran := make(chan error, 1)
+	var heap []byte
 	go func() {
 		_, err := h.gen.play(ctx, window, registration(hubNBMA, hubProtocol))
+		if err == nil {
+			heap, err = h.ask("/debug/pprof/heap?gc=1")
+		}
 		if err == nil {
 			_, err = h.gen.play(ctx, window, purge(hubProtocol))
 		}
 		ran <- err
 	}()
 	cpu, err := h.ask("/debug/pprof/profile?seconds=3")
-	err = errors.Join(err, <-ran)
-	heap, heapErr := h.ask("/debug/pprof/allocs?gc=1")
-	return errors.Join(err, heapErr, os.MkdirAll(filepath.Dir(path), 0o755),
+	return errors.Join(err, <-ran, os.MkdirAll(filepath.Dir(path), 0o755),
 		os.WriteFile(path+"-cpu.pprof", cpu, 0o644), os.WriteFile(path+"-heap.pprof", heap, 0o644))
 }
 

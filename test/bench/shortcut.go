@@ -46,8 +46,8 @@ type tries struct {
 func (r tries) rows(rep *report, name string) [][]string {
 	rep.fact(name+".medianMs", median(r.there))
 	rep.fact(name+".lost", float64(r.lost))
-	there := append(timesRow(name+": until a packet goes the direct way", r.there), "", "")
-	both := timesRow(name+": until answers come that way too", r.both)
+	there := append(timesRow(name+": until packets go the direct way", r.there), "", "")
+	both := timesRow(name+": until answers come that way, too", r.both)
 	return [][]string{there, append(both, strconv.Itoa(r.probes), strconv.Itoa(r.lost))}
 }
 
@@ -141,7 +141,7 @@ func (s *star) try(ctx context.Context, h *hearer, n int, r *tries) error {
 	}
 	begin := sent[0].sent
 	r.there = append(r.there, milliseconds(there.Sub(begin)))
-	r.both = append(r.both, milliseconds(sent[back].sent.Add(sent[back].rtt).Sub(begin)))
+	r.both = append(r.both, milliseconds(max(there.Sub(begin), sent[back].sent.Add(sent[back].rtt).Sub(begin))))
 	r.probes += len(sent)
 	for _, e := range sent {
 		if e.rtt == 0 {
