@@ -263,7 +263,7 @@ func (t *tunnel) recordTransit(p *Packet) bool {
 	}
 	self := t.self(p)
 	self.Protocol = t.ownLike(p.Source)
-	if slices.ContainsFunc(cies, func(c CIE) bool { return c.Protocol == self.Protocol }) {
+	if slices.ContainsFunc(cies, func(c CIE) bool { return c.Protocol == self.Protocol && (c.Protocol.IsValid() || c.NBMA == self.NBMA) }) {
 		return false
 	}
 	x.Value = AppendCIEs(slices.Clone(x.Value), []CIE{self})
