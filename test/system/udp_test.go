@@ -18,12 +18,12 @@ func TestUDPEncapsulation(t *testing.T) {
 	udp := strings.NewReplacer("key: 42", "key: 42, encapsulation: udp")
 	routes := "routes:\n  - {to: 192.168.2.0/24, via: 10.100.0.2}\n  - {to: 192.168.3.0/24, via: 10.100.0.3}\n"
 	hub := w.host("hub").daemon(udp.Replace(hubConfig(routes)))
-	hub.launch()
+	hub.start()
 	var spokes []*daemon
 	for _, name := range []string{"one", "two"} {
 		h := w.host(name)
 		d := h.daemon(udp.Replace(spokeConfig(h, spokeRoutes)))
-		d.launch()
+		d.start()
 		spokes = append(spokes, d.registered(1))
 	}
 	a, b := spokes[0], spokes[1]
