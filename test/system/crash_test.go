@@ -19,7 +19,7 @@ func (h *host) kernel() string {
 func TestKilledAndRestarted(t *testing.T) {
 	w := newWorld(t)
 	hub := w.host("hub").daemon(hubConfig(""))
-	hub.launch()
+	hub.start()
 	s := w.host("spoke")
 	const inBoth = "  - {to: 172.20.1.0/24, via: 10.9.0.9}\n  - {to: \"fd20:1::/48\", via: \"2001:db8:9::9\"}\n  - {to: 192.168.0.0/16, via: 10.100.0.1}\n"
 	spoke := s.daemon(spokeConfig(s, "interfaces: {lan: {address: [192.168.22.1/24, 192.168.23.1/24, \"fd00:22::1/64\"]}}\nroutes:\n"+inBoth+

@@ -224,6 +224,7 @@ func (d *daemon) counters() map[string]uint64 {
 // registered waits until the daemon is registered with a number of hubs.
 func (d *daemon) registered(hubs int) *daemon {
 	d.w.t.Helper()
+	d.await()
 	d.w.within(10*time.Second, fmt.Sprintf("%s is registered with %d", d.name, hubs), func() error {
 		up := 0
 		for _, p := range d.peers() {

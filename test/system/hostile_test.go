@@ -227,7 +227,7 @@ func TestRegistrationStorm(t *testing.T) {
 	t.Parallel()
 	w := quietWorld(t)
 	hub := w.host("hub").daemon(strings.NewReplacer("holdtime: 60s", "holdtime: 60s, max-clients: 1000").Replace(hubConfig("")))
-	hub.launch()
+	hub.start()
 	s := w.host("spoke")
 	spoke := s.daemon(spokeConfig(s, "")).start().registered(1)
 	evil := w.host("evil")

@@ -28,7 +28,7 @@ func TestRoutesOfOthers(t *testing.T) {
 	w := newWorld(t)
 	h := w.host("hub")
 	hub := h.daemon(dual(h, hubConfig("")))
-	hub.launch()
+	hub.start()
 	s := w.host("spoke")
 	spoke := s.daemon(dual(s, spokeConfig(s, ""))).start()
 	spoke.registered(2) // once for each family

@@ -19,12 +19,11 @@ func TestWhy(t *testing.T) {
 	w := newWorld(t)
 	hub := w.host("hub").daemon(strings.Replace(hubConfig("routes:\n  - {to: 192.168.2.0/24, via: 10.100.0.2}\n  - {to: 192.168.3.0/24, via: 10.100.0.3}\n"),
 		"holdtime: 60s", "holdtime: 60s, max-clients: 2", 1))
-	hub.launch()
+	hub.start()
 	router := func(name string, change ...string) *daemon {
 		h := w.host(name)
 		d := h.daemon(strings.NewReplacer(change...).Replace(spokeConfig(h, spokeRoutes)))
-		d.launch()
-		return d
+		return d.start()
 	}
 	first, second := router("first"), router("second")
 	first.registered(1)
