@@ -608,3 +608,12 @@ func TestBornRouteDuringDown(t *testing.T) {
 		t.Errorf("%d clients by one packet", n)
 	}
 }
+
+func TestStrangerIsNotRedirected(t *testing.T) {
+	w, hub, _, _ := cloud(t)
+	w.mark()
+	hub.transit("10.0.0.66", "192.168.11.5", "192.168.12.5")
+	if sent := w.sent(hub, TrafficIndication); len(sent) != 0 {
+		t.Errorf("a stranger is told the password: %+v", sent)
+	}
+}

@@ -17,6 +17,10 @@ func (t *tunnel) redirect(env *core.Env, ev dataplane.Transit) {
 	if !ok || !t.cfg.Redirect || !own.IsValid() || dst.IsMulticast() {
 		return
 	}
+	if !t.isKnown(ev.From) && !t.isHub(ev.From) {
+		t.count("transit-from-stranger") // a redirect would tell it the password
+		return
+	}
 	p := t.packet(TrafficIndication, own, src)
 	p.Payload = ev.Packet
 	t.log(env, core.Debug, "redirect", "peer", ev.From, "source", src, "destination", dst)
