@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -43,6 +45,18 @@ type Router struct {
 	unmade map[string]bool // tunnels that the data plane could not make: an interface of their name is another's
 
 	lost atomic.Uint64 // events dropped because the loop was behind
+}
+
+// garbage is the part of the live heap that may be garbage before it is collected, in percent. Forwarding allocates
+// nothing and the control plane little, so that collecting twice as often as Go's default costs nothing that can be seen,
+// and a hub of 10,000 spokes takes a quarter less memory.
+const garbage = 50
+
+// CollectOften sets that for the process, unless GOGC says otherwise.
+func CollectOften() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 }
 
 // New makes a router. It touches neither interfaces nor routes before [Router.Run].

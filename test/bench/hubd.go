@@ -39,6 +39,7 @@ func runHub(args []string) error {
 		return err
 	}
 	log := logs.New(os.Stderr, logs.JSON) // at info, as by default
+	router.CollectOften()
 	r, err := router.New(router.Options{Config: c, Log: log.Logger()})
 	if err != nil {
 		return err
