@@ -140,8 +140,14 @@ func (m *merger) load(p packet.IP, mtu int) {
 	m.upper, m.protocol, m.is6, m.closed = p.Upper, p.Protocol, p.Is6(), true
 	m.headers = m.upper + int(p.Payload()[12]>>4)*4
 	m.size = max(mtu-m.headers, minSegment)
-	m.segments = 1 + (m.n-m.headers)/m.size
+	m.segments = (m.n - m.headers + m.size - 1) / m.size
+	if m.segments == 1 {
+		finishTCP(m.buf[vnetLen+m.upper : vnetLen+m.n])
+	}
 }
+
+// finishTCP makes the sum of the pseudo header, which stands where the checksum belongs, the checksum.
+func finishTCP(b []byte) { binary.BigEndian.PutUint16(b[16:], ^packet.Fold(packet.Sum(b, 0))) }
 
 const minSegment = 512
 

@@ -245,21 +245,17 @@ func (r *receiver) inner(d *device, t *dataplane.Tunnel, from netip.AddrPort, cl
 	if t.MSS {
 		p.ClampMSS(packet.MSS(t.MTU, p.Is6()))
 	}
-	if (t.Redirect || t.FastPath) && r.transit(d, t, from, p) {
+	many := joined(p)
+	if (t.Redirect || t.FastPath) && r.transit(d, t, from, p, many) {
 		return
 	}
-	if oversize(t, p) {
+	if many {
 		r.flushDevice()
 		r.to = d
 		r.merge.load(p, t.MTU)
 		return
 	}
 	r.deliver(d, p)
-}
-
-// oversize reports whether p is many packets that must not be taken for one.
-func oversize(t *dataplane.Tunnel, p packet.IP) bool {
-	return t.MTU > 0 && len(p.Bytes) > t.MTU && joined(p)
 }
 
 // mergeECN puts the outer header's congestion mark into the inner one; false when the packet is to be dropped.
@@ -317,8 +313,9 @@ func (r *receiver) flushDevice() {
 	r.to = nil
 }
 
-// transit reports a packet that goes back into its cloud, and sends it there where that is ours to do.
-func (r *receiver) transit(d *device, t *dataplane.Tunnel, from netip.AddrPort, p packet.IP) (sent bool) {
+// transit reports a packet that goes back into its cloud, and sends it there where that is ours to do: what is many
+// packets in one the kernel has to cut.
+func (r *receiver) transit(d *device, t *dataplane.Tunnel, from netip.AddrPort, p packet.IP, many bool) (sent bool) {
 	way := r.back(d, from, p)
 	if way == nil {
 		return false
@@ -328,7 +325,7 @@ func (r *receiver) transit(d *device, t *dataplane.Tunnel, from netip.AddrPort, 
 			Tunnel: d.name, From: from, Packet: slices.Clone(p.Bytes[:min(len(p.Bytes), maxReported)]),
 		})
 	}
-	return t.FastPath && !oversize(t, p) && r.forward(d, way, p)
+	return t.FastPath && !many && r.forward(d, way, p)
 }
 
 const maxReported = 128 // octets of a packet in dataplane.Transit
