@@ -134,12 +134,18 @@ func joined(p packet.IP) bool {
 		binary.BigEndian.Uint16(b[16:]) == packet.Fold(p.PseudoSum(packet.TCP, len(b)))
 }
 
-// load makes a joined packet the frame, to be cut to packets of mtu octets. The merger must be empty.
-func (m *merger) load(p packet.IP, mtu int) {
+// load makes a joined packet the frame, to be cut again. The merger must be empty. How long the sender's segments
+// were is lost, and a router must not make them longer: the sender has what fits on the way, and does not heed an
+// ICMP error about more. So they are cut to what fits everywhere.
+func (m *merger) load(p packet.IP) {
 	m.n = copy(m.buf[vnetLen:], p.Bytes)
 	m.upper, m.protocol, m.is6, m.closed = p.Upper, p.Protocol, p.Is6(), true
 	m.headers = m.upper + int(p.Payload()[12]>>4)*4
-	m.size = max(mtu-m.headers, minSegment)
+	fit := everywhere4
+	if m.is6 {
+		fit = everywhere6
+	}
+	m.size = max(fit-m.headers, minSegment)
 	m.segments = (m.n - m.headers + m.size - 1) / m.size
 	if m.segments == 1 {
 		finishTCP(m.buf[vnetLen+m.upper : vnetLen+m.n])
@@ -149,7 +155,11 @@ func (m *merger) load(p packet.IP, mtu int) {
 // finishTCP makes the sum of the pseudo header, which stands where the checksum belongs, the checksum.
 func finishTCP(b []byte) { binary.BigEndian.PutUint16(b[16:], ^packet.Fold(packet.Sum(b, 0))) }
 
-const minSegment = 512
+const (
+	everywhere4 = 576  // octets of a packet: RFC 9293 section 3.7.1, RFC 1122 section 3.3.3
+	everywhere6 = 1280 // RFC 8200 section 5
+	minSegment  = 256  // behind headers of any length
+)
 
 // take gives what was collected, with the header the TUN device wants, and empties the merger.
 func (m *merger) take() []byte {

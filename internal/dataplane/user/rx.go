@@ -252,7 +252,7 @@ func (r *receiver) inner(d *device, t *dataplane.Tunnel, from netip.AddrPort, cl
 	if many {
 		r.flushDevice()
 		r.to = d
-		r.merge.load(p, t.MTU)
+		r.merge.load(p)
 		return
 	}
 	r.deliver(d, p)
