@@ -213,7 +213,8 @@ func congestion(outer, inner *Datagram) *Datagram {
 // inward passes on what came out of a tunnel, and tells of it when it goes back into the cloud.
 func (m *Memory) inward(i *Interface, from Endpoint, d *Datagram) {
 	w, back := i.Transit(from, d.Destination, FlowHash(d))
-	if back && i.Config().Redirect && m.TransitDue(d.Source, d.Destination, m.Now()) {
+	known := i.From(from, d.Destination.Is6()) != nil
+	if back && known && i.Config().Redirect && m.TransitDue(d.Source, d.Destination, m.Now()) {
 		m.Post(Transit{i.Name, from, d.Head()})
 	}
 	if !back || !i.Config().FastPath || d.TTL <= 1 {

@@ -168,6 +168,16 @@ func TestMemoryWayIn(t *testing.T) {
 	}
 }
 
+func TestMemoryStrangersCauseNoRedirect(t *testing.T) {
+	b := newMemoryBench(memoryTunnelOf("tun0", 1))
+	b.peer("10.0.0.2", "192.0.2.2")
+	b.route("172.21.0.0/16", "10.0.0.2")
+	b.Input(into("192.0.2.1", "203.0.113.66", Key{1, true}, GREPacket{Inner: echoTo("172.21.0.1", 84)}))
+	if len(b.events) > 0 || len(b.delivered) != 1 {
+		t.Errorf("events %v, delivered %d, want a packet for the kernel alone", b.events, len(b.delivered))
+	}
+}
+
 func TestMemoryReportsAreRateLimited(t *testing.T) {
 	b := newMemoryBench(memoryTunnelOf("tun0", 1))
 	b.route("10.0.0.0/24", "")

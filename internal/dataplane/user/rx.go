@@ -320,7 +320,8 @@ func (r *receiver) transit(d *device, t *dataplane.Tunnel, from netip.AddrPort, 
 	if way == nil {
 		return false
 	}
-	if t.Redirect && r.wire.plane.tables.TransitDue(p.Source(), p.Destination(), r.now) {
+	known := r.peer(d.tunnel, from, p.Is6()) != nil // a stranger is told nothing, and takes nothing of the budget
+	if t.Redirect && known && r.wire.plane.tables.TransitDue(p.Source(), p.Destination(), r.now) {
 		r.wire.plane.post(dataplane.Transit{
 			Tunnel: d.name, From: from, Packet: slices.Clone(p.Bytes[:min(len(p.Bytes), maxReported)]),
 		})
