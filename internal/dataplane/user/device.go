@@ -97,7 +97,7 @@ func (d *device) write(queue int, b []byte) {
 // complain tells the source of p what is wrong with it, unless that is forbidden or has been told just now.
 func (d *device) complain(what packet.ICMPError, p packet.IP, mtu int) {
 	t := d.tunnel.Config()
-	if t == nil || !p.MayComplain(what) || !d.plane.errors.Allow(complaint(what, p), d.plane.now()) {
+	if t == nil || !p.MayComplain(what) || !d.plane.complaints(what).Allow(complaint(what, p), d.plane.now()) {
 		return
 	}
 	from := own(t, p.Is6())
@@ -112,6 +112,14 @@ func (d *device) complain(what packet.ICMPError, p packet.IP, mtu int) {
 			e.release()
 		}
 	}
+}
+
+// complaints is the rate limit of an ICMP error.
+func (p *Plane) complaints(what packet.ICMPError) *dataplane.Limiter {
+	if what == packet.TooBig {
+		return p.tooBig
+	}
+	return p.errors
 }
 
 // complaint keys the rate limit: by flow, and where a probe is answered by probe, as traceroute wants each.

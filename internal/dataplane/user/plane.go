@@ -27,6 +27,7 @@ type Plane struct {
 	now     func() time.Duration
 	queues  int
 	errors  *dataplane.Limiter // of ICMP errors
+	tooBig  *dataplane.Limiter // of those that path MTU discovery lives on: a flood of others must not starve it
 	control *sources           // of control packets
 
 	devices atomic.Pointer[map[string]*device]
@@ -53,7 +54,8 @@ func New(post func(event any) bool, o Options) (*Plane, error) {
 	start := time.Now()
 	p := &Plane{
 		tables: dataplane.NewTables(), post: post, now: o.Now, queues: o.Queues,
-		errors: dataplane.NewLimiter(errorInterval, errorsPerSec), control: &sources{},
+		errors: dataplane.NewLimiter(errorInterval, errorsPerSec),
+		tooBig: dataplane.NewLimiter(errorInterval, errorsPerSec), control: &sources{},
 		wires: map[place]*wire{}, out: newBatch(),
 	}
 	if p.now == nil {
