@@ -383,6 +383,9 @@ func (r *receiver) forward(d *device, way *dataplane.Way, p packet.IP) bool {
 	default:
 		way.Use()
 		p.DecrementTTL()
+		if t.MSS {
+			p.ClampMSS(packet.MSS(t.MTU, p.Is6()))
+		}
 		r.enqueue(out, w, t, a, p)
 	}
 	return true
