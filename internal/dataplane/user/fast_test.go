@@ -58,3 +58,19 @@ func TestFastPathClampsMSSForBothTunnels(t *testing.T) {
 		})
 	}
 }
+
+// The kernel drops such packets as martians, RFC 1812 section 5.3.7.
+func TestFastPathForwardsNothingFromOurselves(t *testing.T) {
+	for _, own := range []string{"10.0.0.1", "10.9.0.1"} {
+		r := newRig(t, dataplane.Tunnel{FastPath: true, Cloud: 1})
+		r.link.keep = true
+		r.second(dataplane.Tunnel{FastPath: true, Cloud: 1, MTU: 1400})
+		h := other4
+		h.Source, h.Destination = netip.MustParseAddr(own), netip.MustParseAddr("10.9.0.3")
+		r.gre(r.peer, 0, inGRE(dataplane.Key{}, packet.AppendUDP(nil, h, 1, 2, nil)))
+		r.flushWire()
+		if len(r.link.sent) > 0 {
+			t.Errorf("a peer's packet from our own %s is sent to another peer", own)
+		}
+	}
+}

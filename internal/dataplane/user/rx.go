@@ -353,10 +353,10 @@ func (r *receiver) back(d *device, from netip.AddrPort, p packet.IP) *dataplane.
 }
 
 // forward is the fast path: what the kernel would do with a packet between two peers. False leaves it to the kernel,
-// which knows more of options and scopes.
+// which knows more of options and scopes, and drops what claims to come from ourselves.
 func (r *receiver) forward(d *device, way *dataplane.Way, p packet.IP) bool {
 	out, t := r.wire.plane.device(way.Interface.Name), way.Interface.Config()
-	if out == nil || t == nil || !t.FastPath || !routable(p) {
+	if out == nil || t == nil || !t.FastPath || !routable(p) || d.tunnel.Owns(p.Source()) || out.tunnel.Owns(p.Source()) {
 		return false
 	}
 	w, a := out.wire.Load(), way.Adjacency
