@@ -131,7 +131,7 @@ func (b *batch) transmit(w *wire, s *socket) {
 			b.split(w, s, i, e)
 			return
 		default:
-			b.failed(w, s, &b.packets[b.groups[i].first], e)
+			b.failed(w, s, i, e)
 			i++
 		}
 	}
@@ -167,9 +167,10 @@ func (b *batch) compose(w *wire, i int) {
 	m.hdr.SetControllen(c.n)
 }
 
-// failed counts a packet that the underlay refused. One too long for the path teaches us the path's MTU, and goes
-// in fragments or is answered.
-func (b *batch) failed(w *wire, s *socket, o *outgoing, e unix.Errno) {
+// failed counts a packet, alone in its group, that the underlay refused. One too long for the path teaches us the
+// path's MTU, and goes in fragments or is answered.
+func (b *batch) failed(w *wire, s *socket, at int, e unix.Errno) {
+	o := &b.packets[b.groups[at].first]
 	if e != unix.EMSGSIZE {
 		o.device.tunnel.Drop(dataplane.DropSendFailed)
 		return
@@ -180,8 +181,14 @@ func (b *batch) failed(w *wire, s *socket, o *outgoing, e unix.Errno) {
 		o.device.tunnel.Drop(dataplane.DropTooBig)
 		return
 	}
-	o.peer.LearnPathMTU(mtu, w.plane.now())
 	fit := mtu - (o.inner - o.begin) - w.outerHeader()
+	if len(p.Bytes) <= fit { // the errors were what ICMP said of others, twice
+		if _, e := s.link.send(b.messages[at : at+1]); e != 0 {
+			o.device.tunnel.Drop(dataplane.DropSendFailed)
+		}
+		return
+	}
+	o.peer.LearnPathMTU(mtu, w.plane.now())
 	if p.DontFragment() {
 		o.device.tunnel.Drop(dataplane.DropTooBig)
 		o.device.complain(packet.TooBig, p, fit)
