@@ -1,6 +1,8 @@
 package user
 
 import (
+	"encoding/binary"
+	"hash/maphash"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -8,21 +10,30 @@ import (
 
 // sources bounds how many control packets one source may send us, so that a flood from one leaves the control
 // plane's queue to the others. Sources that share a slot share its budget; the table never grows.
-type sources [sourceSlots]atomic.Uint64
+type sources struct {
+	seed  maphash.Seed // nobody shall know whose slot is whose, and choose to share one
+	slots [sourceSlots]atomic.Uint64
+}
 
 const (
 	sourceSlots     = 4096
 	sourcePerSecond = 2000 // a regional hub forwards for its spokes
 )
 
+func newSources() *sources { return &sources{seed: maphash.MakeSeed()} }
+
+// slot is where the source is counted.
+func (s *sources) slot(from netip.AddrPort) *atomic.Uint64 {
+	var key [18]byte
+	a := from.Addr().As16()
+	copy(key[:], a[:])
+	binary.BigEndian.PutUint16(key[16:], from.Port())
+	return &s.slots[maphash.Bytes(s.seed, key[:])%sourceSlots]
+}
+
 // allow counts one packet of a source at time now and reports whether it is within the second's budget.
 func (s *sources) allow(from netip.AddrPort, now time.Duration) bool {
-	b := from.Addr().As16()
-	h := uint64(from.Port())
-	for _, x := range b {
-		h = (h ^ uint64(x)) * 0x100000001b3
-	}
-	slot, second := &s[(h^h>>29)%sourceSlots], uint64(now/time.Second)&0xffffffff
+	slot, second := s.slot(from), uint64(now/time.Second)&0xffffffff
 	for {
 		old := slot.Load()
 		n := old & 0xffffffff

@@ -55,7 +55,7 @@ func New(post func(event any) bool, o Options) (*Plane, error) {
 	p := &Plane{
 		tables: dataplane.NewTables(), post: post, now: o.Now, queues: o.Queues,
 		errors: dataplane.NewLimiter(errorInterval, errorsPerSec),
-		tooBig: dataplane.NewLimiter(errorInterval, errorsPerSec), control: &sources{},
+		tooBig: dataplane.NewLimiter(errorInterval, errorsPerSec), control: newSources(),
 		wires: map[place]*wire{}, out: newBatch(),
 	}
 	if p.now == nil {
