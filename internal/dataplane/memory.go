@@ -217,7 +217,7 @@ func (m *Memory) inward(i *Interface, from Endpoint, d *Datagram) {
 	if back && known && i.Config().Redirect && m.TransitDue(d.Source, d.Destination, m.Now()) {
 		m.Post(Transit{i.Name, from, d.Head()})
 	}
-	if !back || !i.Config().FastPath || d.TTL <= 1 {
+	if !back || d.TTL <= 1 || !mayPass(i, d) || !mayPass(w.Interface, d) {
 		m.Deliver(i.Name, d)
 		return
 	}
@@ -225,6 +225,9 @@ func (m *Memory) inward(i *Interface, from Endpoint, d *Datagram) {
 	next.TTL--
 	m.forward(w.Interface, w, &next)
 }
+
+// mayPass reports whether a tunnel lets d past the kernel, which drops what claims to come from ourselves.
+func mayPass(i *Interface, d *Datagram) bool { return i.Config().FastPath && !i.Owns(d.Source) }
 
 // Stats are the counters of every tunnel, by name.
 func (m *Memory) Stats() []TunnelStats {

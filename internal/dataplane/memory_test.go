@@ -178,6 +178,34 @@ func TestMemoryStrangersCauseNoRedirect(t *testing.T) {
 	}
 }
 
+func TestMemoryFastPathNeedsItOnBothTunnels(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		in, out    bool
+		source     string
+		sent, left int
+	}{
+		{"both", true, true, "172.20.0.1", 1, 0},
+		{"in alone", true, false, "172.20.0.1", 0, 1},
+		{"out alone", false, true, "172.20.0.1", 0, 1},
+		{"RFC 1812 5.3.7 from ourselves", true, true, "10.0.0.1", 0, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in, out := memoryTunnelOf("tun0", 1), memoryTunnelOf("tun1", 2)
+			in.FastPath, out.FastPath = c.in, c.out
+			b := newMemoryBench(in, out)
+			b.Do(SetAdjacency{Tunnel: "tun1", NextHop: memoryAddr("10.0.0.3"), Endpoint: netip.AddrPortFrom(memoryAddr("192.0.2.3"), 0)})
+			b.Do(SetRoute{Prefix: netip.MustParsePrefix("10.0.0.3/32"), NextHops: []NextHop{{Tunnel: "tun1"}}})
+			d := echoTo("10.0.0.3", 84)
+			d.Source = memoryAddr(c.source)
+			b.Input(into("192.0.2.1", "192.0.2.2", Key{1, true}, GREPacket{Inner: d}))
+			if len(b.sent) != c.sent || len(b.delivered) != c.left {
+				t.Errorf("sent %d, left to the kernel %d, want %d and %d", len(b.sent), len(b.delivered), c.sent, c.left)
+			}
+		})
+	}
+}
+
 func TestMemoryReportsAreRateLimited(t *testing.T) {
 	b := newMemoryBench(memoryTunnelOf("tun0", 1))
 	b.route("10.0.0.0/24", "")
