@@ -239,7 +239,6 @@ func (i *Interface) resetStats() {
 	i.Drops.reset()
 	for _, a := range i.Adjacencies() {
 		a.Traffic.reset()
-		a.asked = 0
 	}
 }
 

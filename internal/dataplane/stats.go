@@ -3,7 +3,11 @@ package dataplane
 import "sync/atomic"
 
 // Traffic counts packets and octets of the overlay, without the outer headers.
-type Traffic struct{ packetsIn, packetsOut, bytesIn, bytesOut atomic.Uint64 }
+type Traffic struct {
+	packetsIn, packetsOut, bytesIn, bytesOut atomic.Uint64 // since ever: what is cleared was still used
+
+	cleared atomic.Pointer[Counters] // what they were then; nil: never
+}
 
 // CountIn counts what came out of the tunnel.
 func (t *Traffic) CountIn(packets, bytes int) {
@@ -17,8 +21,20 @@ func (t *Traffic) CountOut(packets, bytes int) {
 	t.bytesOut.Add(uint64(bytes))
 }
 
-// Counters is what was counted so far.
+// Counters is what was counted since the counters were cleared.
 func (t *Traffic) Counters() Counters {
+	before := t.cleared.Load() // first: the counters only grow
+	c := t.ever()
+	if before != nil {
+		c.PacketsIn -= before.PacketsIn
+		c.PacketsOut -= before.PacketsOut
+		c.BytesIn -= before.BytesIn
+		c.BytesOut -= before.BytesOut
+	}
+	return c
+}
+
+func (t *Traffic) ever() Counters {
 	return Counters{
 		PacketsIn: t.packetsIn.Load(), PacketsOut: t.packetsOut.Load(),
 		BytesIn: t.bytesIn.Load(), BytesOut: t.bytesOut.Load(),
@@ -26,9 +42,8 @@ func (t *Traffic) Counters() Counters {
 }
 
 func (t *Traffic) reset() {
-	for _, c := range []*atomic.Uint64{&t.packetsIn, &t.packetsOut, &t.bytesIn, &t.bytesOut} {
-		c.Store(0)
-	}
+	c := t.ever()
+	t.cleared.Store(&c)
 }
 
 // Reason is why a packet was dropped.

@@ -378,3 +378,30 @@ func BenchmarkSetAdjacency(b *testing.B) {
 		tab.Apply(SetAdjacency{Tunnel: "tun0", NextHop: next, Endpoint: netip.AddrPortFrom(next, 0), Multicast: true})
 	}
 }
+
+// Who is asked whether a shortcut is in use must not hear that counters were cleared.
+func TestClearedCountersDoNotMakePeersIdle(t *testing.T) {
+	tb, via := NewTables(), netip.MustParseAddr("10.0.0.2")
+	tb.Apply(SetTunnel{Tunnel{Name: "tun0"}})
+	tb.Apply(SetAdjacency{Tunnel: "tun0", NextHop: via, Endpoint: netip.MustParseAddrPort("192.0.2.2:0")})
+	a := tb.Interface("tun0").Adjacency(via)
+	used := func() bool { return tb.Apply(AskUsed{Tunnel: "tun0", NextHop: via}).(Used).Used }
+	a.CountOut(1, 100)
+	tb.Apply(ClearStats{})
+	if !used() {
+		t.Error("a peer in use looks idle after the counters were cleared")
+	}
+	if used() {
+		t.Error("a peer looks in use though nothing went to it since it was asked")
+	}
+	a.CountOut(1, 100)
+	used()
+	tb.Apply(ClearStats{})
+	if used() {
+		t.Error("clearing the counters is taken for use")
+	}
+	a.CountOut(2, 300)
+	if got, want := a.Counters(), (Counters{PacketsOut: 2, BytesOut: 300}); got != want {
+		t.Errorf("counted %+v since, want %+v", got, want)
+	}
+}
