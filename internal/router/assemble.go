@@ -15,7 +15,8 @@ type Modules struct{ NHRP *nhrp.Module }
 // Assemble puts a router's modules on a loop. What they stored before is given back to them.
 func Assemble(l *core.Loop, stored map[string]string) Modules {
 	m := Modules{NHRP: nhrp.New()}
-	for _, module := range []core.Module{kernel.New(), tunnel.New(), static.New(), m.NHRP} {
+	// The kernel module is last: when all stop, routes go only after NHRP has sent its goodbyes by them.
+	for _, module := range []core.Module{tunnel.New(), static.New(), m.NHRP, kernel.New()} {
 		l.Add(module, core.Start{Stored: stored})
 	}
 	return m

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"runtime/debug"
@@ -37,6 +39,7 @@ type Router struct {
 	plane   dataplane.Plane
 	loop    *core.Loop
 	modules Modules
+	alone   io.Closer
 	ended   chan struct{} // closed when nothing is done on the loop any more
 
 	// Of the loop's goroutine.
@@ -61,23 +64,37 @@ func CollectOften() {
 
 // New makes a router. It touches neither interfaces nor routes before [Router.Run].
 func New(o Options) (*Router, error) {
+	alone, err := claim()
+	if err != nil {
+		return nil, err
+	}
 	r := &Router{
 		opts: o, queue: newQueue(), ended: make(chan struct{}),
 		links: map[string]core.Link{}, unmade: map[string]bool{},
 	}
 	edge, err := sys.Open(sys.Options{Post: r.post, Broadcast: r.broadcast, StateDir: o.State, Log: o.Log})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, alone.Close())
 	}
 	plane, err := user.New(r.forwarded, user.Options{Now: edge.Now})
 	if err != nil {
-		return nil, errors.Join(err, edge.Close())
+		return nil, errors.Join(err, edge.Close(), alone.Close())
 	}
-	r.edge, r.plane = edge, plane
+	r.edge, r.plane, r.alone = edge, plane, alone
 	r.loop = core.NewLoop(edge.Now(), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), doer{r})
 	r.loop.Log = r.log
 	r.modules = Assemble(r.loop, edge.Stored())
 	return r, nil
+}
+
+// claim makes this the one router of the network namespace, until closed: two would take each other's routes for
+// leftovers. Names of abstract sockets belong to the namespace.
+func claim() (io.Closer, error) {
+	l, err := net.Listen("unix", "@spokeway-router")
+	if err != nil {
+		return nil, fmt.Errorf("another spokeway routes in this network namespace: stop it first, or run this one in a namespace of its own (%w)", err)
+	}
+	return l, nil
 }
 
 // doer is the loop's edge: the host's, or the data plane's.
@@ -213,7 +230,7 @@ func (r *Router) turn() {
 
 // close lets what was sent last leave, then ends the data plane and the edge.
 func (r *Router) close() error {
-	return errors.Join(r.plane.Close(), r.edge.Close())
+	return errors.Join(r.plane.Close(), r.edge.Close(), r.alone.Close())
 }
 
 func (r *Router) notify(states ...string) {
@@ -224,29 +241,30 @@ func (r *Router) notify(states ...string) {
 
 // apply makes a configuration the one in force.
 func (r *Router) apply(c *conf.Config) {
-	old := r.config
 	r.config = c
 	if c.Forwarding {
 		r.forward(c)
 	}
-	if old != nil {
-		r.releaseInterfaces(old, c)
-	}
+	r.releaseInterfaces(c)
 	for _, i := range c.Interfaces {
 		r.edge.Do(core.SetInterface{Name: i.Name, Addresses: i.Addresses, MTU: i.MTU})
 	}
 	Configure(r.loop, c)
 }
 
-// releaseInterfaces gives back the interfaces that a configuration does not list any more.
-func (r *Router) releaseInterfaces(old, c *conf.Config) {
+// releaseInterfaces gives back the interfaces that have addresses of ours, of before a crash perhaps, and that the
+// configuration does not list any more. Tunnels are their module's.
+func (r *Router) releaseInterfaces(c *conf.Config) {
 	listed := map[string]bool{}
 	for _, i := range c.Interfaces {
 		listed[i.Name] = true
 	}
-	for _, i := range old.Interfaces {
-		if !listed[i.Name] {
-			r.edge.Do(core.SetInterface{Name: i.Name})
+	for _, t := range c.Tunnels {
+		listed[t.Name] = true
+	}
+	for _, name := range r.edge.Addressed() {
+		if !listed[name] {
+			r.edge.Do(core.SetInterface{Name: name})
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
@@ -166,6 +167,16 @@ func (e *Edge) serve(effects []core.Effect) {
 		}
 		effects = effects[1:]
 	}
+}
+
+// Addressed names the interfaces that have addresses of ours, given by this process or one before.
+func (e *Edge) Addressed() (names []string) {
+	for key, value := range e.store.all() {
+		if name, ok := strings.CutPrefix(key, ownedKey("")); ok && value != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Stored is what earlier [core.Store] effects kept, by this process or one before.

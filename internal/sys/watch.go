@@ -15,6 +15,7 @@ import (
 var groups = []uint32{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+	unix.RTNLGRP_NEXTHOP, // with a nexthop object, routes go or change that nobody tells of
 }
 
 // watcher keeps the view. Its methods belong to one goroutine.
@@ -84,6 +85,8 @@ func (w *watcher) message(m message) {
 		if a, ok := parseAddr(m.body); ok {
 			w.addr(a, m.kind == unix.RTM_DELADDR)
 		}
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		w.distrust()
 	case unix.RTM_NEWROUTE:
 		if r, ok := parseRoute(m.body); ok {
 			w.flush()

@@ -240,6 +240,13 @@ func (m *Module) present(env *core.Env, e *entry, lent []rib.NextHop) {
 func (m *Module) refused(env *core.Env, r Refused) {
 	e := m.entries[table{r.VRF, r.Prefix.Masked()}]
 	if e == nil || e.asked == nil || !e.asked.Equal(r.Route) {
+		if e != nil && e.leaving[r.Metric] { // a removal: it is due again
+			delete(e.leaving, r.Metric)
+			m.failed[e.table] = true
+			if !m.retry.Armed() {
+				env.Arm(&m.retry, RetryTime)
+			}
+		}
 		env.Log(core.Warn, "refused", "prefix", r.Prefix, "cause", r.Err) // no longer wanted, or a removal
 		return
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // maxDepth bounds how many static routes may lean on each other: it also ends a circle of them.
-const maxDepth = 8
+const maxDepth = 4
 
 // hops is where a route leads now; false when nowhere. A blackhole leads there without next hops.
 func (m *Module) hops(env *core.Env, r Route, depth int) ([]rib.NextHop, bool) {

@@ -42,6 +42,7 @@ func (m *Module) bind(env *core.Env, t *state) {
 			t.sent = dataplane.Tunnel{} // the data plane has yet to hear it
 		}
 		t.forgive(env)
+		m.prepare(env, t)
 		m.down(env, t, reason)
 		return
 	}
@@ -66,6 +67,30 @@ func (m *Module) bind(env *core.Env, t *state) {
 	t.up, t.reason, t.waits = true, "", false
 	env.Publish(dataplane.TunnelUp{Tunnel: tun})
 	env.Log(core.Info, "up", "tunnel", tun.Name, "local", tun.Local, "underlay", link.Name, "mtu", tun.MTU)
+}
+
+// prepare makes the device before there is an underlay. Its connected prefix, and the static routes by it, then lead into
+// the device, where packets end; without it they would leave by the default route, in clear.
+func (m *Module) prepare(env *core.Env, t *state) {
+	if t.made {
+		return
+	}
+	t.sent, t.made = t.tunnel(defaultUnderlayMTU), true
+	env.Emit(dataplane.SetTunnel{Tunnel: t.sent})
+	t.address(env)
+}
+
+// defaultUnderlayMTU stands in for that of an underlay that is not there yet.
+const defaultUnderlayMTU = 1500
+
+// lame reports whether a tunnel that is up has lost what it needs of its device, and has it given anew.
+func (m *Module) lame(env *core.Env, t *state) bool {
+	if !t.up || t.waits || m.addressed(t) {
+		return false
+	}
+	t.waits, t.iface = true, core.SetInterface{}
+	m.down(env, t, "its device was set down or lost its address; giving it back")
+	return true
 }
 
 // addressed reports whether the device is up with its addresses, and so has its connected routes. Before that, packets for

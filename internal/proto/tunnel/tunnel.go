@@ -152,6 +152,10 @@ func (m *Module) link(env *core.Env, l core.Link) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.tunnels)) {
 		t := m.tunnels[name]
+		if t.cfg.Name == l.Name && !l.Gone && m.lame(env, t) {
+			m.bind(env, t)
+			continue
+		}
 		if t.cfg.UnderlayInterface == l.Name || t.cfg.UnderlayAddress.IsValid() || t.waits && t.cfg.Name == l.Name {
 			m.bind(env, t)
 		}
