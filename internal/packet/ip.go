@@ -178,7 +178,8 @@ func (p IP) HasOptions() bool {
 // Payload is what follows the IP headers.
 func (p IP) Payload() []byte { return p.Bytes[p.Upper:] }
 
-// FlowHash is the same for all packets of a flow, fragments among them.
+// FlowHash is the same for all packets of a flow. Fragments, whose ports are not all there, are a flow of their own:
+// the same for all fragments between two hosts of a protocol, and not that of the flow's whole packets.
 func (p IP) FlowHash() uint32 {
 	var h uint64
 	if p.Is6() {
