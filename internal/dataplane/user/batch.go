@@ -181,7 +181,7 @@ func (b *batch) failed(w *wire, s *socket, at int, e unix.Errno) {
 		o.device.tunnel.Drop(dataplane.DropTooBig)
 		return
 	}
-	fit := mtu - (o.inner - o.begin) - w.outerHeader()
+	fit := atLeast(mtu-(o.inner-o.begin)-w.outerHeader(), p.Bytes)
 	if len(p.Bytes) <= fit { // the errors were what ICMP said of others, twice
 		if _, e := s.link.send(b.messages[at : at+1]); e != 0 {
 			o.device.tunnel.Drop(dataplane.DropSendFailed)

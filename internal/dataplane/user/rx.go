@@ -363,7 +363,7 @@ func (r *receiver) forward(d *device, way *dataplane.Way, p packet.IP) bool {
 	if way.Missed {
 		r.wire.plane.missed(out.name, way.NextHop, p)
 	}
-	fit := fits(t, a, r.wire.plane)
+	fit := fits(t, a, p.Bytes, r.wire.plane)
 	if t.MTU > 0 {
 		fit = min(fit, t.MTU)
 	}

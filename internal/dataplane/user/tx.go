@@ -189,7 +189,7 @@ func (s *sender) emit(t *dataplane.Tunnel, inner []byte, class uint8, targets []
 			s.device.tunnel.Drop(dataplane.DropUnprotected)
 			continue
 		}
-		if fit := fits(t, a, s.device.plane); len(inner) > fit {
+		if fit := fits(t, a, inner, s.device.plane); len(inner) > fit {
 			s.tooLong(t, a, inner, fit)
 			continue
 		}
@@ -214,7 +214,7 @@ func etherType(inner []byte) uint16 {
 }
 
 // fits is how long an inner packet may be on the way to a peer, as far as is known.
-func fits(t *dataplane.Tunnel, a *dataplane.Adjacency, pl *Plane) int {
+func fits(t *dataplane.Tunnel, a *dataplane.Adjacency, inner []byte, pl *Plane) int {
 	if !a.HasPathMTU() {
 		return maxFrame
 	}
@@ -222,7 +222,16 @@ func fits(t *dataplane.Tunnel, a *dataplane.Adjacency, pl *Plane) int {
 	if mtu == 0 {
 		return maxFrame
 	}
-	return max(mtu-dataplane.Overhead(*t), minMTU)
+	return atLeast(mtu-dataplane.Overhead(*t), inner)
+}
+
+// atLeast is fit, or what every link takes: a host that is told less than 1280 for IPv6 does not send less,
+// RFC 8201 section 4, so one forged error would silence it.
+func atLeast(fit int, inner []byte) int {
+	if inner[0]>>4 == 6 {
+		return max(fit, everywhere6)
+	}
+	return max(fit, minMTU)
 }
 
 const minMTU = 68 // RFC 791 section 3.2
