@@ -26,3 +26,23 @@ func TestStrangersCauseNoRedirect(t *testing.T) {
 		t.Errorf("%d redirects for a stranger, %d for the peer, want 0 and 1", told[stranger], told[r.peer])
 	}
 }
+
+// A host's address that is not on a tunnel is in the tables as a route out of none, under a default route into one.
+func TestAddressesOfTheHostAreNoTransit(t *testing.T) {
+	for to, transits := range map[string]int{"10.255.0.1": 0, "10.255.0.2": 1} {
+		r := newRig(t, dataplane.Tunnel{FastPath: true, Redirect: true, Cloud: 1})
+		r.link.keep = true
+		pl, told := r.sender.device.plane, 0
+		pl.post = func(any) bool { told++; return true }
+		up := []dataplane.NextHop{{Tunnel: "tun0", Via: netip.MustParseAddr("10.0.0.3")}}
+		pl.tables.Apply(dataplane.SetRoute{Prefix: netip.MustParsePrefix("0.0.0.0/0"), NextHops: up})
+		pl.tables.Apply(dataplane.SetRoute{Prefix: netip.MustParsePrefix("10.255.0.1/32"), NextHops: []dataplane.NextHop{{}}})
+		h := other4
+		h.Destination = netip.MustParseAddr(to)
+		r.gre(r.peer, 0, inGRE(dataplane.Key{}, packet.AppendUDP(nil, h, 1, 179, nil)))
+		r.flushWire()
+		if len(r.link.sent) != transits || told != transits {
+			t.Errorf("to %s: %d sent past the kernel, %d told, want %d", to, len(r.link.sent), told, transits)
+		}
+	}
+}

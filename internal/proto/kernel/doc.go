@@ -6,7 +6,7 @@
 //   - writes what the RIB selects of our own protocols ([Install], [Remove]), under our protocol number
 //     ([Protocol]) and with the administrative distance as metric, so that the kernel arbitrates between our
 //     routes and those of others as an engineer expects,
-//   - mirrors the table, whoever wrote it, to the data plane.
+//   - mirrors the table, whoever wrote it, to the data plane, and the host's addresses with it.
 //
 // An NHRP shortcut whose prefix equals a route of somebody else out of the same tunnel is not written: the
 // kernel already sends those packets into the tunnel, so only the data plane is told the other next hop. What

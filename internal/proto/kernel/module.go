@@ -272,6 +272,8 @@ func (m *Module) link(env *core.Env, l core.Link) {
 		m.links[l.Name] = l
 	}
 	now := m.links[l.Name]
+	m.hosts(env, old.Addresses)
+	m.hosts(env, now.Addresses)
 	if old.Up == now.Up && old.Index == now.Index {
 		return
 	}
@@ -285,6 +287,31 @@ func (m *Module) link(env *core.Env, l core.Link) {
 			env.Emit(Install{*before}) // the kernel may have dropped it without a word
 		}
 	})
+}
+
+// hosts tells the data plane which addresses are the host's. They are in the kernel's table local, which nobody
+// reports. A link does not say its VRF, so all count for the main one.
+func (m *Module) hosts(env *core.Env, addresses []netip.Prefix) {
+	for _, p := range addresses {
+		a := p.Addr()
+		if a.IsLinkLocalUnicast() {
+			continue // never routed
+		}
+		e := m.entry("", netip.PrefixFrom(a, a.BitLen()))
+		if is := m.isHost(a); is != e.host || e.empty() {
+			e.host = is
+			m.reconcile(env, e)
+		}
+	}
+}
+
+func (m *Module) isHost(a netip.Addr) bool {
+	for _, l := range m.links {
+		if l.HasAddress(a) {
+			return true
+		}
+	}
+	return false
 }
 
 func leaves(e *entry, name string) bool {

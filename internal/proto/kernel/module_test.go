@@ -182,8 +182,21 @@ func TestModule(t *testing.T) {
 		event  core.Event
 		want   []string
 	}{
-		{"connected prefix", nil, up("tun0", "10.0.0.1/24"), []string{"plane 10.0.0.0/24 link@tun0"}},
-		{"connected prefix of an interface that is no tunnel", nil, up("eth0", "10.0.0.1/24"), []string{"plane 10.0.0.0/24 link@"}},
+		{"connected prefix", nil, up("tun0", "10.0.0.1/24"), []string{"plane 10.0.0.1/32 link@", "plane 10.0.0.0/24 link@tun0"}},
+		{"connected prefix of an interface that is no tunnel", nil, up("eth0", "10.0.0.1/24"), []string{"plane 10.0.0.1/32 link@", "plane 10.0.0.0/24 link@"}},
+		{"RFC 1812 5.2.3 the host's addresses are no transit", nil, up("lo", "10.255.0.1/32", "2001:db8::1/128"),
+			[]string{"plane 10.255.0.1/32 link@", "plane 2001:db8::1/128 link@"}},
+		{"link-local addresses are never routed", nil, up("eth0", "fe80::1/128"), nil},
+		{"an address changes", []core.Event{up("lo", "10.255.0.1/32")}, up("lo", "10.255.0.2/32"),
+			[]string{"plane 10.255.0.1/32 gone", "plane 10.255.0.2/32 link@"}},
+		{"the same addresses again", []core.Event{up("lo", "10.255.0.1/32")}, up("lo", "10.255.0.1/32"), nil},
+		{"addresses go with their interface", []core.Event{up("lo", "10.255.0.1/32")}, core.Link{Name: "lo", Index: 1, Gone: true},
+			[]string{"plane 10.255.0.1/32 gone"}},
+		{"an address that another interface has too stays", []core.Event{up("lo", "10.255.0.1/32"), up("eth0", "10.255.0.1/32")}, up("eth0"), nil},
+		{"a kernel route for an address is mirrored as it is", []core.Event{up("lo", "10.255.0.1/32")}, theirs("10.255.0.1/32", 20, "10.0.0.9@tun0"),
+			[]string{"plane 10.255.0.1/32 10.0.0.9@tun0"}},
+		{"and after it the address", []core.Event{up("lo", "10.255.0.1/32"), theirs("10.255.0.1/32", 20, "10.0.0.9@tun0")},
+			delete_{Prefix: p("10.255.0.1/32"), Metric: 20}, []string{"plane 10.255.0.1/32 link@"}},
 		{"foreign route out of a tunnel", nil, theirs("10.1.0.0/16", 20, "10.0.0.9@tun0"), []string{"plane 10.1.0.0/16 10.0.0.9@tun0"}},
 		{"foreign route is told before the tunnel", []core.Event{up("tun9"), theirs("10.1.0.0/16", 20, "10.0.0.9@tun9")}, tunnel("tun9"),
 			[]string{"plane 10.1.0.0/16 10.0.0.9@tun9"}},

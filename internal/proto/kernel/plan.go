@@ -14,6 +14,7 @@ type entry struct {
 	selected *rib.Route          // by the RIB
 	asked    *Route              // our last Install that no Remove followed
 	shown    []dataplane.NextHop // what the data plane was told; nil = nothing
+	host     bool                // the prefix is an address of the host
 	refused  string              // why the kernel refused asked
 	leaving  map[uint32]bool     // metrics of routes of ours whose Remove has not come back
 }
@@ -47,7 +48,7 @@ func (e *entry) has(r Route) bool {
 }
 
 func (e *entry) empty() bool {
-	return len(e.actual) == 0 && e.selected == nil && e.asked == nil && e.shown == nil
+	return len(e.actual) == 0 && e.selected == nil && e.asked == nil && e.shown == nil && !e.host
 }
 
 // plan is what the selection means: a route to write, next hops lent to the data plane, or neither.
@@ -111,7 +112,10 @@ func freeMetric(e *entry, s rib.Route) (uint32, bool) {
 // mirror is the data plane's view of the prefix.
 func (m *Module) mirror(e *entry, lent []rib.NextHop) []dataplane.NextHop {
 	b := e.best()
-	if b == nil {
+	switch {
+	case b == nil && e.host: // for the kernel, whatever shorter prefix leads into a tunnel
+		return []dataplane.NextHop{{}}
+	case b == nil:
 		return nil
 	}
 	hops := b.NextHops
