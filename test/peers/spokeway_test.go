@@ -55,7 +55,6 @@ type node struct {
 	port   string
 	at     string   // its NBMA address now, as the underlay sees it
 	had    []string // all it ever had
-	log    *os.File
 	daemon *exec.Cmd
 	ended  chan error // how it ended
 }

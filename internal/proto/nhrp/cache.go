@@ -28,7 +28,7 @@ type binding struct {
 }
 
 // bind finds the binding of a protocol address or makes one. A binding made must be given a source and settled.
-func (t *tunnel) bind(env *core.Env, protocol netip.Addr) *binding {
+func (t *tunnel) bind(protocol netip.Addr) *binding {
 	b := t.bindings[protocol]
 	if b == nil {
 		b = &binding{t: t, protocol: protocol}

@@ -234,7 +234,7 @@ func (r *registration) accept(env *core.Env, p *Packet) {
 		t.log(env, core.Info, "registered", "peer", r.hub.nbma, "protocol", r.protocol, "address", r.local, "rtt", r.rtt)
 	}
 	if r.protocol.IsValid() {
-		b := t.bind(env, r.protocol)
+		b := t.bind(r.protocol)
 		b.server = r
 		b.settle(env)
 	}

@@ -37,7 +37,7 @@ type peer struct {
 
 // meet makes or updates the peer of a binding and begins to probe it, unless it is known to answer there.
 func (t *tunnel) meet(env *core.Env, protocol netip.Addr, endpoint dataplane.Endpoint, claimed netip.Addr, hold time.Duration) *binding {
-	b := t.bind(env, protocol)
+	b := t.bind(protocol)
 	if b.peer != nil && b.peer.endpoint != endpoint {
 		b.peer.stop(env) // it moved: what goes through it waits until it answers there
 		b.peer = nil

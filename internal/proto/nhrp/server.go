@@ -206,7 +206,7 @@ func (c *client) same(as client) bool {
 
 // admit records a registration, or refreshes it.
 func (t *tunnel) admit(env *core.Env, protocol netip.Addr, as client, hold uint16) {
-	b := t.bind(env, protocol)
+	b := t.bind(protocol)
 	c := b.client
 	if c == nil {
 		c = &client{b: b, since: env.Now()}

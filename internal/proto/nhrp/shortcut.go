@@ -82,7 +82,7 @@ func (t *tunnel) makeShortcut(env *core.Env, l *lookup, prefix netip.Prefix, via
 		s.renew = core.Timer{Name: "renew shortcut " + prefix.String(), Of: s}
 		s.expires = core.Timer{Name: "expire shortcut " + prefix.String(), Of: s}
 		t.cuts.Insert(prefix, s)
-		s.via = t.bind(env, via)
+		s.via = t.bind(via)
 		s.via.cuts = append(s.via.cuts, s)
 	}
 	s.dst, s.hold, s.steps = l.dst, hold, 0
