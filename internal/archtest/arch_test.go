@@ -28,7 +28,7 @@ type rule struct {
 	why string
 }
 
-var pure = []string{"internal/core", "internal/rib", "internal/packet", "internal/proto/..."}
+var pure = []string{"internal/core", "internal/rib", "internal/packet/...", "internal/protect", "internal/proto/..."}
 
 var rules = []rule{
 	{

@@ -17,6 +17,14 @@ type Env struct {
 // Now is the time since the edge's epoch. It never goes back and knows nothing of the wall clock.
 func (e *Env) Now() time.Duration { return e.loop.now }
 
+// Wall is the time of day, which can be wrong and can jump: for dates that others wrote, never for waiting.
+func (e *Env) Wall() time.Time {
+	if e.loop.Clock != nil {
+		return e.loop.Clock()
+	}
+	return time.Unix(0, 0).UTC().Add(e.loop.now)
+}
+
 // Rand is the router's one source of chance.
 func (e *Env) Rand() *rand.Rand { return e.loop.rand }
 

@@ -16,6 +16,8 @@ type Loop struct {
 	Log func(level Level, event string, args []any)
 	// After is called when an event has been handled and its effects are done. It may be nil.
 	After func(module string, ev Event)
+	// Clock is the wall clock, for what is dated by it, such as certificates. Without one it is the Unix epoch at time 0.
+	Clock func() time.Time
 	// Panics counts events whose handler failed, by module.
 	Panics map[string]int
 

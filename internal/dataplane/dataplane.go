@@ -6,7 +6,7 @@
 // hop; the next hop's adjacency gives an endpoint and, on a protected tunnel, the SA it must leave through. A next
 // hop without an adjacency is a [Miss], and the packet goes to the tunnel's fallback meanwhile.
 //
-//	dataplane.go  the contract: effects, events, statistics
+//	dataplane.go  the contract: effects, events, statistics; protection.go that between IKE and a plane
 //	tables.go     what a plane forwards by, read without locks; interface.go one tunnel of it; routes.go longest match
 //	shard.go      a map that is read without locks; limit.go rates; stats.go counters and the reasons of drops
 //	memory*.go    the twin
@@ -23,13 +23,11 @@ type Encapsulation uint8
 const (
 	GRE    Encapsulation = iota // RFC 2784 with RFC 2890 key, IP protocol 47
 	GREUDP                      // RFC 8086: the same in UDP, port 4754
+	ESP                         // GRE in ESP, raw or in UDP as each SA has it: that of every protected tunnel
 )
 
 func (e Encapsulation) String() string {
-	if e == GREUDP {
-		return "udp"
-	}
-	return "gre"
+	return [...]string{"gre", "udp", "esp"}[e]
 }
 
 // UDPPort is the GRE-in-UDP port, RFC 8086 section 9. Our routers send from it too, so that a NAT on the way keeps one mapping.
@@ -61,7 +59,9 @@ type Tunnel struct {
 	MSS           bool  // clamp the TCP MSS to what fits
 	Redirect      bool  // report Transit
 	FastPath      bool  // forward between peers of the cloud without the kernel
-	Protected     bool  // nothing may pass outside an SA
+	Protected     bool  // nothing may pass outside an SA; Encapsulation is ESP then, and only then
+	Wrap          int   // octets that protection adds to a packet, at most; 0 on a tunnel without
+	FragmentOuter bool  // cut the outer packet where it does not fit, so that the overlay MTU can be above the path's
 }
 
 // Effects.
@@ -222,5 +222,6 @@ type Plane interface {
 	Do(effect any) // any of the effects above; others are ignored
 	Stats() []TunnelStats
 	Peers(tunnel string) []PeerStats
+	SAs() []SAStats // in order of handle
 	Close() error
 }

@@ -254,3 +254,6 @@ func FlowHash(d *Datagram) uint32 {
 	h := hashAddr(d.Source)*31 + hashAddr(d.Destination)*17 + uint64(d.Protocol())
 	return uint32(h ^ h>>32)
 }
+
+// SAs are the counters of every handle.
+func (m *Memory) SAs() []SAStats { return nil }

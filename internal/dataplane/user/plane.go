@@ -272,3 +272,6 @@ func plainEndpoint(e netip.AddrPort) netip.AddrPort {
 // mayLeave is the one gate of what a tunnel sends. A protected tunnel sends through an SA alone, and this plane has
 // none yet, so it sends nothing.
 func mayLeave(t *dataplane.Tunnel, _ dataplane.SA) bool { return !t.Protected }
+
+// SAs is what the handles counted.
+func (p *Plane) SAs() []dataplane.SAStats { return nil }
