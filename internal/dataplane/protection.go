@@ -37,6 +37,7 @@ type (
 		ESN           bool
 		Tunnel        bool
 		Local, Remote netip.AddrPort // with ports: ESP in UDP, RFC 3948; port 0 on both: IP protocol 50
+		Inner         [2]netip.Addr  // source and destination of the header between, in tunnel mode
 		Limit         Limit
 	}
 
