@@ -154,7 +154,10 @@ func (t *state) tunnel(underlayMTU int) dataplane.Tunnel {
 	tun := dataplane.Tunnel{
 		Name: c.Name, VRF: c.VRF, Cloud: c.Cloud, Local: t.local, Key: c.Key, Encapsulation: c.Encapsulation,
 		Addresses: c.Addresses, MTU: c.MTU, TTL: c.TTL, MSS: c.ClampMSS, Redirect: c.Redirect,
-		FastPath: c.FastPath, Protected: c.Protected,
+		FastPath: c.FastPath, Protected: c.Protected, Wrap: c.Wrap, FragmentOuter: c.FragmentOuter,
+	}
+	if c.Protected {
+		tun.Encapsulation = dataplane.ESP
 	}
 	if tun.MTU == 0 {
 		tun.MTU = measured(underlayMTU, tun)
@@ -168,13 +171,21 @@ const (
 	minMTU6 = 1280
 )
 
+// maxProtected is the largest MTU that a protected tunnel is given unasked: the common setting of other implementations,
+// which leaves room for a NAT's UDP, a PPPoE link on the way and an IPv6 underlay.
+const maxProtected = 1400
+
 // measured is the largest overlay packet that fits into one underlay packet.
 func measured(underlay int, t dataplane.Tunnel) int {
 	least := minMTU4
 	if slices.ContainsFunc(t.Addresses, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
 		least = minMTU6
 	}
-	return max(underlay-dataplane.Overhead(t), least)
+	fits := underlay - dataplane.Overhead(t)
+	if t.Protected {
+		fits = min(fits, maxProtected)
+	}
+	return max(fits, least)
 }
 
 // underlay is the interface below the tunnel and the local address there, or the reason why there is none.

@@ -43,6 +43,8 @@ type Config struct {
 	Redirect          bool
 	FastPath          bool
 	Protected         bool
+	Wrap              int  // octets that protection adds to a packet, at most
+	FragmentOuter     bool // cut the outer packet where it does not fit
 }
 
 // Configure, as the body of a [core.Request], gives the whole set of tunnels. Only differences act.
