@@ -1,0 +1,2 @@
+// Package wire is the codec of IKEv2 messages.
+package wire
