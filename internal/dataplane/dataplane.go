@@ -166,11 +166,12 @@ type (
 		NextHop, Source, Destination netip.Addr
 	}
 
-	// Transit tells of a packet that came out of a cloud and goes back into it. From is where it came from,
-	// Packet its first octets (at most 128). Rate limited per flow.
+	// Transit tells of a packet that came out of a cloud and goes back into it. From is where it came from and, on a
+	// protected tunnel, SA by which; Packet its first octets (at most 128). Rate limited per flow.
 	Transit struct {
 		Tunnel string
 		From   Endpoint
+		SA     SA
 		Packet []byte
 	}
 

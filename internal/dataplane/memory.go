@@ -215,7 +215,7 @@ func (m *Memory) inward(i *Interface, from Endpoint, d *Datagram) {
 	w, back := i.Transit(from, d.Destination, FlowHash(d))
 	known := i.From(from, d.Destination.Is6()) != nil
 	if back && known && i.Config().Redirect && m.TransitDue(d.Source, d.Destination, m.Now()) {
-		m.Post(Transit{i.Name, from, d.Head()})
+		m.Post(Transit{Tunnel: i.Name, From: from, Packet: d.Head()})
 	}
 	if !back || d.TTL <= 1 || !mayPass(i, d) || !mayPass(w.Interface, d) {
 		m.Deliver(i.Name, d)
