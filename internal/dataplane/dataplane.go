@@ -8,6 +8,7 @@
 //
 //	dataplane.go  the contract: effects, events, statistics; protection.go that between IKE and a plane
 //	tables.go     what a plane forwards by, read without locks; interface.go one tunnel of it; routes.go longest match
+//	sa.go         SAs by handle and by SPI; dense.go where those are found
 //	shard.go      a map that is read without locks; limit.go rates; stats.go counters and the reasons of drops
 //	memory*.go    the twin
 package dataplane
@@ -44,6 +45,21 @@ type SA uint32
 
 // Endpoint is where a peer is on the underlay: its address, and its port when the encapsulation has one, else 0.
 type Endpoint = netip.AddrPort
+
+// Origin is whom a packet came from. Where there is an SA it alone counts: a peer that roams is the same, and two behind one
+// NAT are two.
+type Origin struct {
+	Endpoint Endpoint
+	SA       SA
+}
+
+// peer is what is the same for all packets of one peer.
+func (o Origin) peer() Origin {
+	if o.SA != 0 {
+		return Origin{SA: o.SA}
+	}
+	return o
+}
 
 // Tunnel is one multipoint interface.
 type Tunnel struct {
@@ -214,6 +230,7 @@ type PeerStats struct {
 	Tunnel   string
 	NextHop  netip.Addr
 	Endpoint Endpoint
+	SA       SA
 	Counters
 	LastIn time.Duration // since the plane's epoch; 0 = never
 }

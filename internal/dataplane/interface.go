@@ -19,6 +19,7 @@ type Interface struct {
 	routes      *routes              // those that leave by this tunnel
 	adjacencies shards[*Adjacency]   // by next hop
 	endpoints   shards[[]*Adjacency] // by address of the endpoint; told apart by port
+	protected   dense[[]*Adjacency]  // by SA; told apart by the whole of it
 	changes     atomic.Uint64        // of adjacencies
 	multicast   atomic.Pointer[replicas]
 	fallback    [2]atomic.Pointer[netip.Addr] // IPv4, IPv6
@@ -146,12 +147,12 @@ func (i *Interface) Fallback(ipv6 bool) *Adjacency {
 	return i.Adjacency(*nextHop)
 }
 
-// From is the adjacency whose endpoint sent a packet of the given family; nil when none is there. A peer may
-// have one of each family at one endpoint.
-func (i *Interface) From(e Endpoint, ipv6 bool) *Adjacency {
+// From is the adjacency of the peer that sent a packet of the given family; nil when none is there. A peer may
+// have one of each family.
+func (i *Interface) From(o Origin, ipv6 bool) *Adjacency {
 	var found *Adjacency
-	for _, a := range i.endpoints.get(e.Addr()) {
-		if a.Endpoint.Port() != e.Port() {
+	for _, a := range i.at(o) {
+		if !a.is(o) {
 			continue
 		}
 		if a.NextHop.Is6() == ipv6 {
@@ -160,6 +161,25 @@ func (i *Interface) From(e Endpoint, ipv6 bool) *Adjacency {
 		found = a
 	}
 	return found
+}
+
+// at are the adjacencies that may be those of an origin.
+func (i *Interface) at(o Origin) []*Adjacency {
+	if o.SA == 0 {
+		return i.endpoints.get(o.Endpoint.Addr())
+	}
+	if list := i.protected.get(uint32(o.SA)); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// is reports whether the adjacency's peer is the origin.
+func (a *Adjacency) is(o Origin) bool {
+	if o.SA != 0 {
+		return a.SA == o.SA
+	}
+	return a.Endpoint == o.Endpoint
 }
 
 // Floods reports whether dst is for everybody: multicast, or a broadcast address of the tunnel.
@@ -173,8 +193,8 @@ type replicas struct {
 	list   []*Adjacency
 }
 
-// Multicast are the adjacencies that the tunnel's multicast goes to, every endpoint once: a peer with a next hop
-// of each family gets one copy. The list is made by the first reader after a change, as thousands of peers may
+// Multicast are the adjacencies that the tunnel's multicast goes to, every peer once: one with a next hop of each
+// family gets one copy. The list is made by the first reader after a change, as thousands of peers may
 // register with no multicast in between. It is not to be changed.
 func (i *Interface) Multicast() []*Adjacency {
 	change := i.changes.Load()
@@ -182,10 +202,10 @@ func (i *Interface) Multicast() []*Adjacency {
 		return r.list
 	}
 	r := &replicas{change: change}
-	seen := map[Endpoint]bool{}
+	seen := map[Origin]bool{}
 	for _, a := range i.Adjacencies() {
-		if a.Multicast && !seen[a.Endpoint] {
-			seen[a.Endpoint] = true
+		if who := (Origin{a.Endpoint, a.SA}).peer(); a.Multicast && !seen[who] {
+			seen[who] = true
 			r.list = append(r.list, a)
 		}
 	}
@@ -193,9 +213,9 @@ func (i *Interface) Multicast() []*Adjacency {
 	return r.list
 }
 
-// Transit reports whether a packet for dst that came from that endpoint goes back into the cloud it came out of,
-// to another peer, and which way.
-func (i *Interface) Transit(from Endpoint, dst netip.Addr, hash uint32) (Way, bool) {
+// Transit reports whether a packet for dst that came from that peer goes back into the cloud it came out of, to
+// another, and which way.
+func (i *Interface) Transit(from Origin, dst netip.Addr, hash uint32) (Way, bool) {
 	config, vrf := i.config.Load(), i.vrf.Load()
 	if config == nil || i.Floods(dst) || i.Owns(dst) {
 		return Way{}, false
@@ -205,7 +225,7 @@ func (i *Interface) Transit(from Endpoint, dst netip.Addr, hash uint32) (Way, bo
 		return Way{}, false
 	}
 	out := w.Interface.config.Load()
-	if out == nil || out.Cloud != config.Cloud || w.Adjacency.Endpoint == from {
+	if out == nil || out.Cloud != config.Cloud || w.Adjacency.is(from) {
 		return Way{}, false
 	}
 	return w, true
@@ -226,6 +246,7 @@ func (i *Interface) onLink(a netip.Addr) bool {
 func (i *Interface) clear() {
 	i.adjacencies.clear()
 	i.endpoints.clear()
+	i.protected.clear()
 	i.changes.Add(1)
 	i.broadcasts.Store(new([]netip.Addr))
 	i.fallback[0].Store(nil)
@@ -258,7 +279,7 @@ func (i *Interface) setAdjacency(e SetAdjacency) {
 	old := i.Adjacency(a.NextHop)
 	if old != nil {
 		a.Peer = old.Peer
-		if old.Endpoint != a.Endpoint {
+		if old.Endpoint != a.Endpoint || old.SA != a.SA {
 			a.LearnPathMTU(0, 0)
 		}
 	}
@@ -275,8 +296,9 @@ func (i *Interface) deleteAdjacency(nextHop netip.Addr) {
 	i.relist(old, nil)
 }
 
-// relist replaces old by a, either of which may be nil, in the lists by endpoint.
+// relist replaces old by a, either of which may be nil, in the lists by endpoint and by SA.
 func (i *Interface) relist(old, a *Adjacency) {
+	i.relistSA(old, a)
 	if old != nil && (a == nil || old.Endpoint.Addr() != a.Endpoint.Addr()) {
 		i.listAt(old.Endpoint.Addr(), old, nil)
 	}
@@ -284,6 +306,24 @@ func (i *Interface) relist(old, a *Adjacency) {
 		i.listAt(a.Endpoint.Addr(), old, a)
 	}
 	i.changes.Add(1)
+}
+
+func (i *Interface) relistSA(old, a *Adjacency) {
+	if old != nil && old.SA != 0 && (a == nil || old.SA != a.SA) {
+		i.listBy(old.SA, old, nil)
+	}
+	if a != nil && a.SA != 0 {
+		i.listBy(a.SA, old, a)
+	}
+}
+
+func (i *Interface) listBy(sa SA, old, a *Adjacency) {
+	list := replaced(i.at(Origin{SA: sa}), old, a)
+	if len(list) == 0 {
+		i.protected.remove(uint32(sa))
+		return
+	}
+	i.protected.set(uint32(sa), &list)
 }
 
 func (i *Interface) listAt(at netip.Addr, old, a *Adjacency) {

@@ -31,7 +31,9 @@ var _ Plane = (*Memory)(nil)
 
 // NewMemory makes a plane without tunnels.
 func NewMemory() *Memory {
-	return &Memory{Tables: NewTables(), demux: map[memoryKey]string{}}
+	m := &Memory{Tables: NewTables(), demux: map[memoryKey]string{}}
+	m.twin = true
+	return m
 }
 
 // Do does one effect of the contract; it ignores others.
@@ -191,11 +193,11 @@ func (m *Memory) decapsulate(i *Interface, from Endpoint, outer *Datagram, g GRE
 		m.Post(Received{Tunnel: i.Name, From: from, Protocol: g.Protocol, Payload: g.Payload})
 	default:
 		i.CountIn(1, g.Inner.Size)
-		if a := i.From(from, g.Inner.Destination.Is6()); a != nil {
+		if a := i.From(Origin{Endpoint: from}, g.Inner.Destination.Is6()); a != nil {
 			a.CountIn(1, g.Inner.Size)
 			a.Seen(m.Now())
 		}
-		m.inward(i, from, congestion(outer, g.Inner))
+		m.inward(i, Origin{Endpoint: from}, congestion(outer, g.Inner))
 	}
 }
 
@@ -211,11 +213,11 @@ func congestion(outer, inner *Datagram) *Datagram {
 }
 
 // inward passes on what came out of a tunnel, and tells of it when it goes back into the cloud.
-func (m *Memory) inward(i *Interface, from Endpoint, d *Datagram) {
+func (m *Memory) inward(i *Interface, from Origin, d *Datagram) {
 	w, back := i.Transit(from, d.Destination, FlowHash(d))
 	known := i.From(from, d.Destination.Is6()) != nil
 	if back && known && i.Config().Redirect && m.TransitDue(d.Source, d.Destination, m.Now()) {
-		m.Post(Transit{Tunnel: i.Name, From: from, Packet: d.Head()})
+		m.Post(Transit{i.Name, from.Endpoint, from.SA, d.Head()})
 	}
 	if !back || d.TTL <= 1 || !mayPass(i, d) || !mayPass(w.Interface, d) {
 		m.Deliver(i.Name, d)
@@ -254,6 +256,3 @@ func FlowHash(d *Datagram) uint32 {
 	h := hashAddr(d.Source)*31 + hashAddr(d.Destination)*17 + uint64(d.Protocol())
 	return uint32(h ^ h>>32)
 }
-
-// SAs are the counters of every handle.
-func (m *Memory) SAs() []SAStats { return nil }

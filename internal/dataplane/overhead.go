@@ -10,8 +10,11 @@ func Overhead(t Tunnel) int {
 	if t.Key.Set {
 		n += 4
 	}
-	if t.Encapsulation == GREUDP {
+	switch t.Encapsulation {
+	case GREUDP:
 		n += 8
+	case ESP:
+		n += t.Wrap
 	}
 	return n
 }

@@ -68,6 +68,14 @@ const (
 	DropSendFailed                     // the underlay refused
 	DropDeviceFailed                   // the TUN device refused
 	DropUnnumbered                     // an ICMP error is due, but the tunnel has no address to send it from
+	DropNoSA                           // the peer's SA has no keys: it is gone, or not yet there
+	DropWornOut                        // the keys have protected all that they may
+	DropReplayed                       // ESP with a sequence number that was used, or is too old
+	DropBadICV                         // ESP that is not authentic
+	DropUnknownSPI                     // ESP of no SA that we know
+	DropBadESP                         // ESP cut short, with wrong padding, or of another mode than agreed
+	DropWrongPeer                      // out of an SA, but from a peer that it is not for
+	DropNotGRE                         // out of an SA, but not GRE
 	reasons
 )
 
@@ -75,6 +83,7 @@ var reasonNames = [reasons]string{
 	"no-route", "no-adjacency", "no-replica", "no-underlay", "unprotected", "too-big", "time-exceeded", "malformed",
 	"bad-gre", "unknown-key", "unknown-protocol", "ecn-illegal", "icmp-redirect", "control-queue-full",
 	"send-failed", "device-failed", "unnumbered",
+	"no-sa", "worn-out", "replayed", "bad-icv", "unknown-spi", "esp-malformed", "wrong-peer", "not-gre",
 }
 
 func (r Reason) String() string { return reasonNames[r] }
@@ -112,7 +121,7 @@ func (i *Interface) Peers() []PeerStats {
 	var list []PeerStats
 	for _, a := range i.Adjacencies() {
 		list = append(list, PeerStats{
-			Tunnel: i.Name, NextHop: a.NextHop, Endpoint: a.Endpoint, Counters: a.Counters(), LastIn: a.LastIn(),
+			Tunnel: i.Name, NextHop: a.NextHop, Endpoint: a.Endpoint, SA: a.SA, Counters: a.Counters(), LastIn: a.LastIn(),
 		})
 	}
 	return list

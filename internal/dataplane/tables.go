@@ -14,6 +14,12 @@ import (
 type Tables struct {
 	Misses   *Limiter // of Miss, by next hop
 	Transits *Limiter // of Transit, by flow
+	Roams    *Limiter // of Roamed, by SA
+	Strays   *Limiter // of UnknownSPI, by SPI and sender
+
+	associations dense[Association] // by handle
+	inbounds     dense[Inbound]     // by SPI
+	twin         bool               // keys are remembered, and no ciphers made of them
 
 	vrfs       atomic.Pointer[map[string]*VRF]
 	interfaces atomic.Pointer[map[string]*Interface]
@@ -25,7 +31,10 @@ type Tables struct {
 const (
 	MissInterval    = time.Second
 	TransitInterval = 2 * time.Second
+	RoamInterval    = time.Second
+	StrayInterval   = 10 * time.Second
 	eventsPerSecond = 1000
+	straysPerSecond = 100 // anybody can send ESP, and each may cost an answer
 )
 
 // NewTables makes empty tables.
@@ -33,6 +42,8 @@ func NewTables() *Tables {
 	t := &Tables{
 		Misses:   NewLimiter(MissInterval, eventsPerSecond),
 		Transits: NewLimiter(TransitInterval, eventsPerSecond),
+		Roams:    NewLimiter(RoamInterval, eventsPerSecond),
+		Strays:   NewLimiter(StrayInterval, straysPerSecond),
 	}
 	t.vrfs.Store(&map[string]*VRF{})
 	t.interfaces.Store(&map[string]*Interface{})
@@ -172,8 +183,11 @@ func (t *Tables) Apply(effect any) (event any) {
 		for _, i := range t.Interfaces() {
 			i.resetStats()
 		}
+		t.resetSAs()
 	case AskUsed:
 		return Used{VRF: e.VRF, Prefix: e.Prefix, Tunnel: e.Tunnel, NextHop: e.NextHop, Used: t.asked(e)}
+	default:
+		return t.applySA(effect)
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
+func from(s string, port uint16) Origin { return Origin{Endpoint: at(s, port)} }
+
 func at(s string, port uint16) Endpoint { return netip.AddrPortFrom(addr(s), port) }
 
 // tables is a hub: tun0 and tun1 in cloud 1, tun2 in cloud 2, eth0 the kernel's.
@@ -161,7 +163,7 @@ func TestUsed(t *testing.T) {
 func TestAdjacencies(t *testing.T) {
 	tab := tables(peer("tun0", "10.0.0.2", "192.0.2.2"), peer("tun0", "fd00:0::2", "192.0.2.2"))
 	i := tab.Interface("tun0")
-	v4, v6 := i.From(at("192.0.2.2", 0), false), i.From(at("192.0.2.2", 0), true)
+	v4, v6 := i.From(from("192.0.2.2", 0), false), i.From(from("192.0.2.2", 0), true)
 	if v4 == nil || v6 == nil || v4.NextHop != addr("10.0.0.2") || v6.NextHop != addr("fd00:0::2") {
 		t.Fatalf("one endpoint, two families: %v, %v", v4, v6)
 	}
@@ -169,18 +171,18 @@ func TestAdjacencies(t *testing.T) {
 	v4.Seen(7 * time.Second)
 	v4.LearnPathMTU(1400, 0)
 	tab.Apply(peer("tun0", "10.0.0.2", "192.0.2.7"))
-	if a := i.From(at("192.0.2.7", 0), false); a == nil || a.Counters().BytesIn != 100 || a.LastIn() != 7*time.Second || a.HasPathMTU() {
+	if a := i.From(from("192.0.2.7", 0), false); a == nil || a.Counters().BytesIn != 100 || a.LastIn() != 7*time.Second || a.HasPathMTU() {
 		t.Errorf("moved: %+v: want the counters and not the path's MTU", a)
 	}
-	if a := i.From(at("192.0.2.2", 0), false); a != v6 {
+	if a := i.From(from("192.0.2.2", 0), false); a != v6 {
 		t.Errorf("at the old place is %v", a)
 	}
-	if i.From(at("192.0.2.2", 4754), true) != nil {
+	if i.From(from("192.0.2.2", 4754), true) != nil {
 		t.Error("another port is another peer")
 	}
 	tab.Apply(DeleteAdjacency{"tun0", addr("fd00:0::2")})
 	tab.Apply(DeleteAdjacency{"tun0", addr("fd00:0::2")})
-	if i.From(at("192.0.2.2", 0), true) != nil || len(i.Peers()) != 1 {
+	if i.From(from("192.0.2.2", 0), true) != nil || len(i.Peers()) != 1 {
 		t.Errorf("deleted, and there are %+v", i.Peers())
 	}
 	for _, e := range []any{peer("none", "10.0.0.2", "192.0.2.2"), SetFallback{Tunnel: "none"}} {
@@ -252,7 +254,7 @@ func TestTransit(t *testing.T) {
 		{"to everybody", "224.0.0.5", false},
 		{"to nobody we know", "10.0.0.99", false},
 	} {
-		if _, got := tab.Interface("tun0").Transit(at("192.0.2.2", 0), addr(c.dst), 0); got != c.want {
+		if _, got := tab.Interface("tun0").Transit(from("192.0.2.2", 0), addr(c.dst), 0); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
@@ -323,7 +325,7 @@ func TestReadersNeedNoLock(t *testing.T) {
 					t.Errorf("saw %q", show(w))
 					return
 				}
-				tab.Interface("tun0").From(at("192.0.2.2", 0), false)
+				tab.Interface("tun0").From(from("192.0.2.2", 0), false)
 				tab.Interface("tun0").Multicast()
 				tab.TransitDue(addr("10.0.0.2"), addr("10.0.0.3"), time.Second)
 			}
@@ -343,7 +345,7 @@ func TestReadersNeedNoLock(t *testing.T) {
 
 func TestLookupsAllocateNothing(t *testing.T) {
 	tab := tables(peer("tun0", "10.0.0.2", "192.0.2.2"), route("10.1.0.0/16", via("tun0", "10.0.0.2")))
-	i, dst, from := tab.Interface("tun0"), addr("10.1.1.1"), at("192.0.2.3", 0)
+	i, dst, from := tab.Interface("tun0"), addr("10.1.1.1"), from("192.0.2.3", 0)
 	if n := testing.AllocsPerRun(100, func() {
 		w := i.Lookup(dst, 1)
 		w.Use()

@@ -271,7 +271,7 @@ func mergeECN(p packet.IP, outer uint8) bool {
 func (r *receiver) peer(i *dataplane.Interface, from netip.AddrPort, is6 bool) *dataplane.Adjacency {
 	k, generation := &r.from, r.wire.plane.tables.Generation()
 	if k.generation != generation || k.endpoint != from || k.tunnel != i || k.is6 != is6 {
-		*k = knownPeer{generation, from, i, is6, i.From(from, is6)}
+		*k = knownPeer{generation, from, i, is6, i.From(dataplane.Origin{Endpoint: from}, is6)}
 	}
 	return k.adjacency
 }
@@ -344,7 +344,7 @@ func (r *receiver) back(d *device, from netip.AddrPort, p packet.IP) *dataplane.
 	k, dst, hash, generation := &r.known, p.Destination(), p.FlowHash(), r.wire.plane.tables.Generation()
 	if k.generation != generation || k.dst != dst || k.hash != hash || k.tunnel != d.tunnel || k.from != from {
 		k.tunnel, k.from, k.generation, k.dst, k.hash = d.tunnel, from, generation, dst, hash
-		k.way, k.back = d.tunnel.Transit(from, dst, hash)
+		k.way, k.back = d.tunnel.Transit(dataplane.Origin{Endpoint: from}, dst, hash)
 	}
 	if !k.back {
 		return nil

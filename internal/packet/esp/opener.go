@@ -33,7 +33,7 @@ type Opener struct {
 // cleared, also when it is refused.
 func NewOpener(spi uint32, k Keys, esn bool, window int) (*Opener, error) {
 	defer k.Clear()
-	if err := k.check(spi); err != nil {
+	if err := k.Check(spi); err != nil {
 		return nil, err
 	}
 	w, err := NewWindow(window)

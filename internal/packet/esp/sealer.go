@@ -24,7 +24,7 @@ type Sealer struct {
 // NewSealer makes the ciphers of an SA that is sent by. The key material in k is cleared, also when it is refused.
 func NewSealer(spi uint32, k Keys, esn bool) (*Sealer, error) {
 	defer k.Clear()
-	if err := k.check(spi); err != nil {
+	if err := k.Check(spi); err != nil {
 		return nil, err
 	}
 	s := &Sealer{suite: k.Suite, spi: spi, esn: esn}

@@ -184,8 +184,8 @@ func (k Keys) String() string { return "keys of " + k.Suite.String() }
 // GoString is String.
 func (k Keys) GoString() string { return k.String() }
 
-// check says what is wrong with key material; lengths must be exact, so that no key is empty or short.
-func (k Keys) check(spi uint32) error {
+// Check says what is wrong with key material; lengths must be exact, so that no key is empty or short.
+func (k Keys) Check(spi uint32) error {
 	if spi < firstSPI {
 		return fmt.Errorf("make ciphers for SPI %#x: the numbers up to 255 are reserved: RFC 4303 section 2.1", spi)
 	}
