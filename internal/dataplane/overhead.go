@@ -10,11 +10,8 @@ func Overhead(t Tunnel) int {
 	if t.Key.Set {
 		n += 4
 	}
-	switch t.Encapsulation {
-	case GREUDP:
+	if t.Encapsulation == GREUDP {
 		n += 8
-	case ESP:
-		n += t.Wrap
 	}
 	return n
 }
