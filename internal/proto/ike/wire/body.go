@@ -147,6 +147,7 @@ func (p *CertReq) Authorities() (list [][]byte, ok bool) {
 	if p.Encoding != EncodingX509 || len(p.Data)%authorityLen != 0 {
 		return nil, false
 	}
+	list = make([][]byte, 0, len(p.Data)/authorityLen)
 	for b := p.Data; len(b) > 0; b = b[authorityLen:] {
 		list = append(list, b[:authorityLen:authorityLen])
 	}
@@ -241,6 +242,9 @@ func parseDelete(b []byte) (Payload, error) {
 	case len(b) != size*count:
 		return nil, bad("its length is not that of its SPIs")
 	}
+	if count > 0 {
+		p.SPIs = make([][]byte, 0, count)
+	}
 	for ; len(b) > 0; b = b[childSPI:] {
 		p.SPIs = append(p.SPIs, b[:childSPI:childSPI])
 	}
@@ -255,6 +259,9 @@ func (p *Delete) appendBody(b []byte) []byte {
 	b = append(b, byte(p.Protocol), byte(size))
 	b = binary.BigEndian.AppendUint16(b, uint16(len(p.SPIs)))
 	for _, spi := range p.SPIs {
+		if len(spi) != size {
+			panic("wire: an SPI of " + octets(spi) + " to delete")
+		}
 		b = append(b, spi...)
 	}
 	return b
@@ -292,4 +299,9 @@ func (p *Opaque) appendBody(b []byte) []byte { return append(b, p.Data...) }
 func (p *Opaque) String() string { return p.Kind.String() + "(" + octets(p.Data) + ")" }
 
 // octets is the size of what is not shown.
-func octets(b []byte) string { return strconv.Itoa(len(b)) + " octets" }
+func octets(b []byte) string {
+	if len(b) == 1 {
+		return "1 octet"
+	}
+	return strconv.Itoa(len(b)) + " octets"
+}

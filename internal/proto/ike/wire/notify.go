@@ -30,14 +30,11 @@ func parseNotify(b []byte) (Payload, error) {
 	if spi > 0 {
 		n.SPI = b[4 : 4+spi : 4+spi]
 	}
-	if n.Kind.namesChild() && (!n.Protocol.ofChild() || spi != childSPI) {
-		return nil, bad(n.Kind.String() + " that names no child SA")
+	if n.Kind == RekeySA && (!n.Protocol.ofChild() || spi != childSPI) { // RFC 7296 section 1.3.3
+		return nil, bad("REKEY_SA that names no child SA")
 	}
 	return n, nil
 }
-
-// namesChild reports whether a notify of the kind must carry the SPI of an AH or ESP SA, RFC 7296 section 1.3.3 and 2.25.
-func (t NotifyType) namesChild() bool { return t == RekeySA || t == ChildSANotFound }
 
 func (n *Notify) appendBody(b []byte) []byte {
 	if len(n.SPI) > 0xff {
@@ -83,6 +80,18 @@ func (n *Notify) Cookie() (cookie []byte, ok bool) {
 	}
 	return n.Data, true
 }
+
+// NATHash returns the SHA-1 hash that a NAT_DETECTION_SOURCE_IP or NAT_DETECTION_DESTINATION_IP holds, RFC 7296 section
+// 2.23.
+func (n *Notify) NATHash() (hash []byte, ok bool) {
+	ok = (n.Kind == NATDetectionSourceIP || n.Kind == NATDetectionDestinationIP) && len(n.Data) == natHashLen
+	if !ok {
+		return nil, false
+	}
+	return n.Data, true
+}
+
+const natHashLen = 20
 
 // Lifetime returns the time after which an AUTH_LIFETIME wants to be authenticated anew, RFC 4478.
 func (n *Notify) Lifetime() (time.Duration, bool) {
@@ -131,6 +140,7 @@ func (n *Notify) Hashes() (hashes []uint16, ok bool) {
 	if n.Kind != SignatureHashAlgorithms || len(n.Data) == 0 || len(n.Data)%2 != 0 {
 		return nil, false
 	}
+	hashes = make([]uint16, 0, len(n.Data)/2)
 	for b := n.Data; len(b) > 0; b = b[2:] {
 		hashes = append(hashes, binary.BigEndian.Uint16(b))
 	}

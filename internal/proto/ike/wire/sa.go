@@ -248,6 +248,9 @@ func (p Proposal) append(b []byte, last bool) []byte {
 }
 
 func (t Transform) append(b []byte) []byte {
+	if t.KeyBits < 0 || t.KeyBits > 0xffff {
+		panic("wire: a key of " + strconv.Itoa(t.KeyBits) + " bits")
+	}
 	start := len(b)
 	b = append(b, moreTransforms, 0, 0, 0, byte(t.Type), 0)
 	b = binary.BigEndian.AppendUint16(b, t.ID)
@@ -283,6 +286,22 @@ func (p Proposal) String() string {
 		text += " " + t.String()
 	}
 	return text
+}
+
+// ChildSPI reads the SPI of an AH or ESP SA out of a [Proposal], a [Notify] or a [Delete]; ok is false for another size.
+func ChildSPI(b []byte) (spi uint32, ok bool) {
+	if len(b) != childSPI {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(b), true
+}
+
+// IKESPI reads the SPI of an IKE SA out of a [Proposal]; ok is false for another size.
+func IKESPI(b []byte) (spi uint64, ok bool) {
+	if len(b) != ikeSPI {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(b), true
 }
 
 // hexSPI is an SPI for people.

@@ -12,8 +12,9 @@ const (
 	selectorIPv4 = 7
 	selectorIPv6 = 8
 
-	selectorFixed = 8 // octets before the addresses
-	selectorLeast = 4 // octets up to the length
+	selectorFixed    = 8 // octets before the addresses
+	selectorHead     = 4 // octets up to the length
+	smallestSelector = selectorFixed + 2*4
 )
 
 // TS is TSi or TSr, RFC 7296 section 3.13. It may be left without selectors when all were of unknown types.
@@ -50,12 +51,13 @@ func parseTS(b []byte, initiator bool) (Payload, error) {
 		return nil, bad("no selector")
 	}
 	b = b[4:]
+	p.Selectors = make([]Selector, 0, min(count, len(b)/smallestSelector))
 	for range count {
-		if len(b) < selectorLeast {
+		if len(b) < selectorHead {
 			return nil, bad("fewer selectors than it says")
 		}
 		size := int(binary.BigEndian.Uint16(b[2:]))
-		if size < selectorLeast || size > len(b) {
+		if size < selectorHead || size > len(b) {
 			return nil, bad("the length of a selector does not fit")
 		}
 		s, known, err := parseSelector(b[:size])
