@@ -47,13 +47,21 @@ func (m *Memory) Do(effect any) {
 	case Send:
 		m.send(e)
 		return
+	case SendIKE:
+		m.sendIKE(e)
+		return
 	}
 	if ev := m.Apply(effect); ev != nil {
 		m.Post(ev)
 	}
 }
 
-func (t Tunnel) memoryKey() memoryKey { return memoryKey{t.Local, t.Key, t.Encapsulation} }
+func (t Tunnel) memoryKey() memoryKey {
+	if t.Protected {
+		return memoryKey{t.Local, t.Key, ESP}
+	}
+	return memoryKey{t.Local, t.Key, t.Encapsulation}
+}
 
 func (m *Memory) setDevice(t Tunnel) {
 	if name, taken := m.demux[t.memoryKey()]; taken && name != t.Name {
@@ -115,89 +123,140 @@ func (m *Memory) forward(i *Interface, w Way, d *Datagram) {
 // encapsulate sends d to an adjacency, or tells its source that it does not fit.
 func (m *Memory) encapsulate(i *Interface, a *Adjacency, d *Datagram) {
 	t := i.Config()
-	switch {
-	case t.Protected && a.SA == 0:
-		i.Drop(DropUnprotected)
-		return
-	case t.MTU > 0 && d.Largest() > t.MTU && (d.DF || d.Destination.Is6()):
+	if fit := m.fits(t, a.SA); fit > 0 && d.Largest() > fit && (d.DF || d.Destination.Is6()) {
 		i.Drop(DropTooBig)
-		m.tooBig(t, d)
+		m.tooBig(t, d, fit)
+		return
+	}
+	g := GREPacket{Key: t.Key, Protocol: d.EtherType(), Inner: d}
+	if why, ok := m.wrap(t, Origin{a.Endpoint, a.SA}, d.Class, d.Largest(), g); !ok {
+		i.Drop(why)
 		return
 	}
 	i.CountOut(1, d.Size)
 	a.CountOut(1, d.Size)
-	m.wrap(t, a.Endpoint, d.Class, d.Largest(), GREPacket{Key: t.Key, Protocol: d.EtherType(), Inner: d})
 }
 
-func (m *Memory) tooBig(t *Tunnel, d *Datagram) {
+// fits is how long an inner packet may be; 0 is as long as it likes.
+func (m *Memory) fits(t *Tunnel, sa SA) int {
+	s := m.Association(sa)
+	if s == nil || s.PathMTU() == 0 || t.FragmentOuter {
+		return t.MTU
+	}
+	path := max(s.PathMTU()-Overhead(*t), 1)
+	if t.MTU == 0 {
+		return path
+	}
+	return min(t.MTU, path)
+}
+
+func (m *Memory) tooBig(t *Tunnel, d *Datagram, fit int) {
 	n := slices.IndexFunc(t.Addresses, func(p netip.Prefix) bool { return p.Addr().Is4() == d.Source.Is4() })
 	if n < 0 || d.Destination.IsMulticast() {
 		return
 	}
 	m.Deliver(t.Name, &Datagram{
 		Source: t.Addresses[n].Addr(), Destination: d.Source, TTL: 64, Size: 2*HeaderLen(d.Source) + 16,
-		Body: ICMPError{TooBig, t.MTU, d},
+		Body: ICMPError{TooBig, fit, d},
 	})
 }
 
-// wrap sends g to an endpoint.
-func (m *Memory) wrap(t *Tunnel, to Endpoint, class uint8, size int, g GREPacket) {
+// wrap sends g to a peer, or says why not. It is the one way out, and nothing leaves a protected tunnel but by an SA.
+func (m *Memory) wrap(t *Tunnel, to Origin, class uint8, size int, g GREPacket) (why Reason, ok bool) {
+	switch {
+	case to.SA != 0:
+		return m.protect(t, to.SA, class, size, g)
+	case t.Protected:
+		return DropUnprotected, false
+	}
 	d := &Datagram{
-		Source: t.Local, Destination: to.Addr(), TTL: t.TTL, Class: class, Size: size + Overhead(*t), Body: g,
+		Source: t.Local, Destination: to.Endpoint.Addr(), TTL: t.TTL, Class: class, Size: size + Overhead(*t), Body: g,
 	}
 	if t.Encapsulation == GREUDP {
-		d.Body = UDP{UDPPort, to.Port(), g}
+		d.Body = UDP{UDPPort, to.Endpoint.Port(), g}
 	}
 	m.Transmit(d)
+	return 0, true
 }
 
 // control is the traffic class of what the control plane says: CS6, RFC 4594 section 3.1.
 const control = 0xc0
 
 func (m *Memory) send(e Send) {
-	i := m.Interface(e.Tunnel)
-	switch {
-	case i == nil:
-		m.Post(Failed{Tunnel: e.Tunnel, Doing: "send to " + e.To.String(), Err: "there is no tunnel of this name"})
-	case i.Config().Protected && e.SA == 0:
-		m.Post(Failed{Tunnel: e.Tunnel, Doing: "send to " + e.To.String(), Err: "the tunnel is protected and there is no security association"})
-	default:
-		payload := slices.Clone(e.Payload)
-		m.wrap(i.Config(), e.To, control, len(payload), GREPacket{Key: i.Config().Key, Protocol: e.Protocol, Payload: payload})
+	doing, i := "send to "+e.To.String(), m.Interface(e.Tunnel)
+	if i == nil {
+		m.Post(Failed{Tunnel: e.Tunnel, Doing: doing, Err: "there is no tunnel of this name"})
+		return
+	}
+	t := i.Config()
+	g := GREPacket{Key: t.Key, Protocol: e.Protocol, Payload: slices.Clone(e.Payload)}
+	if why, ok := m.wrap(t, Origin{e.To, e.SA}, control, len(g.Payload), g); !ok {
+		i.Drop(why)
+		m.Post(Failed{Tunnel: e.Tunnel, Doing: doing, Err: unsendable[why]})
 	}
 }
 
-// Input takes what arrived from the underlay; false when no tunnel wants it.
+var unsendable = map[Reason]string{
+	DropUnprotected: "the tunnel is protected and there is no security association",
+	DropNoSA:        "the security association has no keys",
+	DropWornOut:     "the keys of the security association are used up",
+}
+
+// Input takes what arrived from the underlay; false when nothing listens there.
 func (m *Memory) Input(d *Datagram) bool {
-	from, encap, body := netip.AddrPortFrom(d.Source, 0), GRE, d.Body
-	if u, ok := body.(UDP); ok {
-		from, encap, body = netip.AddrPortFrom(d.Source, u.SourcePort), GREUDP, u.Body
-		if u.DestinationPort != UDPPort {
-			return false
-		}
+	switch body := d.Body.(type) {
+	case GREPacket:
+		return m.clear(d, 0, GRE, body)
+	case ESPPacket:
+		return m.protects(d.Destination) && m.open(d, netip.AddrPortFrom(d.Source, 0), netip.AddrPortFrom(d.Destination, 0), body)
+	case UDP:
+		return m.datagram(d, body)
 	}
-	g, ok := body.(GREPacket)
-	i := m.Interface(m.demux[memoryKey{d.Destination, g.Key, encap}])
-	if !ok || i == nil {
+	return false
+}
+
+func (m *Memory) datagram(d *Datagram, u UDP) bool {
+	switch u.DestinationPort {
+	case UDPPort:
+		g, ok := u.Body.(GREPacket)
+		return ok && m.clear(d, u.SourcePort, GREUDP, g)
+	case IKEPort, NATPort:
+		return m.protects(d.Destination) && m.protected(d, u)
+	}
+	return false
+}
+
+// clear takes GRE that nothing protects.
+func (m *Memory) clear(d *Datagram, port uint16, encap Encapsulation, g GREPacket) bool {
+	i := m.tunnelAt(d.Destination, g.Key, encap)
+	if i == nil {
+		i = m.tunnelAt(d.Destination, g.Key, ESP)
+	}
+	if i == nil {
 		return false
 	}
-	m.decapsulate(i, from, d, g)
+	m.decapsulate(i, Origin{Endpoint: netip.AddrPortFrom(d.Source, port)}, d, g)
 	return true
 }
 
-func (m *Memory) decapsulate(i *Interface, from Endpoint, outer *Datagram, g GREPacket) {
+func (m *Memory) tunnelAt(local netip.Addr, key Key, encap Encapsulation) *Interface {
+	return m.Interface(m.demux[memoryKey{local, key, encap}])
+}
+
+// decapsulate is the one way in, and a protected tunnel takes nothing but out of an SA.
+func (m *Memory) decapsulate(i *Interface, from Origin, outer *Datagram, g GREPacket) {
 	switch {
-	case i.Config().Protected:
+	case i.Config().Protected && from.SA == 0:
 		i.Drop(DropUnprotected)
 	case g.Inner == nil:
-		m.Post(Received{Tunnel: i.Name, From: from, Protocol: g.Protocol, Payload: g.Payload})
+		m.Post(Received{Tunnel: i.Name, From: from.Endpoint, SA: from.SA, Protocol: g.Protocol, Payload: g.Payload})
 	default:
 		i.CountIn(1, g.Inner.Size)
-		if a := i.From(Origin{Endpoint: from}, g.Inner.Destination.Is6()); a != nil {
+		if a := i.From(from, g.Inner.Destination.Is6()); a != nil {
 			a.CountIn(1, g.Inner.Size)
 			a.Seen(m.Now())
 		}
-		m.inward(i, Origin{Endpoint: from}, congestion(outer, g.Inner))
+		m.inward(i, from, congestion(outer, g.Inner))
 	}
 }
 

@@ -14,7 +14,7 @@ type Datagram struct {
 	DF                  bool
 	Size                int // octets, with the IP header
 	Fragment            int // of its fragments the largest, in octets; 0 = it is whole
-	Body                any // Echo, ICMPError, UDP or GRE
+	Body                any // Echo, ICMPError, UDP, GREPacket or ESPPacket
 }
 
 // What a [Datagram] carries.
@@ -45,6 +45,17 @@ type (
 		Payload  []byte
 		Inner    *Datagram
 	}
+
+	// ESPPacket is GRE that an SA protects; the digest of its keys stands for ciphertext and ICV.
+	ESPPacket struct {
+		SPI, Seq uint32
+		Digest   Digest
+		Tunnel   bool // mode
+		Inner    GREPacket
+	}
+
+	// IKEPayload is a datagram of IKE, or a keepalive. The non-ESP marker goes without saying.
+	IKEPayload []byte
 )
 
 // ICMPKind is the kind of an [ICMPError].
@@ -100,6 +111,8 @@ func (d *Datagram) Protocol() uint8 {
 	switch d.Body.(type) {
 	case GREPacket:
 		return 47
+	case ESPPacket:
+		return 50
 	case UDP:
 		return 17
 	}

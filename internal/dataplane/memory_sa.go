@@ -3,6 +3,8 @@ package dataplane
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"net/netip"
+	"slices"
 
 	"github.com/spokeway/spokeway/internal/packet/esp"
 )
@@ -56,4 +58,149 @@ func newTwinInbound(e SetInbound) (*twinInbound, error) {
 	}
 	w, err := esp.NewWindow(ReplayWindow)
 	return &twinInbound{digestOf(e.SPI, e.Keys, e.ESN), e.ESN, w}, err
+}
+
+// protect sends g by an SA, or says why not.
+func (m *Memory) protect(t *Tunnel, sa SA, class uint8, size int, g GREPacket) (why Reason, ok bool) {
+	o := m.Outbound(sa)
+	if o == nil {
+		return DropNoSA, false
+	}
+	seq, ok := o.twin.numbers.Reserve(1)
+	if !ok {
+		return DropWornOut, false
+	}
+	if o.CountOut(1, size) {
+		m.Post(Worn{SA: sa, SPI: o.SPI, Out: true})
+	}
+	d := &Datagram{
+		Source: o.Local.Addr(), Destination: o.Remote.Addr(), TTL: t.TTL, Class: class, Size: o.sizeOf(t, size),
+		Body: ESPPacket{SPI: o.SPI, Seq: uint32(seq), Digest: o.twin.digest, Tunnel: o.Tunnel, Inner: g},
+	}
+	if o.Local.Port() != 0 {
+		d.Body = UDP{o.Local.Port(), o.Remote.Port(), d.Body}
+	}
+	m.Transmit(d)
+	return 0, true
+}
+
+// sizeOf is how long the outer packet of an inner one is.
+func (o *Outbound) sizeOf(t *Tunnel, inner int) int {
+	n := inner + 4
+	if t.Key.Set {
+		n += 4
+	}
+	if o.Tunnel {
+		n += HeaderLen(o.Inner[0])
+	}
+	n += o.twin.suite.Overhead(n) + HeaderLen(o.Remote.Addr())
+	if o.Local.Port() != 0 {
+		n += udpLen
+	}
+	return n
+}
+
+const udpLen = 8
+
+// protects reports whether IKE and ESP are listened for on an address: a protected tunnel has it.
+func (m *Memory) protects(local netip.Addr) bool {
+	for k := range m.demux {
+		if k.local == local && k.encap == ESP {
+			return true
+		}
+	}
+	return false
+}
+
+// protected takes what came to a port of IKE's, which ESP shares on [NATPort] alone.
+func (m *Memory) protected(d *Datagram, u UDP) bool {
+	remote, local := netip.AddrPortFrom(d.Source, u.SourcePort), netip.AddrPortFrom(d.Destination, u.DestinationPort)
+	switch body := u.Body.(type) {
+	case ESPPacket:
+		if u.DestinationPort == NATPort {
+			m.open(d, remote, local, body)
+		}
+	case IKEPayload:
+		if u.DestinationPort == IKEPort || !keepalive(body) {
+			m.Post(ReceivedIKE{Local: local, Remote: remote, Payload: slices.Clone(body)})
+		}
+	}
+	return true
+}
+
+// keepalive reports what only keeps a NAT's mapping, RFC 3948 section 2.3.
+func keepalive(b []byte) bool { return len(b) == 1 && b[0] == 0xff }
+
+// open takes an ESP packet, in the order of RFC 4303 section 3.4. It is always taken: what is wrong with it is counted.
+func (m *Memory) open(d *Datagram, remote, local netip.AddrPort, p ESPPacket) bool {
+	in := m.Inbound(p.SPI)
+	if in == nil {
+		if m.StrayDue(remote, p.SPI, m.Now()) {
+			m.Post(UnknownSPI{Local: local, Remote: remote, SPI: p.SPI})
+		}
+		return true
+	}
+	if why, ok := in.accept(p); !ok {
+		in.Drop(why)
+		return true
+	}
+	m.opened(in, remote, local, p.Inner)
+	i := m.tunnelAt(d.Destination, p.Inner.Key, ESP)
+	if i == nil {
+		in.Drop(DropUnknownKey)
+		return true
+	}
+	m.decapsulate(i, Origin{remote, in.SA}, d, p.Inner)
+	return true
+}
+
+// accept opens a packet, or says why not.
+func (in *Inbound) accept(p ESPPacket) (why Reason, ok bool) {
+	k, seq := in.twin, uint64(p.Seq)
+	if k.esn {
+		seq = k.window.Infer(p.Seq)
+	}
+	switch {
+	case !k.window.Fresh(seq):
+		return DropReplayed, false
+	case p.Digest != k.digest:
+		return DropBadICV, false
+	case !k.window.Accept(seq):
+		return DropReplayed, false
+	case p.Tunnel != in.Tunnel:
+		return DropBadESP, false
+	}
+	return 0, true
+}
+
+// opened counts an authentic packet and tells what is to be told.
+func (m *Memory) opened(in *Inbound, remote, local netip.AddrPort, g GREPacket) {
+	if in.FirstPacket() {
+		m.Post(Opened{SA: in.SA, SPI: in.SPI})
+	}
+	if m.RoamDue(in, remote, m.Now()) {
+		m.Post(Roamed{SA: in.SA, Local: local, Remote: remote})
+	}
+	if in.CountIn(1, g.size()) {
+		m.Post(Worn{SA: in.SA, SPI: in.SPI})
+	}
+}
+
+// size is that of what the packet carries.
+func (g GREPacket) size() int {
+	if g.Inner != nil {
+		return g.Inner.Largest()
+	}
+	return len(g.Payload)
+}
+
+func (m *Memory) sendIKE(e SendIKE) {
+	n := HeaderLen(e.Remote.Addr()) + udpLen + len(e.Payload)
+	if e.Local.Port() == NATPort && !keepalive(e.Payload) {
+		n += 4 // the non-ESP marker, RFC 7296 section 2.23
+	}
+	m.Transmit(&Datagram{
+		Source: e.Local.Addr(), Destination: e.Remote.Addr(), TTL: 64, Class: control, Size: n,
+		Body: UDP{e.Local.Port(), e.Remote.Port(), IKEPayload(slices.Clone(e.Payload))},
+	})
 }

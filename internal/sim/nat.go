@@ -13,7 +13,7 @@ const natIdle = 180 * time.Second
 
 // nat translates what leaves a node by an interface with nat set to that interface's address.
 //
-// UDP and echoes are told apart by port and identifier. Plain GRE has nothing of that kind: the address of the
+// UDP and echoes are told apart by port and identifier. Plain GRE and plain ESP have nothing of that kind: the address of the
 // peer is all there is, so of the hosts inside only one can talk to a given peer, the first, until it falls idle.
 type nat struct {
 	node *Node
@@ -78,7 +78,7 @@ func (t *nat) mapping(k natInside) *mapping {
 // port is the outside port of a mapping: that of another mapping of the same inside port where there is one
 // (RFC 4787 REQ-1), 0 for a protocol without ports.
 func (t *nat) port(k natInside) uint16 {
-	if k.protocol == 47 {
+	if k.protocol == 47 || k.protocol == 50 {
 		return 0
 	}
 	shared := natInside{k.protocol, k.inside, netip.Addr{}}
@@ -131,7 +131,7 @@ func portOf(d *dataplane.Datagram, source bool) (uint16, bool) {
 		return b.DestinationPort, true
 	case dataplane.Echo:
 		return b.ID, true
-	case dataplane.GREPacket:
+	case dataplane.GREPacket, dataplane.ESPPacket:
 		return 0, true
 	}
 	return 0, false

@@ -160,11 +160,14 @@ func (t *Trace) sent(n *Node, d *dataplane.Datagram) {
 
 // gre is the GRE packet in an outer datagram.
 func gre(d *dataplane.Datagram) dataplane.GREPacket {
-	if u, ok := d.Body.(dataplane.UDP); ok {
-		g, _ := u.Body.(dataplane.GREPacket)
-		return g
+	body := d.Body
+	if u, udp := body.(dataplane.UDP); udp {
+		body = u.Body
 	}
-	g, _ := d.Body.(dataplane.GREPacket)
+	if e, protected := body.(dataplane.ESPPacket); protected {
+		return e.Inner
+	}
+	g, _ := body.(dataplane.GREPacket)
 	return g
 }
 
