@@ -37,7 +37,8 @@ type attributeDER struct {
 	Value asn1.RawValue
 }
 
-type rdnDER []attributeDER
+// rdnSET is marshalled as a SET for the end of its name.
+type rdnSET []attributeDER
 
 // parseDN reads an RDNSequence. Empty names, trailing octets, control characters and malformed strings are refused.
 func parseDN(der []byte) (name, error) {
@@ -63,8 +64,8 @@ func parseDN(der []byte) (name, error) {
 }
 
 func parseRDN(der []byte) (rdn, error) {
-	var set rdnDER
-	if rest, err := asn1.UnmarshalWithParams(der, &set, "set"); err != nil || len(rest) > 0 || len(set) == 0 || len(set) > maxAttributes {
+	var set rdnSET
+	if rest, err := asn1.Unmarshal(der, &set); err != nil || len(rest) > 0 || len(set) == 0 || len(set) > maxAttributes {
 		return nil, errors.New("identity: a part of the DN is no set of attributes")
 	}
 	r := make(rdn, 0, len(set))
@@ -398,7 +399,7 @@ func (n name) marshal() ([]byte, error) {
 }
 
 func (r rdn) marshal() ([]byte, error) {
-	var set []attributeDER
+	var set rdnSET
 	for _, a := range r {
 		d, err := a.marshal()
 		if err != nil {
@@ -406,7 +407,7 @@ func (r rdn) marshal() ([]byte, error) {
 		}
 		set = append(set, d)
 	}
-	return asn1.MarshalWithParams(set, "set")
+	return asn1.Marshal(set)
 }
 
 func (a attribute) marshal() (attributeDER, error) {

@@ -140,6 +140,9 @@ func (i Identity) AppendBody(b []byte) []byte {
 
 // String is the text that [ParseIdentity] takes, with only printable characters.
 func (i Identity) String() string {
+	if i == (Identity{}) {
+		return "nobody"
+	}
 	if i.check() != nil {
 		return fmt.Sprintf("unknown:%d:%s", i.Kind, hex.EncodeToString([]byte(i.Data)))
 	}
