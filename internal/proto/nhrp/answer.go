@@ -17,14 +17,15 @@ func (t *tunnel) redirect(env *core.Env, ev dataplane.Transit) {
 	if !ok || !t.cfg.Redirect || !own.IsValid() || dst.IsMulticast() {
 		return
 	}
-	if !t.isKnown(ev.From) && !t.isHub(ev.From) {
+	from := t.place(ev.SA, ev.From)
+	if !t.isPeer(from) {
 		t.count("transit-from-stranger") // a redirect would tell it the password
 		return
 	}
 	p := t.packet(TrafficIndication, own, src)
 	p.Payload = ev.Packet
 	t.log(env, core.Debug, "redirect", "peer", ev.From, "source", src, "destination", dst)
-	t.send(env, ev.From, p)
+	t.send(env, from, p)
 }
 
 // resolutionRequest answers, or passes on, RFC 2332 section 5.2.1 and, for destinations behind the responder, Cisco's
@@ -70,13 +71,13 @@ func (t *tunnel) passOn(env *core.Env, p *Packet, ev dataplane.Received, out *tu
 		t.answerFor(env, p, ev, b, r)
 		return
 	}
-	if b != nil && b.live() && b.endpoint() != ev.From {
-		t.forward(env, p, ev, out, b.endpoint())
+	if b != nil && b.live() && b.place() != t.from(ev) {
+		t.forward(env, p, ev, out, b.place())
 		return
 	}
 	// Unknown here: a server of ours may know.
-	if hub := out.bestHub(p.protocolIs6()); hub != nil && hub.hub.endpoint() != ev.From {
-		out.forward(env, p, ev, t, hub.hub.endpoint())
+	if hub := out.bestHub(p.protocolIs6()); hub != nil && hub.hub.place() != t.from(ev) {
+		out.forward(env, p, ev, t, hub.hub.place())
 		return
 	}
 	t.deny(env, p, ev, NoBinding)
@@ -125,7 +126,7 @@ func (t *tunnel) answerFor(env *core.Env, p *Packet, ev dataplane.Received, b *b
 	reply := t.resolutionReplyTo(p, c)
 	reply.Flags &^= ResolutionStable
 	if b.client.natted() {
-		setNAT(reply, CIE{NBMA: b.client.endpoint.Addr(), Protocol: b.protocol})
+		setNAT(reply, CIE{NBMA: b.client.endpoint().Addr(), Protocol: b.protocol})
 	}
 	t.send(env, t.back(p, ev), reply)
 }
@@ -180,12 +181,16 @@ func setNAT(p *Packet, cies ...CIE) {
 	}
 }
 
-// back is where a reply goes: straight when the requester is known to be reachable, else the way the request came.
-func (t *tunnel) back(p *Packet, ev dataplane.Received) dataplane.Endpoint {
-	if b := t.bindings[p.Source]; b != nil && b.live() {
-		return b.endpoint()
+// back is where a reply goes: straight when the requester is known to be reachable, else the way the request came. A
+// probe of an SA is answered through that SA, for it is the SA that is asked about.
+func (t *tunnel) back(p *Packet, ev dataplane.Received) place {
+	if t.link.Protected && p.HopCount <= 1 {
+		return t.from(ev)
 	}
-	return ev.From
+	if b := t.bindings[p.Source]; b != nil && b.live() {
+		return b.place()
+	}
+	return t.from(ev)
 }
 
 // resolutionReply is for a request of ours, or on its way to another's.
@@ -208,25 +213,26 @@ func (t *tunnel) forwardRequest(env *core.Env, p *Packet, ev dataplane.Received)
 
 // forwardTo passes a packet on to the router that holds a protocol address, or to the next hop of its route.
 func (t *tunnel) forwardTo(env *core.Env, p *Packet, ev dataplane.Received, protocol netip.Addr) {
+	from := t.from(ev)
 	for _, out := range t.m.sorted() {
 		if out.cfg.NetworkID != t.cfg.NetworkID || !out.up {
 			continue
 		}
-		if b := out.bindings[protocol]; b != nil && b.live() && b.endpoint() != ev.From {
-			t.forward(env, p, ev, out, b.endpoint())
+		if b := out.bindings[protocol]; b != nil && b.live() && b.place() != from {
+			t.forward(env, p, ev, out, b.place())
 			return
 		}
 	}
 	if r, ok := t.covering(env, protocol); ok {
 		if out, nh := t.way(r, protocol); out != nil {
-			if b := out.bindings[nh]; b != nil && b.live() && b.endpoint() != ev.From {
-				t.forward(env, p, ev, out, b.endpoint())
+			if b := out.bindings[nh]; b != nil && b.live() && b.place() != from {
+				t.forward(env, p, ev, out, b.place())
 				return
 			}
 		}
 	}
-	if hub := t.bestHub(protocol.Is6()); hub != nil && hub.hub.endpoint() != ev.From {
-		t.forward(env, p, ev, t, hub.hub.endpoint())
+	if hub := t.bestHub(protocol.Is6()); hub != nil && hub.hub.place() != from {
+		t.forward(env, p, ev, t, hub.hub.place())
 		return
 	}
 	t.sendError(env, p, ev, ProtocolAddressUnreachable)
@@ -234,7 +240,7 @@ func (t *tunnel) forwardTo(env *core.Env, p *Packet, ev dataplane.Received, prot
 
 // forward passes a packet on by tunnel out, recording ourselves on its way (RFC 2332 section 5.3.2) and, for a sender
 // behind a NAT, where it really is. Errors go back by the tunnel it came in on.
-func (t *tunnel) forward(env *core.Env, p *Packet, ev dataplane.Received, out *tunnel, to dataplane.Endpoint) {
+func (t *tunnel) forward(env *core.Env, p *Packet, ev dataplane.Received, out *tunnel, to place) {
 	if p.HopCount <= 1 {
 		t.sendError(env, p, ev, HopCountExceeded)
 		return
@@ -287,7 +293,7 @@ func (t *tunnel) fillNAT(p *Packet) {
 	for _, at := range t.m.sorted() {
 		b := at.bindings[sender]
 		if at.cfg.NetworkID == t.cfg.NetworkID && b != nil && b.client != nil && b.client.natted() {
-			x.Value = AppendCIEs(nil, []CIE{{NBMA: b.client.endpoint.Addr(), Protocol: sender}})
+			x.Value = AppendCIEs(nil, []CIE{{NBMA: b.client.endpoint().Addr(), Protocol: sender}})
 			return
 		}
 	}
@@ -303,7 +309,7 @@ type answer struct {
 
 // promise remembers an answer. When too many are held, the last holders find out by their holding time.
 func (t *tunnel) promise(env *core.Env, p *Packet, ev dataplane.Received, prefix netip.Prefix, about netip.Addr) {
-	if !t.isKnown(ev.From) && !t.isHub(ev.From) {
+	if !t.isPeer(t.from(ev)) {
 		return // a stranger could fill the table in the name of anybody
 	}
 	if t.answers >= maxAnswered && env.Now()-t.swept > time.Second {
@@ -355,9 +361,9 @@ func (t *tunnel) sendPurge(env *core.Env, prefix netip.Prefix, a answer) {
 	p.CIEs = []CIE{{PrefixLength: uint8(prefix.Bits()), Protocol: prefix.Addr()}}
 	p.Extensions = t.requestExtensions(nil)
 	if b := t.bindings[a.requester]; b != nil && b.live() {
-		t.send(env, b.endpoint(), p)
+		t.send(env, b.place(), p)
 	} else if hub := t.bestHub(a.requester.Is6()); hub != nil {
-		t.send(env, hub.hub.endpoint(), p)
+		t.send(env, hub.hub.place(), p)
 	}
 }
 

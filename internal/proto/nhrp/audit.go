@@ -16,6 +16,7 @@ type Size struct {
 	Shortcuts int
 	Lookups   int // under way, or failed of late
 	Waiting   int // requests of ours without a reply
+	Needs     int // addresses that SAs are asked for with
 }
 
 // Size counts what is held on all tunnels.
@@ -25,6 +26,7 @@ func (m *Module) Size() Size {
 		n.Shortcuts += t.cuts.Size()
 		n.Lookups += len(t.lookups)
 		n.Waiting += len(t.byID)
+		n.Needs += len(t.needs)
 		for _, b := range t.bindings {
 			if b.client != nil {
 				n.Clients++
@@ -91,6 +93,48 @@ func (a *auditor) tunnel(t *tunnel) {
 		}
 	}
 	a.answers(t)
+	a.protection(t)
+}
+
+// protection holds that every SA that is asked for has somebody who needs it, and that nothing leaves by one that is gone.
+func (a *auditor) protection(t *tunnel) {
+	users := map[netip.Addr]int{}
+	for _, h := range t.byPriority() {
+		if h.needs {
+			users[h.nbma]++
+		}
+	}
+	seeking := 0
+	for _, b := range t.bindings {
+		if b.peer != nil && b.peer.ensured {
+			users[b.peer.nbma]++
+		}
+		if b.peer != nil && t.link.Protected && !b.peer.up {
+			seeking++
+		}
+		if b.installed && t.link.Protected && t.m.sas[b.adjacency.SA] == nil {
+			a.say("adjacency of %v leaves by SA %d, which is gone", b.protocol, b.adjacency.SA)
+		}
+	}
+	if seeking != len(t.seeking) {
+		a.say("%d peers are listed as looking for an SA, %d do", len(t.seeking), seeking)
+	}
+	for nbma, n := range t.needs {
+		if n.users != users[nbma] {
+			a.say("an SA with %v is asked for by %d, needed by %d", nbma, n.users, users[nbma])
+		}
+		delete(users, nbma)
+	}
+	for nbma := range users {
+		a.say("an SA with %v is needed and not asked for", nbma)
+	}
+	for p, list := range t.at {
+		for _, b := range list {
+			if t.bindings[b.protocol] != b || !b.installed || (place{b.adjacency.SA, p.at}) != p {
+				a.say("binding of %v is listed at %s, where it is not", b.protocol, t.show(p))
+			}
+		}
+	}
 }
 
 func (a *auditor) server(s *server, live map[transaction]bool) {

@@ -53,17 +53,25 @@ func (b *binding) live() bool {
 	return b.server != nil || b.client != nil || b.peer != nil && b.peer.up
 }
 
-// endpoint prefers what the router there told us itself.
-func (b *binding) endpoint() dataplane.Endpoint {
+// place prefers what the router there told us itself.
+func (b *binding) place() place {
 	switch {
 	case b.server != nil:
-		return b.server.hub.endpoint()
+		return b.server.hub.place()
 	case b.client != nil:
-		return b.client.endpoint
+		return b.client.place
 	case b.peer != nil:
-		return b.peer.endpoint
+		return b.peer.place
 	}
-	return dataplane.Endpoint{}
+	return place{}
+}
+
+// endpoint is where the router is, or is looked for.
+func (b *binding) endpoint() dataplane.Endpoint {
+	if b.server == nil && b.client == nil && b.peer != nil {
+		return b.peer.endpoint()
+	}
+	return b.t.where(b.place())
 }
 
 func (b *binding) claimed() netip.Addr {
@@ -94,7 +102,7 @@ func (b *binding) settle(env *core.Env) {
 func (b *binding) install(env *core.Env) {
 	t := b.t
 	want := dataplane.SetAdjacency{
-		Tunnel: t.name(), NextHop: b.protocol, Endpoint: b.endpoint(), SA: t.saOf(b.endpoint()),
+		Tunnel: t.name(), NextHop: b.protocol, Endpoint: b.endpoint(), SA: b.place().sa,
 		Multicast: b.server != nil || b.client != nil && t.cfg.Multicast,
 	}
 	if !b.installed {
@@ -103,20 +111,28 @@ func (b *binding) install(env *core.Env) {
 	if !b.installed || b.adjacency != want {
 		b.leavePlace()
 		b.adjacency, b.installed = want, true
-		t.at[want.Endpoint]++
+		p := place{sa: want.SA}
+		if p.sa == 0 {
+			p.at = want.Endpoint
+		}
+		t.at[p] = append(t.at[p], b)
 		env.Emit(want)
 	}
 	b.route(env)
 }
 
-// leavePlace counts the adjacency out of its endpoint.
+// leavePlace takes the adjacency out of the index by place.
 func (b *binding) leavePlace() {
 	if !b.installed {
 		return
 	}
-	e := b.adjacency.Endpoint
-	if b.t.at[e]--; b.t.at[e] <= 0 {
-		delete(b.t.at, e)
+	p := place{sa: b.adjacency.SA}
+	if p.sa == 0 {
+		p.at = b.adjacency.Endpoint
+	}
+	rest := slices.DeleteFunc(b.t.at[p], func(o *binding) bool { return o == b })
+	if b.t.at[p] = rest; len(rest) == 0 {
+		delete(b.t.at, p)
 	}
 }
 
@@ -161,10 +177,10 @@ func (b *binding) forget(env *core.Env) {
 	}
 }
 
-// forget drops what was learned from an endpoint.
-func (t *tunnel) forget(env *core.Env, from dataplane.Endpoint) {
+// forget drops what was learned from a place.
+func (t *tunnel) forget(env *core.Env, from place) {
 	for _, b := range t.sortedBindings() {
-		if b.server == nil && b.endpoint() == from {
+		if b.server == nil && b.place() == from {
 			b.forget(env)
 		}
 	}
@@ -173,8 +189,9 @@ func (t *tunnel) forget(env *core.Env, from dataplane.Endpoint) {
 // client is a router that registered with us.
 type client struct {
 	b        *binding
-	endpoint dataplane.Endpoint // where its packets come from
-	claimed  netip.Addr         // where it says it is
+	place    place      // where its packets come from
+	identity string     // that registered it, on a protected tunnel
+	claimed  netip.Addr // where it says it is
 	unique   bool
 	id       uint32 // of the registration request
 	since    time.Duration
@@ -183,7 +200,7 @@ type client struct {
 
 // expired: the holding time is over.
 func (c *client) expired(env *core.Env, _ *core.Timer) {
-	c.b.t.log(env, core.Info, "client-expired", "peer", c.endpoint, "protocol", c.b.protocol)
+	c.b.t.log(env, core.Info, "client-expired", "peer", c.endpoint(), "protocol", c.b.protocol)
 	c.drop(env)
 }
 
@@ -196,7 +213,9 @@ func (c *client) drop(env *core.Env) {
 	t.withdrawAnswersOf(env, b.protocol)
 }
 
-func (c *client) natted() bool { return c.endpoint.Addr() != c.claimed }
+func (c *client) endpoint() dataplane.Endpoint { return c.b.t.where(c.place) }
+
+func (c *client) natted() bool { return c.endpoint().Addr() != c.claimed }
 
 func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
-	"github.com/spokeway/spokeway/internal/dataplane"
 )
 
 // Registration, the client's side of RFC 2332 section 5.2.3. The retries double from 1 s to 64 s, and a server that
@@ -53,7 +52,7 @@ func (r *registration) purge(env *core.Env) {
 	p.Flags, p.RequestID = PurgeNoReply, r.id
 	p.CIEs = []CIE{{PrefixLength: r.prefixLength(), Protocol: r.local}} // no NBMA address: whatever it is bound to
 	p.Extensions = t.requestExtensions(nil)
-	t.send(env, r.hub.endpoint(), p)
+	t.send(env, r.hub.place(), p)
 }
 
 // idKey is where the request ID is kept.
@@ -86,9 +85,15 @@ func (r *registration) register(env *core.Env) {
 	t := r.hub.s.t
 	wait := min(firstRetry<<min(r.tries, 6), lastRetry)
 	r.tries++
-	r.sent, r.heard = env.Now(), false
-	t.send(env, r.hub.endpoint(), r.request())
 	env.Arm(&r.timer, wait)
+	if t.link.Protected && !t.usable(r.hub.sa) {
+		if !r.up {
+			r.reason = r.hub.unprotected()
+		}
+		return // until there is an SA
+	}
+	r.sent, r.heard = env.Now(), false
+	t.send(env, r.hub.place(), r.request())
 }
 
 func (r *registration) request() *Packet {
@@ -120,11 +125,7 @@ func (t *tunnel) requestExtensions(nat []CIE) []Extension {
 // expired: no reply in time, or time to refresh.
 func (r *registration) expired(env *core.Env, _ *core.Timer) {
 	if r.tries == missesToFail {
-		reason := r.reason
-		if !r.heard {
-			reason = fmt.Sprintf("%v does not answer: %d registration requests without a reply", r.hub.nbma, r.tries)
-		}
-		r.lost(env, reason)
+		r.lost(env, r.silence())
 		if !slices.Contains(r.hub.regs, r) {
 			return // another server took its place
 		}
@@ -132,14 +133,29 @@ func (r *registration) expired(env *core.Env, _ *core.Timer) {
 	r.register(env)
 }
 
-// lost gives the hub up, and goes on trying.
+// silence is why nothing came of the requests so far.
+func (r *registration) silence() string {
+	h := r.hub
+	switch {
+	case h.s.t.link.Protected && !h.s.t.usable(h.sa):
+		return h.unprotected()
+	case r.heard:
+		return r.reason
+	}
+	return fmt.Sprintf("%v does not answer: %d registration requests without a reply", h.nbma, r.tries)
+}
+
+// lost gives the hub up, and goes on trying: by another SA, if there are several.
 func (r *registration) lost(env *core.Env, reason string) {
 	h, t := r.hub, r.hub.s.t
-	was := r.up
+	was, news := r.up, r.reason != reason
 	r.down(env, reason)
+	if t.usable(h.sa) && !h.up() {
+		h.sa = h.another()
+	}
 	if was {
 		t.log(env, core.Warn, "server-lost", "peer", h.nbma, "protocol", r.protocolOrOwn(), "cause", reason)
-	} else if r.tries == missesToFail {
+	} else if news {
 		t.log(env, core.Warn, "register-failed", "peer", h.nbma, "cause", reason)
 	}
 	if !h.up() {
@@ -174,13 +190,13 @@ func (r *registration) other() *registration {
 }
 
 // replied reads a registration reply. It counts only from the hub that was asked.
-func (r *registration) replied(env *core.Env, p *Packet, from dataplane.Endpoint) {
+func (r *registration) replied(env *core.Env, p *Packet, from place) {
 	t := r.hub.s.t
 	if p.Type != RegistrationReply || p.Source != r.local {
 		t.count("reply-unexpected")
 		return
 	}
-	if from.Addr() != r.hub.nbma {
+	if !r.hub.isAt(from) {
 		t.count("reply-from-stranger")
 		return
 	}
@@ -194,19 +210,32 @@ func (r *registration) replied(env *core.Env, p *Packet, from dataplane.Endpoint
 	if r.sent > 0 && r.tries == 1 { // Karn: of a request sent once only
 		r.rtt = env.Now() - r.sent
 	}
+	if a := r.serverOf(p); a.IsValid() && !t.mayClaim(from, a) {
+		t.count("server-not-allowed")
+		r.refusedFor(env, fmt.Sprintf("%v may not claim the address %v", r.hub.nbma, a))
+		return
+	}
 	r.learn(env, p)
 	r.accept(env, p)
+}
+
+// serverOf is the hub's protocol address as a reply tells it, if it does. A server without an address of our family
+// names one of the other: FRR does so on a tunnel with IPv4 alone.
+func (r *registration) serverOf(p *Packet) netip.Addr {
+	protocol := p.Destination
+	if protocol == r.local || !protocol.IsValid() {
+		protocol = responder(p)
+	}
+	if !protocol.IsValid() || protocol.Is6() != r.local.Is6() || r.hub.s.t.isOwn(protocol) {
+		return netip.Addr{}
+	}
+	return protocol
 }
 
 // learn takes the hub's protocol address, and our address as the hub sees it, out of the reply.
 func (r *registration) learn(env *core.Env, p *Packet) {
 	t := r.hub.s.t
-	protocol := p.Destination
-	if protocol == r.local || !protocol.IsValid() {
-		protocol = responder(p)
-	}
-	// A server without an address of our family names one of the other: FRR does so on a tunnel with IPv4 alone.
-	if protocol.IsValid() && protocol.Is6() == r.local.Is6() && protocol != r.protocol && !t.isOwn(protocol) {
+	if protocol := r.serverOf(p); protocol.IsValid() && protocol != r.protocol {
 		r.down(env, "")
 		r.protocol = protocol
 	}
@@ -261,10 +290,13 @@ func (r *registration) recovered(env *core.Env) {
 
 // refused keeps trying, for a hub's mind can be changed.
 func (r *registration) refused(env *core.Env, why string) {
+	r.refusedFor(env, fmt.Sprintf("%v refused the registration: %s", r.hub.nbma, why))
+}
+
+func (r *registration) refusedFor(env *core.Env, reason string) {
 	r.heard = true
-	reason := fmt.Sprintf("%v refused the registration: %s", r.hub.nbma, why)
 	if r.reason != reason {
-		r.hub.s.t.log(env, core.Warn, "register-refused", "peer", r.hub.nbma, "cause", why)
+		r.hub.s.t.log(env, core.Warn, "register-refused", "peer", r.hub.nbma, "cause", reason)
 	}
 	r.down(env, reason)
 	if r.hub.up() {
@@ -288,8 +320,8 @@ func (r *registration) clearWay(env *core.Env) {
 
 // failed hears an error indication about our request. Anybody can forge one, so that it only tells the reason: the
 // retries go on, and a hub that is up stays so until it misses them.
-func (r *registration) failed(env *core.Env, why string, from dataplane.Endpoint) {
-	if from.Addr() != r.hub.nbma {
+func (r *registration) failed(env *core.Env, why string, from place) {
+	if !r.hub.isAt(from) {
 		r.hub.s.t.count("error-from-stranger")
 		return
 	}

@@ -1,10 +1,6 @@
 package nhrp
 
-import (
-	"time"
-
-	"github.com/spokeway/spokeway/internal/dataplane"
-)
+import "time"
 
 // maxBuckets bounds the peers a limiter tells apart; further ones share one bucket.
 const maxBuckets = 16384
@@ -12,7 +8,7 @@ const maxBuckets = 16384
 // limiter is a token bucket per peer.
 type limiter struct {
 	rate    Rate
-	buckets map[dataplane.Endpoint]bucket
+	buckets map[place]bucket
 	rest    bucket
 	swept   time.Duration
 }
@@ -30,11 +26,11 @@ func newLimiter(r Rate) limiter {
 	if r.PerSecond <= 0 {
 		r = DefaultRate
 	}
-	return limiter{rate: r, buckets: map[dataplane.Endpoint]bucket{}}
+	return limiter{rate: r, buckets: map[place]bucket{}}
 }
 
 // allow takes one token of the peer's bucket; false when there is none.
-func (l *limiter) allow(now time.Duration, peer dataplane.Endpoint) bool {
+func (l *limiter) allow(now time.Duration, peer place) bool {
 	if now-l.swept >= sweepInterval {
 		l.sweep(now)
 	}
@@ -71,7 +67,7 @@ func (l *limiter) sweep(now time.Duration) bool {
 	}
 	l.swept = now
 	refill := time.Duration(float64(l.rate.Burst) / float64(l.rate.PerSecond) * float64(time.Second))
-	kept := map[dataplane.Endpoint]bucket{}
+	kept := map[place]bucket{}
 	for peer, b := range l.buckets {
 		if now-b.at <= refill {
 			kept[peer] = b

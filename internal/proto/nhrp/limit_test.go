@@ -4,12 +4,10 @@ import (
 	"net/netip"
 	"testing"
 	"time"
-
-	"github.com/spokeway/spokeway/internal/dataplane"
 )
 
-func endpointNumber(i int) dataplane.Endpoint {
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 0)
+func endpointNumber(i int) place {
+	return place{at: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 0)}
 }
 
 func TestLimiterCountsEachPeer(t *testing.T) {
@@ -17,7 +15,7 @@ func TestLimiterCountsEachPeer(t *testing.T) {
 	a, b := endpointNumber(1), endpointNumber(2)
 	for _, c := range []struct {
 		at   time.Duration
-		peer dataplane.Endpoint
+		peer place
 		want bool
 	}{
 		{0, a, true}, {0, a, true}, {0, a, false},

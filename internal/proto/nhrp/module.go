@@ -2,11 +2,13 @@ package nhrp
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/protect"
 	"github.com/spokeway/spokeway/internal/rib"
 )
 
@@ -19,6 +21,8 @@ type Module struct {
 	links   map[string]dataplane.Tunnel // tunnels that are up, whether NHRP runs on them or not
 	reasons map[string]string           // why the others are not
 	stored  map[string]string
+	sas     map[dataplane.SA]*protect.Up // that are up
+	remotes map[netip.Addr][]dataplane.SA
 }
 
 // Configure is the request that gives the module its configuration, whole. What is as before is not touched.
@@ -31,6 +35,8 @@ func New() *Module {
 		links:   map[string]dataplane.Tunnel{},
 		reasons: map[string]string{},
 		stored:  map[string]string{},
+		sas:     map[dataplane.SA]*protect.Up{},
+		remotes: map[netip.Addr][]dataplane.SA{},
 	}
 }
 
@@ -157,6 +163,8 @@ func (m *Module) notice(env *core.Env, body any) {
 		if body.Removed {
 			delete(m.reasons, body.Name)
 		}
+	default:
+		m.notified(env, body)
 	}
 }
 
@@ -183,7 +191,7 @@ func (m *Module) Recover(env *core.Env, ev core.Event) {
 	case dataplane.Received:
 		if t := m.tunnels[ev.Tunnel]; t != nil {
 			t.count("handler-failed")
-			t.forget(env, ev.From)
+			t.forget(env, t.from(ev))
 		}
 	case core.Expired:
 		if l, ok := ev.Timer.Of.(*lookup); ok {

@@ -29,7 +29,8 @@ type lookup struct {
 	tries  int
 	fails  int
 	reason string
-	asked  dataplane.Endpoint
+	stage  string // of [Stage] at which the direct path failed; "" is the resolution
+	asked  place
 	renews *shortcut // the shortcut this is to keep
 	timer  core.Timer
 }
@@ -71,7 +72,7 @@ func (t *tunnel) trafficIndication(env *core.Env, p *Packet, ev dataplane.Receiv
 	if !t.cfg.Shortcut {
 		return
 	}
-	if !t.isKnown(ev.From) && !t.isHub(ev.From) {
+	if !t.isPeer(t.from(ev)) {
 		t.count("indication-from-stranger")
 		return
 	}
@@ -184,7 +185,7 @@ func (t *tunnel) newLookup(dst netip.Addr) *lookup {
 }
 
 func (l *lookup) begin(env *core.Env) {
-	l.state, l.tries, l.reason = asking, 0, ""
+	l.state, l.tries, l.reason, l.stage = asking, 0, "", ""
 	l.id = l.t.newID(env)
 	l.t.byID[l.id] = l
 	l.ask(env)
@@ -210,22 +211,22 @@ func (l *lookup) ask(env *core.Env) {
 
 // toward is where to send the next request: for a renewal first the peer itself, which works without any hub; else
 // the next hop of the destination's route, or the best hub.
-func (l *lookup) toward(env *core.Env) (dataplane.Endpoint, bool) {
+func (l *lookup) toward(env *core.Env) (place, bool) {
 	t := l.t
 	if l.renews != nil && l.tries < renewDirect && l.renews.via.live() {
-		return l.renews.via.endpoint(), true
+		return l.renews.via.place(), true
 	}
 	if r, ok := t.covering(env, l.dst); ok {
 		if out, nh := t.way(r, l.dst); out == t && nh != l.dst {
 			if b := t.bindings[nh]; b != nil && b.live() {
-				return b.endpoint(), true
+				return b.place(), true
 			}
 		}
 	}
 	if r := t.bestHub(l.dst.Is6()); r != nil {
-		return r.hub.endpoint(), true
+		return r.hub.place(), true
 	}
-	return dataplane.Endpoint{}, false
+	return place{}, false
 }
 
 // expired: no reply in time, or a failure is over.
@@ -241,7 +242,7 @@ func (l *lookup) expired(env *core.Env, _ *core.Timer) {
 	case l.reason != "":
 		l.fail(env, l.reason)
 	default:
-		l.fail(env, fmt.Sprintf("no answer by %s: %d resolution requests without a reply", show(l.asked), l.tries))
+		l.fail(env, fmt.Sprintf("no answer by %s: %d resolution requests without a reply", l.t.show(l.asked), l.tries))
 	}
 }
 
@@ -258,7 +259,7 @@ func (l *lookup) fail(env *core.Env, reason string) {
 		l.drop(env)
 		return
 	}
-	t.log(env, core.Info, "resolution-failed", "destination", l.dst, "peer", l.asked, "cause", reason)
+	t.log(env, core.Info, "resolution-failed", "destination", l.dst, "peer", t.where(l.asked), "cause", reason)
 	l.state, l.reason = negative, reason
 	env.Arm(&l.timer, l.backOff())
 	l.fails++
@@ -273,19 +274,23 @@ func (l *lookup) drop(env *core.Env) {
 }
 
 // failed hears an error indication about the request. Anybody can forge one, so that it only tells the reason.
-func (l *lookup) failed(env *core.Env, why string, from dataplane.Endpoint) {
+func (l *lookup) failed(env *core.Env, why string, from place) {
 	if from != l.asked {
 		l.t.count("error-from-stranger")
 		return
 	}
-	l.reason = fmt.Sprintf("%s answered with an error: %s", show(from), why)
+	l.reason = fmt.Sprintf("%s answered with an error: %s", l.t.show(from), why)
 }
 
 // replied reads a resolution reply, which may come straight or by the hub.
-func (l *lookup) replied(env *core.Env, p *Packet, from dataplane.Endpoint) {
+func (l *lookup) replied(env *core.Env, p *Packet, from place) {
 	t := l.t
 	if p.Type != ResolutionReply || p.Destination != l.dst || !t.isOwn(p.Source) {
 		t.count("reply-unexpected")
+		return
+	}
+	if !l.mayAnswer(p, from) {
+		t.count("reply-from-stranger")
 		return
 	}
 	if len(p.CIEs) == 0 || p.CIEs[0].Code != Success {
@@ -293,21 +298,35 @@ func (l *lookup) replied(env *core.Env, p *Packet, from dataplane.Endpoint) {
 		if len(p.CIEs) > 0 {
 			code = p.CIEs[0].Code
 		}
-		l.fail(env, fmt.Sprintf("%v answered: %s", responderOr(p, from), code))
+		l.fail(env, fmt.Sprintf("%v answered: %s", responderOr(p, l.t.show(from)), code))
 		return
 	}
 	l.answered(env, p, from)
 }
 
-func responderOr(p *Packet, from dataplane.Endpoint) string {
+// mayAnswer reports whether a reply through an SA is to be believed: who was asked may answer, a server of ours, or the
+// router that the answer leads to, for itself.
+func (l *lookup) mayAnswer(p *Packet, from place) bool {
+	t := l.t
+	if !t.link.Protected || from == l.asked || t.isHub(from) {
+		return true
+	}
+	if len(p.CIEs) == 0 {
+		return false
+	}
+	via, at := p.CIEs[0].Protocol, t.where(from).Addr()
+	return via.IsValid() && t.mayClaim(from, via) && (p.CIEs[0].NBMA == at || natOf(p, via) == at)
+}
+
+func responderOr(p *Packet, from string) string {
 	if a := responder(p); a.IsValid() {
 		return a.String()
 	}
-	return show(from)
+	return from
 }
 
 // answered makes a shortcut of a good answer.
-func (l *lookup) answered(env *core.Env, p *Packet, from dataplane.Endpoint) {
+func (l *lookup) answered(env *core.Env, p *Packet, from place) {
 	t, c := l.t, p.CIEs[0]
 	via := c.Protocol
 	if !via.IsValid() {
@@ -339,23 +358,24 @@ const probeSpan = 10 * time.Second
 
 // peerEndpoint is where the answer says the peer is: its address as a NAT shows it, if one is told; the source of an
 // answer that came straight from behind a NAT; else what it claims.
-func (t *tunnel) peerEndpoint(p *Packet, via netip.Addr, from dataplane.Endpoint) (e dataplane.Endpoint, claimed netip.Addr) {
+func (t *tunnel) peerEndpoint(p *Packet, via netip.Addr, from place) (e dataplane.Endpoint, claimed netip.Addr) {
 	claimed = p.CIEs[0].NBMA
+	at := t.where(from)
 	if !claimed.IsValid() {
-		claimed = from.Addr()
+		claimed = at.Addr()
 	}
 	if a := natOf(p, via); a.IsValid() && !a.IsUnspecified() {
 		return t.endpoint(a), claimed
 	}
 	b := t.bindings[via]
 	switch {
-	case from.Addr() == claimed, b != nil && b.peer != nil && b.peer.endpoint == from:
-		return from, claimed
-	case !t.isKnown(from) && !t.isHub(from):
-		return from, claimed
+	case at.Addr() == claimed, b != nil && b.peer != nil && b.peer.place == from:
+		return at, claimed
+	case !t.isPeer(from):
+		return at, claimed
 	}
 	return t.endpoint(claimed), claimed
 }
 
-// isKnown reports whether a router that we have an adjacency with is at the endpoint.
-func (t *tunnel) isKnown(e dataplane.Endpoint) bool { return t.at[e] > 0 }
+// isKnown reports whether a router that we have an adjacency with is at the place.
+func (t *tunnel) isKnown(p place) bool { return len(t.at[p]) > 0 }

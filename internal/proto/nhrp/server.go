@@ -17,7 +17,11 @@ func (t *tunnel) receive(env *core.Env, ev dataplane.Received) {
 		t.count("not-nhrp")
 		return
 	}
-	if !t.limiter.allow(env.Now(), ev.From) {
+	if t.link.Protected && !t.usable(ev.SA) {
+		t.count("not-protected")
+		return
+	}
+	if !t.limiter.allow(env.Now(), t.from(ev)) {
 		t.count("rate-limited")
 		return
 	}
@@ -27,7 +31,7 @@ func (t *tunnel) receive(env *core.Env, ev dataplane.Received) {
 		return
 	}
 	t.count("received-" + words(p.Type))
-	if !t.authentic(env, &p, ev) {
+	if !t.authentic(env, &p, ev) || !t.admissible(env, &p, t.from(ev)) {
 		return
 	}
 	t.dispatch(env, &p, ev)
@@ -72,19 +76,19 @@ func (t *tunnel) authentic(env *core.Env, p *Packet, ev dataplane.Received) bool
 		return true
 	}
 	t.count("authentication-failure")
-	if t.mayWarn(env, ev.From) {
+	if t.mayWarn(env, t.from(ev)) {
 		t.log(env, core.Warn, "authentication-failed", "peer", ev.From, "protocol", p.Source, "packet", p.Type)
 	}
 	if isRequest(p.Type) {
-		t.refuse(p.Source, refusal{endpoint: ev.From, reason: "wrong or missing authentication", at: env.Now()})
+		t.refuse(p.Source, refusal{endpoint: ev.From, identity: t.identity(t.from(ev)), reason: "wrong or missing authentication", at: env.Now()})
 		t.sendError(env, p, ev, AuthenticationFailure)
 	}
 	return false
 }
 
 // mayWarn bounds what strangers can make us log: each of them, and all of them together.
-func (t *tunnel) mayWarn(env *core.Env, from dataplane.Endpoint) bool {
-	return t.warnings.allow(env.Now(), from) && t.alarms.allow(env.Now(), dataplane.Endpoint{})
+func (t *tunnel) mayWarn(env *core.Env, from place) bool {
+	return t.warnings.allow(env.Now(), from) && t.alarms.allow(env.Now(), place{})
 }
 
 func isRequest(typ Type) bool {
@@ -98,7 +102,7 @@ func (t *tunnel) reply(env *core.Env, p *Packet, ev dataplane.Received) {
 		return
 	}
 	if x := t.byID[p.RequestID]; x != nil {
-		x.replied(env, p, ev.From)
+		x.replied(env, p, t.from(ev))
 		return
 	}
 	t.count("reply-unexpected")
@@ -106,7 +110,7 @@ func (t *tunnel) reply(env *core.Env, p *Packet, ev dataplane.Received) {
 
 // relay passes a reply on to whoever asked, for routers we know: a stranger could have us send packets to anybody.
 func (t *tunnel) relay(env *core.Env, p *Packet, ev dataplane.Received) {
-	if !t.isKnown(ev.From) && !t.isHub(ev.From) {
+	if !t.isPeer(t.from(ev)) {
 		t.count("reply-unexpected")
 		return
 	}
@@ -129,16 +133,16 @@ func (t *tunnel) registrationRequest(env *core.Env, p *Packet, ev dataplane.Rece
 	}
 	cies := make([]CIE, len(p.CIEs))
 	for i, c := range p.CIEs {
-		cies[i] = t.register(env, p, c, ev.From)
+		cies[i] = t.register(env, p, c, t.from(ev))
 	}
-	t.send(env, ev.From, t.registrationReply(p, cies, ev.From))
+	t.send(env, t.from(ev), t.registrationReply(p, cies, t.where(t.from(ev)).Addr()))
 }
 
 // maxRegistered bounds the clients of one request; a unique one has a single client (RFC 2332 section 5.2.3).
 const maxRegistered = 8
 
 // register takes one client information entry and returns it as the reply has it.
-func (t *tunnel) register(env *core.Env, p *Packet, c CIE, from dataplane.Endpoint) CIE {
+func (t *tunnel) register(env *core.Env, p *Packet, c CIE, from place) CIE {
 	protocol, claimed := c.Protocol, c.NBMA
 	if !protocol.IsValid() { // zero length: as in the packet; Cisco does so
 		protocol = p.Source
@@ -146,14 +150,16 @@ func (t *tunnel) register(env *core.Env, p *Packet, c CIE, from dataplane.Endpoi
 	if !claimed.IsValid() {
 		claimed = p.SourceNBMA
 	}
-	unique := p.Flags&RegistrationUnique != 0
-	code, why := t.judge(env, protocol, client{endpoint: from, claimed: claimed, id: p.RequestID})
+	as := client{
+		place: from, identity: t.identity(from), claimed: claimed, id: p.RequestID, unique: p.Flags&RegistrationUnique != 0,
+	}
+	code, why := t.judge(env, p.Source, protocol, as)
 	c.Code = code
 	if code != Success {
 		t.count("denied-" + words(code))
-		t.refuse(protocol, refusal{endpoint: from, reason: why, at: env.Now()})
+		t.refuse(protocol, refusal{endpoint: t.where(from), identity: as.identity, reason: why, at: env.Now()})
 		if t.mayWarn(env, from) {
-			t.log(env, core.Warn, "client-refused", "peer", from, "protocol", protocol, "code", code, "cause", why)
+			t.log(env, core.Warn, "client-refused", "peer", t.where(from), "identity", as.identity, "protocol", protocol, "code", code, "cause", why)
 		}
 		c.HoldingTime = 0 // RFC 2332 section 5.2.0.1
 		return c
@@ -163,24 +169,28 @@ func (t *tunnel) register(env *core.Env, p *Packet, c CIE, from dataplane.Endpoi
 		t.unregister(env, protocol)
 		return c
 	}
-	t.admit(env, protocol, client{endpoint: from, claimed: claimed, unique: unique, id: p.RequestID}, c.HoldingTime)
+	t.admit(env, protocol, as, c.HoldingTime)
 	return c
 }
 
 // judge decides whether a client may have the protocol address, and says why not.
-func (t *tunnel) judge(env *core.Env, protocol netip.Addr, as client) (Code, string) {
+func (t *tunnel) judge(env *core.Env, source, protocol netip.Addr, as client) (Code, string) {
 	b := t.bindings[protocol]
 	switch {
 	case t.isOwn(protocol):
 		return AdminProhibited, fmt.Sprintf("%v is the server's own address", protocol)
 	case protocol.IsMulticast() || protocol.IsUnspecified() || protocol.IsLoopback() || protocol.Is4In6():
 		return AdminProhibited, fmt.Sprintf("%v is no host's address", protocol)
-	case protocol == as.endpoint.Addr() || t.isElsewhere(env, protocol):
+	case !t.mayClaim(as.place, protocol) || !t.mayClaim(as.place, source):
+		return AdminProhibited, fmt.Sprintf("%v is not among the addresses that %s may claim", protocol, as.identity)
+	case protocol == t.where(as.place).Addr() || t.isElsewhere(env, protocol):
 		return AdminProhibited, fmt.Sprintf("%v is an address of another network here, not of a tunnel", protocol)
-	case t.isServer(protocol) && !t.isHub(as.endpoint):
+	case t.isServer(protocol) && !t.isHub(as.place):
 		return AdminProhibited, fmt.Sprintf("%v belongs to a server of ours", protocol)
+	case b != nil && b.client != nil && b.client.identity != as.identity:
+		return UniqueRegistered, fmt.Sprintf("%v is registered by %s", protocol, b.client.identity)
 	case b != nil && b.client != nil && b.client.unique && !b.client.same(as):
-		return UniqueRegistered, fmt.Sprintf("%v is registered as unique from %v", protocol, show(b.client.endpoint))
+		return UniqueRegistered, fmt.Sprintf("%v is registered as unique from %s", protocol, t.show(b.client.place))
 	case (b == nil || b.client == nil) && t.cfg.MaxClients > 0 && t.clients >= t.cfg.MaxClients:
 		return InsufficientResources, fmt.Sprintf("%d clients are registered, the most that max-clients allows", t.clients)
 	}
@@ -199,9 +209,12 @@ func (t *tunnel) isElsewhere(env *core.Env, protocol netip.Addr) bool {
 }
 
 // same reports whether a registration is by the client itself: from the same place or, since a NAT may map it anew, by
-// the same router with the same request ID.
+// the same router with the same request ID. Through an SA, it is by who has proved to be the same.
 func (c *client) same(as client) bool {
-	return c.endpoint == as.endpoint || c.claimed == as.claimed && c.id == as.id
+	if as.place.sa != 0 {
+		return c.identity == as.identity
+	}
+	return c.place == as.place || c.claimed == as.claimed && c.id == as.id
 }
 
 // admit records a registration, or refreshes it.
@@ -213,34 +226,35 @@ func (t *tunnel) admit(env *core.Env, protocol netip.Addr, as client, hold uint1
 		c.expires = core.Timer{Name: "expire client " + protocol.String(), Of: c}
 		b.client = c
 		t.clients++
-		t.log(env, core.Info, "client-registered", "peer", as.endpoint, "protocol", protocol, "claimed", as.claimed)
-	} else if c.endpoint != as.endpoint {
-		t.log(env, core.Info, "client-moved", "peer", as.endpoint, "protocol", protocol, "from", c.endpoint)
+		t.log(env, core.Info, "client-registered", "peer", t.where(as.place), "protocol", protocol, "claimed", as.claimed)
+	} else if c.place != as.place {
+		t.log(env, core.Info, "client-moved", "peer", t.where(as.place), "protocol", protocol, "from", c.endpoint())
 		t.withdrawAnswersOf(env, protocol)
 	}
-	c.endpoint, c.claimed, c.unique, c.id = as.endpoint, as.claimed, as.unique, as.id
+	c.place, c.identity, c.claimed, c.unique, c.id = as.place, as.identity, as.claimed, as.unique, as.id
+	t.learn(c.place, protocol)
 	env.Arm(&c.expires, time.Duration(hold)*time.Second)
 	b.settle(env)
 }
 
 func (t *tunnel) unregister(env *core.Env, protocol netip.Addr) {
 	if b := t.bindings[protocol]; b != nil && b.client != nil {
-		t.log(env, core.Info, "client-left", "peer", b.client.endpoint, "protocol", protocol)
+		t.log(env, core.Info, "client-left", "peer", b.client.endpoint(), "protocol", protocol)
 		b.client.drop(env)
 	}
 }
 
 // registrationReply answers with every extension of the request, RFC 2332 section 5.3.
-func (t *tunnel) registrationReply(p *Packet, cies []CIE, from dataplane.Endpoint) *Packet {
+func (t *tunnel) registrationReply(p *Packet, cies []CIE, from netip.Addr) *Packet {
 	r := *p
 	r.Type, r.HopCount, r.CIEs = RegistrationReply, 255, cies
 	if own := t.ownLike(p.Source); own.IsValid() {
 		r.Destination = own
 	}
 	r.Extensions = t.replyExtensions(p)
-	if x := r.Extension(NATAddress); x != nil && from.Addr() != p.SourceNBMA {
+	if x := r.Extension(NATAddress); x != nil && from != p.SourceNBMA {
 		// Behind a NAT: tell the client where it is.
-		x.Value = AppendCIEs(x.Value[:len(x.Value):len(x.Value)], []CIE{{NBMA: from.Addr(), Protocol: p.Source}})
+		x.Value = AppendCIEs(x.Value[:len(x.Value):len(x.Value)], []CIE{{NBMA: from, Protocol: p.Source}})
 	}
 	return &r
 }
@@ -300,23 +314,24 @@ func (t *tunnel) purgeRequest(env *core.Env, p *Packet, ev dataplane.Received) {
 		if !c.Protocol.IsValid() {
 			c.Protocol = p.Source
 		}
-		t.purge(env, p, c, ev.From)
+		t.purge(env, p, c, t.from(ev))
 	}
 	if p.Flags&PurgeNoReply == 0 {
 		r := *p
 		r.Type, r.HopCount = PurgeReply, 255
 		r.Extensions = t.replyExtensions(p)
-		t.send(env, ev.From, &r)
+		t.send(env, t.from(ev), &r)
 	}
 }
 
 // maxPurged bounds what one purge makes us look for.
 const maxPurged = 16
 
-func (t *tunnel) purge(env *core.Env, p *Packet, c CIE, from dataplane.Endpoint) {
+func (t *tunnel) purge(env *core.Env, p *Packet, c CIE, from place) {
 	if b := t.bindings[c.Protocol]; b != nil && b.client != nil {
-		// From where it registered, or with the registration's ID from where it is now.
-		if b.client.endpoint == from || b.client.id == p.RequestID {
+		// From where it registered, or with the registration's ID from where it is now: that is as much as can be known in
+		// clear. Through an SA it is known who says so.
+		if b.client.place == from || b.client.id == p.RequestID && (from.sa == 0 || b.client.identity == t.identity(from)) {
 			t.unregister(env, c.Protocol)
 			return
 		}
@@ -339,15 +354,15 @@ func (t *tunnel) dismiss(env *core.Env) {
 		p.RequestID, p.Flags = b.client.id, PurgeNoReply
 		p.CIEs = []CIE{{PrefixLength: uint8(b.protocol.BitLen()), Protocol: b.protocol}}
 		p.Extensions = t.requestExtensions(nil)
-		t.send(env, b.endpoint(), p)
+		t.send(env, b.place(), p)
 	}
 }
 
 // dismissed hears from a server that it does not have us registered any more, and registers again.
-func (t *tunnel) dismissed(env *core.Env, local netip.Addr, from dataplane.Endpoint) {
+func (t *tunnel) dismissed(env *core.Env, local netip.Addr, from place) {
 	for _, h := range t.byPriority() {
 		for _, r := range h.regs {
-			if h.nbma == from.Addr() && r.local == local && r.up {
+			if h.isAt(from) && r.local == local && r.up {
 				r.tries = 0
 				env.Arm(&r.timer, env.Jitter(firstRetry, 1))
 				t.log(env, core.Info, "dismissed", "peer", h.nbma, "protocol", r.protocol)
@@ -360,9 +375,9 @@ func (t *tunnel) dismissed(env *core.Env, local netip.Addr, from dataplane.Endpo
 func (t *tunnel) errorIndication(env *core.Env, p *Packet, ev dataplane.Received) {
 	if p.Destination.IsValid() && !t.isOwn(p.Destination) {
 		b := t.bindings[p.Destination]
-		if b != nil && b.live() && b.endpoint() != ev.From && p.HopCount > 1 && (t.isKnown(ev.From) || t.isHub(ev.From)) {
+		if b != nil && b.live() && b.place() != t.from(ev) && p.HopCount > 1 && t.isPeer(t.from(ev)) {
 			p.HopCount--
-			t.send(env, b.endpoint(), p)
+			t.send(env, b.place(), p)
 		}
 		return
 	}
@@ -372,7 +387,7 @@ func (t *tunnel) errorIndication(env *core.Env, p *Packet, ev dataplane.Received
 		t.count("error-unexpected")
 		return
 	}
-	x.failed(env, p.ErrorCode.String(), ev.From)
+	x.failed(env, p.ErrorCode.String(), t.from(ev))
 }
 
 // offending is the type and the request ID of the packet an error is about, of which often only the beginning is there.
@@ -387,14 +402,14 @@ func offending(b []byte) (Type, uint32, bool) {
 // sendError tells the sender of a packet what was wrong with it, at a bounded rate (RFC 2332 section 5.2.7).
 func (t *tunnel) sendError(env *core.Env, p *Packet, ev dataplane.Received, code ErrorCode) {
 	t.count("error-" + words(code))
-	if p.Type == ErrorIndication || !t.errors.allow(env.Now(), ev.From) {
+	if p.Type == ErrorIndication || !t.errors.allow(env.Now(), t.from(ev)) {
 		return
 	}
 	e := t.packet(ErrorIndication, t.own(p.protocolIs6()), p.Source)
 	e.IPv6Protocol = p.protocolIs6()
 	e.ErrorCode = code
 	e.Payload = ev.Payload[:min(len(ev.Payload), maxOffending)]
-	t.send(env, ev.From, e)
+	t.send(env, t.from(ev), e)
 }
 
 // maxOffending bounds what an error repeats of its cause, in octets: the error has to fit too.
@@ -403,6 +418,7 @@ const maxOffending = 1200
 // refusal is a request that was turned down, kept for show and why.
 type refusal struct {
 	endpoint dataplane.Endpoint
+	identity string
 	reason   string
 	at       time.Duration
 }
@@ -429,11 +445,3 @@ func (t *tunnel) dropOldestRefusal() {
 
 // words makes a counter name of what something prints as.
 func words(s fmt.Stringer) string { return strings.ReplaceAll(strings.ToLower(s.String()), " ", "-") }
-
-// show is an endpoint as people read it: without a port where there is none.
-func show(e dataplane.Endpoint) string {
-	if e.Port() == 0 {
-		return e.Addr().String()
-	}
-	return e.String()
-}

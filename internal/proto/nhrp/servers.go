@@ -25,7 +25,10 @@ type hub struct {
 	s      *server
 	nbma   netip.Addr
 	regs   []*registration
-	failed bool       // does not count among a cluster's connections
+	failed bool // does not count among a cluster's connections
+	needs  bool // an SA was asked for
+	sa     dataplane.SA
+	why    string     // there is no SA
 	settle core.Timer // until it has been up for the fall-back time
 }
 
@@ -208,7 +211,47 @@ func (t *tunnel) bestHub(ipv6 bool) *registration {
 	return nil
 }
 
-func (h *hub) endpoint() dataplane.Endpoint { return h.s.t.endpoint(h.nbma) }
+func (h *hub) place() place { return h.s.t.place(h.sa, h.s.t.endpoint(h.nbma)) }
+
+// isAt reports whether a place is the hub's.
+func (h *hub) isAt(p place) bool {
+	if h.s.t.link.Protected {
+		return h.sa != 0 && h.sa == p.sa
+	}
+	return h.nbma == p.at.Addr()
+}
+
+// endpoint is where the hub is, or where it is looked for.
+func (h *hub) endpoint() dataplane.Endpoint {
+	if at := h.s.t.where(h.place()); at.IsValid() {
+		return at
+	}
+	return h.s.t.endpoint(h.nbma)
+}
+
+// protect asks for an SA with the hub while registrations need one, and takes one that is up.
+func (h *hub) protect(env *core.Env) {
+	t := h.s.t
+	want := t.link.Protected && h.wantsAny()
+	switch {
+	case want && !h.needs:
+		h.needs = true
+		if up := t.candidates(h.nbma); len(up) > 0 {
+			h.sa = up[len(up)-1]
+		}
+		t.ensure(env, h.nbma, true)
+	case !want && h.needs:
+		h.unprotect(env)
+	}
+}
+
+// unprotect gives the SA back.
+func (h *hub) unprotect(env *core.Env) {
+	if h.needs {
+		h.s.t.release(env, h.nbma)
+	}
+	h.needs, h.sa, h.why = false, 0, ""
+}
 
 // activate makes the hub's registrations those of our addresses: it begins those that are missing and takes back those
 // of addresses that are gone.
@@ -227,6 +270,7 @@ func (h *hub) activate(env *core.Env) {
 		r.end(env, "")
 		return true
 	})
+	h.protect(env)
 	for _, p := range t.link.Addresses {
 		local := p.Addr()
 		if h.wants(local) && !slices.ContainsFunc(h.regs, func(r *registration) bool { return r.local == local }) {
@@ -284,6 +328,7 @@ func (h *hub) deactivate(env *core.Env, reason string) {
 		r.end(env, reason)
 	}
 	h.regs, h.failed = nil, false
+	h.unprotect(env)
 }
 
 // registerNow repeats the registration of an active hub without waiting for the refresh.

@@ -233,7 +233,7 @@ func (t *tunnel) losePath(env *core.Env, b *binding) {
 }
 
 // peerFailed makes negative what waited for the peer, and withdraws what used it: traffic is the hub's again.
-func (t *tunnel) peerFailed(env *core.Env, b *binding, reason string) {
+func (t *tunnel) peerFailed(env *core.Env, b *binding, stage, reason string) {
 	for _, s := range slices.Clone(b.cuts) {
 		l := t.lookups[s.dst]
 		if l == nil {
@@ -242,6 +242,7 @@ func (t *tunnel) peerFailed(env *core.Env, b *binding, reason string) {
 		l.renews = nil
 		s.end(env, reason)
 		l.fail(env, reason)
+		l.stage = stage
 	}
 }
 
@@ -282,13 +283,13 @@ func (t *tunnel) inside(p netip.Prefix) []*shortcut {
 }
 
 // purgeShortcuts hears from the peer, or from a hub, that an answer is not true any more.
-func (t *tunnel) purgeShortcuts(env *core.Env, p *Packet, c CIE, from dataplane.Endpoint) {
+func (t *tunnel) purgeShortcuts(env *core.Env, p *Packet, c CIE, from place) {
 	scope := netip.PrefixFrom(c.Protocol, c.Bits(c.Protocol.BitLen())).Masked()
 	for _, s := range t.allCuts() {
 		if !scope.Overlaps(s.prefix) && !scope.Contains(s.via.protocol) {
 			continue
 		}
-		if s.via.endpoint() == from || t.isHub(from) {
+		if s.via.place() == from || t.isHub(from) {
 			s.end(env, "purged by "+p.Source.String())
 			continue
 		}
@@ -296,8 +297,12 @@ func (t *tunnel) purgeShortcuts(env *core.Env, p *Packet, c CIE, from dataplane.
 	}
 }
 
-func (t *tunnel) isHub(e dataplane.Endpoint) bool {
+// isHub reports whether a server of ours is at the place.
+func (t *tunnel) isHub(p place) bool {
 	return slices.ContainsFunc(t.servers, func(s *server) bool {
-		return slices.ContainsFunc(s.hubs, func(h *hub) bool { return h.nbma == e.Addr() })
+		return slices.ContainsFunc(s.hubs, func(h *hub) bool { return h.isAt(p) })
 	})
 }
+
+// isPeer reports whether we have to do with who is at the place: a server of ours, or a router we have an adjacency with.
+func (t *tunnel) isPeer(p place) bool { return t.isKnown(p) || t.isHub(p) }

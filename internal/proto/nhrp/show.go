@@ -34,7 +34,7 @@ type PeerRow struct {
 	NBMA      string     `json:"nbma"`
 	Role      string     `json:"role"`  // hub spoke
 	Path      string     `json:"path"`  // direct via-hub
-	State     string     `json:"state"` // resolving registering up waiting probing down …
+	State     string     `json:"state"` // resolving protecting registering up waiting probing refused …
 	Identity  string     `json:"identity" table:",optional"`
 	RTT       float64    `json:"rtt"`   // seconds; 0 = unknown
 	UpFor     float64    `json:"upFor"` // seconds
@@ -43,7 +43,7 @@ type PeerRow struct {
 
 // Stage is one step on the way to a peer, for `why`.
 type Stage struct {
-	Name   string `json:"name"` // resolve server, underlay route, registered, resolution, adjacency, path
+	Name   string `json:"name"` // resolve server, underlay route, protection, registered, resolution, adjacency, path
 	State  string `json:"state"`
 	Detail string `json:"detail"`
 	Remedy string `json:"remedy,omitempty"`

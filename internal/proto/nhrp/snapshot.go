@@ -100,7 +100,7 @@ func (t *tunnel) localRows() []CacheRow {
 func (b *binding) row(now time.Duration) CacheRow {
 	row := CacheRow{
 		Interface: b.t.name(), Type: "dynamic", Protocol: b.protocol, PrefixLength: b.protocol.BitLen(),
-		NBMA: show(b.endpoint()), Flags: []string{}, ExpiresIn: -1,
+		NBMA: show(b.endpoint()), Flags: []string{}, ExpiresIn: -1, Identity: b.t.identity(b.place()),
 	}
 	if a := b.claimed(); a.IsValid() {
 		row.ClaimedNBMA = a.String()
@@ -113,8 +113,8 @@ func (b *binding) row(now time.Duration) CacheRow {
 		row.ExpiresIn = (b.client.expires.At() - now).Seconds()
 		row.Flags = append(row.Flags, b.client.flags()...)
 	case b.peer != nil && !b.peer.up:
-		row.Type = "incomplete"
-		row.Flags = append(row.Flags, "probing")
+		row.Type, row.Identity = "incomplete", ""
+		row.Flags = append(row.Flags, b.peer.state())
 	case b.peer != nil:
 		row.ExpiresIn = b.longest(now)
 		row.Flags = append(row.Flags, "resolved")
@@ -185,10 +185,10 @@ func (m *Module) Shortcuts(now time.Duration) []ShortcutRow {
 func (s *shortcut) row(now time.Duration) ShortcutRow {
 	row := ShortcutRow{
 		Interface: s.t.name(), Type: "dynamic", Prefix: s.prefix, Via: s.via.protocol,
-		NBMA: show(s.via.endpoint()), ExpiresIn: (s.expires.At() - now).Seconds(),
+		NBMA: show(s.via.endpoint()), ExpiresIn: (s.expires.At() - now).Seconds(), Identity: s.t.identity(s.via.place()),
 	}
 	if !s.live {
-		row.Type, row.Reason = "incomplete", "waiting for an answer through the direct path"
+		row.Type, row.Identity, row.Reason = "incomplete", "", s.via.waitsFor()
 	}
 	return row
 }
@@ -229,7 +229,7 @@ func (s *server) peerRows(now time.Duration) []PeerRow {
 func (h *hub) peerRows(now time.Duration) []PeerRow {
 	row := PeerRow{
 		Interface: h.s.t.name(), Protocol: h.s.cfg.Protocol, NBMA: show(h.endpoint()), Role: "hub", Path: "direct",
-		State: "waiting", Reason: cmp.Or(h.s.t.reason, "a better server is in use"),
+		Identity: h.s.t.identity(h.place()), State: "waiting", Reason: cmp.Or(h.s.t.reason, "a better server is in use"),
 	}
 	if len(h.regs) == 0 && h.s.t.up && !h.wantsAny() {
 		row.Reason = "at the address of another server, which registers"
@@ -241,8 +241,11 @@ func (h *hub) peerRows(now time.Duration) []PeerRow {
 	for _, r := range h.regs {
 		one := row
 		one.Protocol, one.Reason, one.State, one.RTT = r.protocol, r.reason, "registering", r.rtt.Seconds()
-		if r.up {
+		switch {
+		case r.up:
 			one.State, one.UpFor = "up", (now - r.since).Seconds()
+		case h.needs && !h.s.t.usable(h.sa):
+			one.State, one.Reason = "protecting", cmp.Or(h.s.t.reason, h.unprotected())
 		}
 		if r.public.IsValid() {
 			one.Reason = "behind a NAT that shows us as " + r.public.String()
@@ -255,6 +258,7 @@ func (h *hub) peerRows(now time.Duration) []PeerRow {
 func (b *binding) peerRow(now time.Duration) PeerRow {
 	row := PeerRow{
 		Interface: b.t.name(), Protocol: b.protocol, NBMA: show(b.endpoint()), Role: "spoke", Path: "direct", State: "up",
+		Identity: b.t.identity(b.place()),
 	}
 	if b.peer != nil {
 		row.RTT = b.peer.rtt.Seconds()
@@ -263,11 +267,27 @@ func (b *binding) peerRow(now time.Duration) PeerRow {
 		row.UpFor = (now - b.since).Seconds()
 		return row
 	}
-	row.Path, row.State, row.Reason = "via-hub", "probing", "waiting for an answer through the direct path"
+	row.Path, row.State, row.Identity, row.Reason = "via-hub", "probing", "", b.waitsFor()
 	if b.peer != nil {
-		row.NBMA = show(b.peer.endpoint)
+		row.NBMA, row.State = show(b.peer.endpoint()), b.peer.state()
 	}
 	return row
+}
+
+// state is how far a peer has come that is not up.
+func (x *peer) state() string {
+	if x.waits() {
+		return "protecting"
+	}
+	return "probing"
+}
+
+// waitsFor is what a shortcut that is not usable yet waits for.
+func (b *binding) waitsFor() string {
+	if x := b.peer; x != nil && x.waits() {
+		return cmp.Or(x.why, fmt.Sprintf("waiting for a security association with %v", x.nbma))
+	}
+	return "waiting for an answer through the direct path"
 }
 
 // viaHubRows are the destinations that a hub carries because no direct path was had.
@@ -296,7 +316,7 @@ func (t *tunnel) refusalRows(now time.Duration) []PeerRow {
 		}
 		rows = append(rows, PeerRow{
 			Interface: t.name(), Protocol: a, NBMA: show(t.refusals[a].endpoint), Role: "spoke", Path: "direct",
-			State: "refused", Reason: fmt.Sprintf("%v ago: %s", (now - t.refusals[a].at).Round(time.Second), t.refusals[a].reason),
+			State: "refused", Identity: t.refusals[a].identity, Reason: fmt.Sprintf("%v ago: %s", (now - t.refusals[a].at).Round(time.Second), t.refusals[a].reason),
 		})
 	}
 	return rows

@@ -42,17 +42,21 @@ type tunnel struct {
 	refusals map[netip.Addr]refusal
 	limiter  limiter
 	errors   limiter
-	warnings limiter                    // of log lines, by peer
-	alarms   limiter                    // and of all together
-	fallback [2]netip.Addr              // by family: IPv4, IPv6
-	at       map[dataplane.Endpoint]int // adjacencies by endpoint
+	warnings limiter              // of log lines, by peer
+	alarms   limiter              // and of all together
+	fallback [2]netip.Addr        // by family: IPv4, IPv6
+	at       map[place][]*binding // that have an adjacency, by where it leads
 	counters map[string]uint64
+
+	needs   map[netip.Addr]*need           // NBMA addresses that SAs are asked for with
+	seeking []*peer                        // that are not up, on a protected tunnel
+	speaks  map[dataplane.SA][2]netip.Addr // the protocol address that the peer of an SA has, by family
 }
 
 // transaction is a request of ours that waits for the reply with its ID.
 type transaction interface {
-	replied(env *core.Env, p *Packet, from dataplane.Endpoint)
-	failed(env *core.Env, reason string, from dataplane.Endpoint)
+	replied(env *core.Env, p *Packet, from place)
+	failed(env *core.Env, reason string, from place)
 }
 
 func newTunnel(m *Module, cfg *Config) *tunnel {
@@ -60,7 +64,8 @@ func newTunnel(m *Module, cfg *Config) *tunnel {
 		m: m, cfg: cfg, reason: m.reasons[cfg.Tunnel],
 		bindings: map[netip.Addr]*binding{}, cuts: new(bart.Table[*shortcut]),
 		lookups: map[netip.Addr]*lookup{}, byID: map[uint32]transaction{},
-		at: map[dataplane.Endpoint]int{}, answered: new(bart.Table[[]answer]), about: map[netip.Addr][]netip.Prefix{}, refusals: map[netip.Addr]refusal{}, counters: map[string]uint64{},
+		at: map[place][]*binding{}, answered: new(bart.Table[[]answer]), about: map[netip.Addr][]netip.Prefix{}, refusals: map[netip.Addr]refusal{}, counters: map[string]uint64{},
+		needs: map[netip.Addr]*need{}, speaks: map[dataplane.SA][2]netip.Addr{},
 		limiter: newLimiter(cfg.Rate), errors: newLimiter(Rate{PerSecond: 2, Burst: 10}),
 		warnings: newLimiter(Rate{PerSecond: 1, Burst: 3}),
 		alarms:   newLimiter(Rate{PerSecond: 5, Burst: 50}),
@@ -94,7 +99,11 @@ func (t *tunnel) linkUp(env *core.Env, link dataplane.Tunnel) {
 	if t.up && t.link.VRF != link.VRF {
 		t.bring(env, false, "moved to another VRF")
 	}
+	if t.up && t.link.Protected != link.Protected {
+		t.bring(env, false, "protection was switched on or off")
+	}
 	t.link = link
+	t.relocate(env)
 	t.bring(env, true, "")
 	for _, b := range t.sortedBindings() {
 		b.settle(env) // the mask may be another: host routes come and go with it
@@ -203,18 +212,22 @@ func (t *tunnel) packet(typ Type, source, destination netip.Addr) *Packet {
 }
 
 // send puts the packet into GRE. The authentication extension is made anew for each hop, in the place it has.
-func (t *tunnel) send(env *core.Env, to dataplane.Endpoint, p *Packet) {
+//
+// On a protected tunnel nothing leaves but through an SA.
+func (t *tunnel) send(env *core.Env, to place, p *Packet) {
+	at := t.where(to)
+	if t.link.Protected && !t.usable(to.sa) || !at.IsValid() {
+		t.count("not-sent-unprotected")
+		return
+	}
 	payload := t.authenticate(p).Append(nil)
 	if len(payload) == 0 {
 		t.count("packet-too-large")
 		return
 	}
 	t.count("sent-" + words(p.Type))
-	env.Emit(dataplane.Send{Tunnel: t.name(), To: to, SA: t.saOf(to), Protocol: EtherType, Payload: payload})
+	env.Emit(dataplane.Send{Tunnel: t.name(), To: at, SA: to.sa, Protocol: EtherType, Payload: payload})
 }
-
-// saOf is the SA of the peer at an endpoint. It is the seam for protection: in clear there is none.
-func (t *tunnel) saOf(dataplane.Endpoint) dataplane.SA { return 0 }
 
 // authenticate puts our password where the packet has an authentication extension, or before the NAT address, where
 // Cisco has it. Error indications carry none (RFC 2332 section 5.2.7).

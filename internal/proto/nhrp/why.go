@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spokeway/spokeway/internal/dataplane"
 	"github.com/spokeway/spokeway/internal/rib"
 )
 
@@ -15,6 +16,12 @@ const (
 	stageOK      = "ok"
 	stageWaiting = "waiting"
 	stageFailed  = "failed"
+)
+
+// Stages that a direct path can fail at, besides the resolution.
+const (
+	stageProtection = "protection"
+	stageAdjacency  = "adjacency"
 )
 
 // inquiry is one `why`: the way to one peer, looked at stage by stage, up to the first that fails.
@@ -107,6 +114,9 @@ func (q *inquiry) toHub(h *hub) {
 	if !q.tunnel(t) || !q.add("resolve server", stageOK, detail, "") || !q.underlay(t, h.nbma) {
 		return
 	}
+	if h.needs && !q.protected(t, h.place(), h.nbma, h.why) {
+		return
+	}
 	if len(h.regs) == 0 {
 		q.add("registered", stageWaiting, "a better server of its cluster is in use", "")
 		return
@@ -118,6 +128,24 @@ func (q *inquiry) toHub(h *hub) {
 		}
 	}
 	q.registered(r)
+}
+
+// protected tells whether there is an SA, and with whom. How far IKE has come it knows itself.
+func (q *inquiry) protected(t *tunnel, at place, nbma netip.Addr, why string) bool {
+	switch a := t.m.sas[at.sa]; {
+	case !t.link.Protected:
+		return true
+	case a != nil && t.usable(at.sa):
+		detail := fmt.Sprintf("%s at %s by profile %s", a.Identity, show(a.Remote), a.Profile)
+		if a.NAT {
+			detail += "; a NAT is on the way"
+		}
+		return q.add(stageProtection, stageOK, detail, "")
+	case why == "":
+		return q.add(stageProtection, stageWaiting, fmt.Sprintf("waiting for a security association with %v", nbma), "")
+	}
+	return q.add(stageProtection, stageFailed, fmt.Sprintf("no security association with %v: %s; it is tried again", nbma, why),
+		"spokeway show ike on both ends; compare the profiles' keys, identities and proposals; let UDP ports 500 and 4500 and IP protocol 50 pass")
 }
 
 // underlay looks for a way to an NBMA address that does not lead into a tunnel of ours.
@@ -182,7 +210,10 @@ func registerRemedy(r *registration) string {
 		return "another router has registered " + r.local.String() + ": give this one another address, or set unique: false there"
 	case strings.Contains(r.reason, "does not answer"):
 		remedy := fmt.Sprintf("ping %v; let IP protocol 47 pass on the way; compare the GRE key; see `spokeway doctor`", r.hub.nbma)
-		if t.link.Encapsulation.String() == "udp" {
+		switch {
+		case t.link.Protected:
+			remedy = "the security association is up and the server silent: compare the GRE key; NHRP must run on that tunnel there"
+		case t.link.Encapsulation == dataplane.GREUDP:
 			remedy = fmt.Sprintf("ping %v; let UDP port 4754 pass on the way; encapsulation must be udp on both ends", r.hub.nbma)
 		}
 		return remedy
@@ -208,20 +239,26 @@ func (q *inquiry) toBinding(b *binding) {
 	}
 	endpoint := b.endpoint()
 	if b.peer != nil && b.client == nil {
-		endpoint = b.peer.endpoint
+		endpoint = b.peer.endpoint()
 	}
 	if !q.underlay(t, endpoint.Addr()) {
 		return
 	}
+	if b.client != nil && !q.protected(t, b.client.place, endpoint.Addr(), "") {
+		return
+	}
 	if c := b.client; c != nil {
-		detail := fmt.Sprintf("here, from %s, for %v more", show(c.endpoint), (c.expires.At() - q.now).Round(time.Second))
+		detail := fmt.Sprintf("here, from %s, for %v more", t.show(c.place), (c.expires.At() - q.now).Round(time.Second))
 		if c.natted() {
-			detail += fmt.Sprintf("; a NAT shows %v as %v", c.claimed, c.endpoint.Addr())
+			detail += fmt.Sprintf("; a NAT shows %v as %v", c.claimed, c.endpoint().Addr())
 		}
 		q.add("registered", stageOK, detail, "")
 		q.sharedEndpoint(b)
 	} else {
 		q.add("resolution", stageOK, fmt.Sprintf("%v is at %s", b.protocol, show(endpoint)), "")
+	}
+	if b.client == nil && !q.peerProtected(b) {
+		return
 	}
 	if !b.installed {
 		q.add("adjacency", stageWaiting, "asked through the direct path, no answer yet; traffic goes by the hub", "")
@@ -231,12 +268,24 @@ func (q *inquiry) toBinding(b *binding) {
 	q.add("path", stageOK, "direct", "")
 }
 
+// peerProtected tells of the SA with a peer that was resolved.
+func (q *inquiry) peerProtected(b *binding) bool {
+	x := b.peer
+	if x == nil || !b.t.link.Protected {
+		return true
+	}
+	if x.waits() {
+		return q.add(stageProtection, stageWaiting, fmt.Sprintf("waiting for a security association with %v; traffic goes by the hub", x.nbma), "")
+	}
+	return q.protected(b.t, x.place, x.nbma, "")
+}
+
 // sharedEndpoint warns of clients that plain GRE cannot tell apart.
 func (q *inquiry) sharedEndpoint(b *binding) {
 	for _, o := range b.t.sortedBindings() {
-		if o != b && o.client != nil && o.client.endpoint == b.client.endpoint && o.client.claimed != b.client.claimed {
+		if o != b && o.client != nil && o.client.place == b.client.place && o.client.claimed != b.client.claimed {
 			q.add("nat", stageFailed, fmt.Sprintf("%v registered from the same address %s: the NAT delivers plain GRE to one of them only",
-				o.protocol, show(b.client.endpoint)), "set encapsulation: udp on both ends of the tunnel")
+				o.protocol, b.t.show(b.client.place)), "set encapsulation: udp on both ends of the tunnel")
 			return
 		}
 	}
@@ -261,7 +310,9 @@ func refusalRemedy(protocol netip.Addr, r refusal) string {
 		return "set the same nhrp authentication on both ends"
 	case strings.Contains(r.reason, "max-clients"):
 		return "raise max-clients"
-	case strings.Contains(r.reason, "unique"):
+	case strings.Contains(r.reason, "may claim"):
+		return "let the profile's binding of that identity name the address, or register another"
+	case strings.Contains(r.reason, "unique") || strings.Contains(r.reason, "is registered by"):
 		return fmt.Sprintf("give one of the two another address, or forget the old one: spokeway clear nhrp %v", protocol)
 	}
 	return ""
@@ -300,11 +351,15 @@ func (q *inquiry) destination(t *tunnel) bool {
 func (q *inquiry) direct(t *tunnel) {
 	if s, ok := t.cuts.Lookup(q.addr); ok && s.live {
 		q.add("resolution", stageOK, fmt.Sprintf("%v lies behind %v", s.prefix, s.via.protocol), "")
+		q.protected(t, s.via.place(), s.via.endpoint().Addr(), "")
 		q.add("adjacency", stageOK, fmt.Sprintf("%v at %s", s.via.protocol, show(s.via.endpoint())), "")
 		q.add("path", stageOK, "direct", "")
 		return
 	} else if ok {
 		q.add("resolution", stageOK, fmt.Sprintf("%v lies behind %v", s.prefix, s.via.protocol), "")
+		if !q.peerProtected(s.via) {
+			return
+		}
 		q.add("adjacency", stageWaiting, "asked through the direct path, no answer yet; traffic goes by the hub", "")
 		return
 	}
@@ -314,10 +369,14 @@ func (q *inquiry) direct(t *tunnel) {
 		q.add("path", stageOK, "by the hub: shortcut is off", "")
 	case l == nil:
 		q.add("path", stageOK, "by the hub: no redirect has come for it", "")
+	case (l.state == negative || l.state == resting) && l.stage != "":
+		q.add("resolution", stageOK, "answered", "")
+		q.add(l.stage, stageFailed, fmt.Sprintf("%s; tried again in %v at the earliest", l.reason, max(0, l.timer.At()-q.now).Round(time.Second)),
+			"spokeway show ike; between two NATs there is no direct path; `spokeway clear shortcuts` tries again at once")
 	case l.state == negative || l.state == resting:
 		q.add("resolution", stageFailed, l.reason+fmt.Sprintf("; asked again in %v at the earliest; traffic goes by the hub", max(0, l.timer.At()-q.now).Round(time.Second)),
 			"spokeway why on the far router; `spokeway clear shortcuts` asks again at once")
 	default:
-		q.add("resolution", stageWaiting, "asked "+show(l.asked)+"; traffic goes by the hub", "")
+		q.add("resolution", stageWaiting, "asked "+t.show(l.asked)+"; traffic goes by the hub", "")
 	}
 }
