@@ -84,7 +84,7 @@ func outer(t conf.Tunnel) dataplane.Tunnel {
 			local = netip.IPv6Unspecified()
 		}
 	}
-	return dataplane.Tunnel{Local: local, Key: t.Key, Encapsulation: t.Encapsulation}
+	return dataplane.Tunnel{Local: local, Key: t.Key, Encapsulation: t.Encapsulation, Wrap: t.Wrap}
 }
 
 // findings prints a line per check, those that are well included, and the remedy below it.

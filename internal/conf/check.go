@@ -36,6 +36,7 @@ func check(r *reader, c *Config) {
 	for i := range c.Tunnels {
 		k.tunnel(&c.Tunnels[i])
 	}
+	k.protection()
 	k.routes()
 }
 
@@ -184,7 +185,9 @@ func (k *checker) tunnel(t *Tunnel) {
 	path := pathOf(t)
 	k.checkMTU(path, t.MTU, t.Addresses)
 	k.checkUnderlay(path, t)
-	k.warnAt(path, "tunnel %s is in clear: it has no protect; fine for a lab, not for the Internet", t.Name)
+	if t.Protect == "" && !k.has(join(path, "protect")) {
+		k.warnAt(path, "tunnel %s is in clear: it has no protect; fine for a lab, not for the Internet", t.Name)
+	}
 	if t.NHRP == nil {
 		if !k.has(join(path, "nhrp")) {
 			k.warnAt(path, "tunnel %s has no nhrp: no peer of it can be found", t.Name)

@@ -14,10 +14,13 @@
 //	node.go         YAML text to nodes, within bounds
 //	schema.go       what a table of keys is made of: how it is read, printed and explained
 //	scalars.go      the kinds of single values: numbers, durations, addresses, …
-//	keys.go         the tables of keys
+//	keys.go         the tables of keys; profilekeys.go those of profiles
 //	values.go       what is particular about single keys
+//	secrets.go      values that are never printed, and files
+//	profile.go      what keys of profiles come to: pre-shared keys, certificates, suites
 //	check.go        contradictions: addresses, tunnels, servers
 //	checkroutes.go  contradictions: static routes
+//	checkprotect.go contradictions: protected tunnels
 //	print.go        nodes to YAML text
 //	diff.go         what changes from one configuration to another
 //	reference.go    the reference page

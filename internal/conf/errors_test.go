@@ -2,10 +2,8 @@ package conf
 
 import (
 	"errors"
-	"io/fs"
 	"strings"
 	"testing"
-	"testing/fstest"
 )
 
 // TestErrors is what people read when they err. tunnel and nhrp cases stand in a file whose rest is right; their
@@ -46,9 +44,7 @@ func TestErrors(t *testing.T) {
 		{"mapping for list", "version: 1\nroutes: {}\n", `t:2:9: routes: want a list (- …), found a mapping`},
 
 		// Refused until they are built: nobody shall believe they work.
-		{"protect", with("protect: corp"), `t:6:14: protect is not supported yet: packets would leave in clear; remove it to accept that`},
 		{"bfd", with("bfd: {interval: 50ms}"), `t:6:10: bfd is not supported yet: no peer would be watched; remove it`},
-		{"profiles", "version: 1\nprofiles: {corp: {psk-file: corp.psk}}\n", `t:2:11: profiles is not supported yet: nothing would be encrypted; remove it`},
 		{"ospf", "version: 1\nospf: {}\n", `t:2:7: ospf is not supported yet: no neighbour would be found; remove it, and use routes`},
 		{"vrf", with("vrf: blue"), `t:6:10: vrf: routing tables other than default are not supported yet (did you mean "default"?)`},
 
@@ -68,8 +64,11 @@ func TestErrors(t *testing.T) {
 		{"holdtime in words", in("holdtime: five"), `t:8:17: holdtime: want a duration such as 90s, 5m or 2h, or a number of seconds`},
 		{"holdtime too fine", in("holdtime: 1500ms"), `t:8:17: holdtime: want whole seconds`},
 		{"password", in("authentication: 123456789"), `t:8:23: authentication: the password has 9 octets: want 1 to 8, as Cisco's has`},
-		{"encapsulation", with("encapsulation: upd"), `t:6:20: encapsulation: want gre or udp (did you mean "udp"?)`},
+		{"encapsulation", with("encapsulation: upd"), `t:6:20: encapsulation: want auto, esp, udp or gre (did you mean "udp"?)`},
 		{"priority", in("servers: [{nbma: a.example, priority: 256}]"), `t:8:45: priority: 256 is out of range: want 0 to 255`},
+		{"auto is of protected tunnels", with("encapsulation: auto"), `t:6:20: encapsulation: auto is of protected tunnels: add protect, or want gre or udp`},
+		{"esp is of protected tunnels", with("encapsulation: esp"), `t:6:20: encapsulation: esp is of protected tunnels: add protect, or want gre or udp`},
+		{"fragment", with("fragment: outside"), `t:6:15: fragment: want inner or outer`},
 
 		// Names and addresses.
 		{"long interface", "version: 1\ninterfaces: {eth0123456789012: {address: 10.0.0.1/24}}\n", `t:2:14: interfaces: "eth0123456789012" is longer than the 15 characters of an interface name`},
@@ -120,7 +119,7 @@ func TestErrors(t *testing.T) {
 		{"no such secret", in("authentication-file: gone"), `t:8:28: read secret: open gone: file does not exist`},
 		{"long secret", in("authentication-file: long"), `t:8:28: authentication-file: long: the password has 9 octets: want 1 to 8, as Cisco's has`},
 		{"empty secret", in("authentication-file: empty"), `t:8:28: authentication-file: empty: want text, found none`},
-		{"two secrets", in("authentication-file: good\n      authentication: x"), `t:8:28: authentication and authentication-file are both given: want one`},
+		{"two secrets", in("authentication-file: good\n      authentication: x"), `t:9:23: authentication and authentication-file are both given: want one`},
 
 		{"many at once", "version: 3\nnoed: a\ntunnels:\n  tun0: {underlay: eth0, mtu: x, ttl: 300}\n",
 			"t:1:10: version: 3 is out of range: want 1\n" +
@@ -139,16 +138,6 @@ func TestErrors(t *testing.T) {
 			}
 		})
 	}
-}
-
-func testSecrets(name string) (fs.File, error) {
-	return fstest.MapFS{
-		"good":           {Data: []byte("vyos\n"), Mode: 0o640},
-		"cloud.password": {Data: []byte("vyos\n"), Mode: 0o640},
-		"open":           {Data: []byte("vyos\n"), Mode: 0o644},
-		"long":           {Data: []byte("123456789\n"), Mode: 0o600},
-		"empty":          {Data: []byte("\n"), Mode: 0o600},
-	}.Open(name)
 }
 
 func TestWarnings(t *testing.T) {

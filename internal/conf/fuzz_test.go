@@ -5,12 +5,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spokeway/spokeway/internal/dataplane"
 )
 
 // FuzzParse holds that no file ends the process, that an error says where, and that what is accepted is printed
@@ -39,14 +40,12 @@ func total(t *testing.T, src []byte) bool {
 		wantErrors(t, err)
 		return false
 	}
-	if len(warnings) < len(c.Tunnels) {
-		t.Errorf("%d warnings for %d tunnels in clear", len(warnings), len(c.Tunnels))
-	}
+	wantWarnings(t, c, warnings)
 	d, _, err := ParseWith("f", c.YAML(), testSecrets)
 	if err != nil {
 		t.Fatalf("the printed configuration is refused: %v\n%s", err, c.YAML())
 	}
-	if !reflect.DeepEqual(c, d) || len(Diff(c, d)) > 0 {
+	if !same(c, d) || len(Diff(c, d)) > 0 {
 		t.Fatalf("%+v\nis read back as\n%+v\nfrom\n%s", c, d, c.YAML())
 	}
 	c.Redacted()
@@ -81,6 +80,17 @@ func TestMutations(t *testing.T) {
 	}
 	if accepted < 50 || accepted > 950 {
 		t.Errorf("%d of 1000 were accepted: this test says little", accepted)
+	}
+}
+
+// wantWarnings holds that no tunnel is in clear without a word.
+func wantWarnings(t *testing.T, c *Config, warnings []Warning) {
+	t.Helper()
+	for _, tun := range c.Tunnels {
+		said := slices.ContainsFunc(warnings, func(w Warning) bool { return strings.Contains(w.Message, "tunnel "+tun.Name+" is in clear") })
+		if protected := tun.Protect != "" && tun.Encapsulation == dataplane.ESP && c.profile(tun.Protect) != nil && tun.Wrap > 0; said == protected {
+			t.Errorf("%s: protected %v, warned of %v: %+v", tun.Name, protected, said, tun)
+		}
 	}
 }
 
@@ -147,7 +157,7 @@ func TestCutAtEveryLength(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range text {
-		if _, _, err := Parse("f", text[:n]); err != nil {
+		if _, _, err := ParseWith("f", text[:n], testSecrets); err != nil {
 			wantErrors(t, err)
 		}
 	}

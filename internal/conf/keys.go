@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/spokeway/spokeway/internal/dataplane"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 )
 
@@ -23,13 +22,14 @@ var rootKeys = section[Config]{
 		named(interfaceKeys, func(c *Config) *[]Interface { return &c.Interfaces }, func(i *Interface) *string { return &i.Name }, freshInterface)},
 	{"tunnels", "none", "multipoint tunnels",
 		named(tunnelKeys, func(c *Config) *[]Tunnel { return &c.Tunnels }, func(t *Tunnel) *string { return &t.Name }, freshTunnel)},
+	{"profiles", "none", "how peers are authenticated and what protects the traffic with them: IKEv2 and ESP",
+		named(profileKeys, func(c *Config) *[]Profile { return &c.Profiles }, func(p *Profile) *string { return &p.Name }, freshProfile)},
 	{"routes", "none", "static routes; several to one prefix at one distance share the traffic",
 		objects(routeKeys, Route{Distance: 1}, func(c *Config) *[]Route { return &c.Routes }, routeLabel)},
 	{"metrics", "off", "Prometheus metrics over HTTP",
 		object(metricsKeys, func(c *Config) *string { return &c.Metrics })},
 	{"log", "", "what is logged and how",
 		object(logKeys, func(c *Config) *Log { return &c.Log })},
-	{"profiles", "", "protection by IKE and ESP", later[Config]("nothing would be encrypted; remove it")},
 	{"ospf", "", "OSPF", later[Config]("no neighbour would be found; remove it, and use routes")},
 	{"bgp", "", "BGP", later[Config]("no session would be opened; remove it, and use routes")},
 	{"vrrp", "", "VRRP", later[Config]("nobody would take over; remove it")},
@@ -53,17 +53,20 @@ var tunnelKeys = section[Tunnel]{
 		addresses(func(t *Tunnel) *[]netip.Prefix { return &t.Addresses })},
 	{"key", "none", "GRE key, RFC 2890; it tells tunnels on one underlay apart, and no key is not the same as 0",
 		custom("0 to 4294967295", number, setKey, getKey)},
-	{"mtu", "measured from the underlay", "octets of a packet in the tunnel; 1280 or more with IPv6 in it (RFC 8200 section 5)",
+	{"mtu", "measured from the underlay, and at most 1400 when protected", "octets of a packet in the tunnel; 1280 or more with IPv6 in it (RFC 8200 section 5)",
 		count(minMTU, maxMTU, func(t *Tunnel) *int { return &t.MTU })},
 	{"ttl", strconv.Itoa(DefaultTTL), "TTL or hop limit of the outer header",
 		count(1, math.MaxUint8, func(t *Tunnel) *uint8 { return &t.TTL })},
 	{"clamp-mss", "true", "lower the MSS of TCP connections to what fits the tunnel",
 		truth(func(t *Tunnel) *bool { return &t.ClampMSS })},
-	{"encapsulation", "gre", "`gre`: IP protocol 47. `udp`: GRE in UDP, RFC 8086, which is faster and passes NAT; both ends must speak it",
-		choice([]string{"gre", "udp"}, []dataplane.Encapsulation{dataplane.GRE, dataplane.GREUDP}, func(t *Tunnel) *dataplane.Encapsulation { return &t.Encapsulation })},
+	{"encapsulation", "auto when protected, else gre", "with protect: `auto` is ESP in UDP behind a NAT and between routers of this kind, else `esp`; `udp` is always ESP in UDP, RFC 3948; `esp` (or `gre`) is IP protocol 50 unless a NAT is on the way. Without: `gre` is IP protocol 47; `udp` is GRE in UDP, RFC 8086, which is faster and passes NAT, and both ends must speak it",
+		custom(either(encapsulations), text, setEncapsulation, getEncapsulation)},
+	{"fragment", "inner", "where a packet is cut that is too large for the path: `inner` before it is wrapped, as the MTU says, or `outer` after, which lets the MTU be above what the path takes",
+		choice([]string{"inner", "outer"}, []bool{false, true}, func(t *Tunnel) *bool { return &t.FragmentOuter })},
 	{"fast-path", "false", "forward between peers of the cloud without the kernel, so without its firewall and counters",
 		truth(func(t *Tunnel) *bool { return &t.FastPath })},
-	{"protect", "", "protection profile", later[Tunnel]("packets would leave in clear; remove it to accept that")},
+	{"protect", "none: in clear", "the profile that protects the tunnel. Nothing leaves or enters it then but by an SA. Tunnels on one underlay have one profile and one encapsulation, for a pair of routers has one SA",
+		word("name of a profile", func(t *Tunnel) *string { return &t.Protect }, checkName)},
 	{"bfd", "", "liveness of the peers", later[Tunnel]("no peer would be watched; remove it")},
 	{"nhrp", "none", "NHRP, RFC 2332", nhrpShape},
 }

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+	"time"
 )
 
 // Secrets opens a file that holds a secret. The name is as it stands in the configuration.
@@ -25,7 +25,11 @@ func Load(path string) (*Config, []Warning, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(path, src)
+	c, warnings, err := Parse(path, src)
+	if info, serr := f.Stat(); err == nil && serr == nil && info.Mode().Perm()&0o007 != 0 && c.holdsKeys() {
+		warnings = append(warnings, Warning{File: path, Message: "it holds keys and can be read by every user of this host: chmod o= " + path + ", or give psk-file"})
+	}
+	return c, warnings, err
 }
 
 // Parse reads a configuration from memory. The files of its secrets are looked for in the folder of name.
@@ -59,11 +63,16 @@ func ParseWith(name string, src []byte, secrets Secrets) (*Config, []Warning, er
 		err.File = name
 		return nil, nil, Errors{err}
 	}
-	r := &reader{at: map[string]place{}, bad: map[string]bool{}, secrets: secrets, keys: rootKeys.rows("")}
+	r := &reader{at: map[string]place{}, bad: map[string]bool{}, secrets: secrets, keys: rootKeys.rows(""), now: time.Now()}
 	c := &Config{Forwarding: true, Log: Log{Level: "info", Format: "auto"}}
 	rootKeys.read(r, n, "", c)
+	for i := range c.Profiles {
+		c.Profiles[i].complete(r, join("profiles", c.Profiles[i].Name))
+	}
 	for i := range c.Tunnels {
-		completeUnderlay(r, join("tunnels", c.Tunnels[i].Name), &c.Tunnels[i])
+		t := &c.Tunnels[i]
+		completeUnderlay(r, pathOf(t), t)
+		completeProtection(r, pathOf(t), t, c.profile(t.Protect))
 	}
 	check(r, c)
 	if len(r.errs) > 0 {
@@ -94,28 +103,4 @@ func (r *reader) errors(file string) Errors {
 		e.File = file
 	}
 	return es
-}
-
-const maxSecret = 4096 // octets
-
-// readSecret is the text of a file without the end of its line. What goes wrong is reported under path.
-func (r *reader) readSecret(path, name string) (string, bool) {
-	f, err := r.secrets(name)
-	if err != nil {
-		r.failAt(path, "read secret: %v", err)
-		return "", false
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxSecret))
-	if err != nil {
-		r.failAt(path, "read secret: %v", err)
-		return "", false
-	}
-	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o007 != 0 {
-		if named, ok := f.(interface{ Name() string }); ok {
-			name = named.Name() // with its folder
-		}
-		r.warnAt(path, "%s can be read by every user of this host: chmod o= %s", name, name)
-	}
-	return strings.TrimRight(string(text), "\r\n"), true
 }

@@ -57,7 +57,11 @@ func (p *printer) flow(n *node) string {
 		return "{" + strings.Join(parts, ", ") + "}"
 	case list:
 		for _, item := range n.items {
-			parts = append(parts, p.flow(item))
+			part := p.flow(item)
+			if item.kind == text && strings.Contains(part, ":") && part[0] != '"' {
+				part = strconv.Quote(part) // some YAML parsers, ours too, see a mapping in a list within a mapping
+			}
+			parts = append(parts, part)
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
 	case text:

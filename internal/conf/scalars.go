@@ -68,7 +68,7 @@ func parseBool(n *node) (bool, error) {
 }
 
 type integer interface {
-	~int | ~uint8 | ~uint32
+	~int | ~uint8 | ~uint32 | ~uint64
 }
 
 // count is a whole number from lo to hi. Where 0 is out of range it means absent and is not printed.
@@ -112,7 +112,7 @@ func word[T any](kind string, at func(*T) *string, check func(string) error) sha
 
 func parseWord(n *node, check func(string) error) (string, error) {
 	switch {
-	case n.kind == boolean:
+	case n.kind == boolean || n.kind == mapping && len(n.pairs) == 1:
 		return "", wrongf("want text: put quotes around it")
 	case n.kind != text && n.kind != number:
 		return "", wrongf("want text, found %s", n.kind)
@@ -225,6 +225,9 @@ func parsePrefix(n *node) (netip.Prefix, error) {
 	if n.kind != text || err != nil {
 		if a, err := netip.ParseAddr(n.text); err == nil {
 			return p, wrong{"want a prefix with its length", fmt.Sprintf("%s/%d", a, a.BitLen())}
+		}
+		if n.kind == mapping {
+			return p, wrongf("want a prefix: put quotes around it")
 		}
 		return p, wrongf("want a prefix such as 192.0.2.0/24 or 2001:db8::/64")
 	}

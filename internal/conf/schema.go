@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // shape is what a value may be: how it is read into a T, printed from one, and named in the reference.
@@ -37,6 +38,7 @@ type reader struct {
 	at       map[string]place // by path
 	bad      map[string]bool  // paths with an error
 	secrets  Secrets
+	now      time.Time
 	keys     []row // every key there is
 }
 

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/proto/ike"
+	"github.com/spokeway/spokeway/internal/proto/ike/auth"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 )
 
@@ -13,7 +15,8 @@ type Config struct {
 	Node       string
 	Forwarding bool // let the host forward packets (default true)
 	Interfaces []Interface
-	Tunnels    []Tunnel // in order of name
+	Tunnels    []Tunnel  // in order of name
+	Profiles   []Profile // in order of name
 	Routes     []Route
 	Metrics    string // listen address of /metrics; "" = off
 	Log        Log
@@ -38,13 +41,57 @@ type Tunnel struct {
 	MTU               int // 0 = measured from the underlay
 	TTL               uint8
 	ClampMSS          bool
-	Encapsulation     dataplane.Encapsulation
+	Encapsulation     dataplane.Encapsulation // ESP when protected
+	Carrier           ike.Encapsulation       // of a protected tunnel: what ESP is in
+	FragmentOuter     bool
 	FastPath          bool
 	Protect           string // profile; "" = clear
+	Wrap              int    // octets that protection adds to a packet, at most
 	NHRP              *nhrp.Config
 	// AuthenticationFile is where NHRP.Authentication was read from; "" when it stands in the configuration itself.
 	AuthenticationFile string
+
+	encapsulation string // the word that was written, while reading
 }
+
+// Profile is how peers are authenticated and what protects the traffic with them.
+type Profile struct {
+	Name string
+	IKE  *ike.Profile // what the file comes to
+	src  source
+}
+
+// source is what a profile was made from, where IKE does not tell.
+type source struct {
+	identity    string
+	psk         secret
+	psks        []peerSecret
+	certificate []file
+	key         []file
+	ca          []file
+	crl         []file
+	revocation  auth.Revocation
+	ppks        []ppk
+	ike, esp    []string // suites
+}
+
+// secret is a text that is never printed, and the file that it was read from; "" when it stands in the configuration.
+type secret struct{ text, file string }
+
+// peerSecret is a pre-shared key with some peers.
+type peerSecret struct {
+	peer auth.Pattern
+	secret
+}
+
+// ppk is a post-quantum pre-shared key, RFC 8784.
+type ppk struct {
+	id string
+	secret
+}
+
+// file is one that the configuration names, and what is in it.
+type file struct{ name, text string }
 
 // Route is a static route. Via and Interface may both be set; Blackhole has neither.
 type Route struct {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 )
 
@@ -62,9 +64,6 @@ func completeNHRP(r *reader, n *node, path string, t *Tunnel) {
 	if !r.has(join(path, "shortcut")) {
 		t.NHRP.Shortcut = !hub
 	}
-	if find(n.pairs, "authentication") != nil && r.has(join(path, "authentication-file")) {
-		r.failAt(join(path, "authentication-file"), "authentication and authentication-file are both given: want one")
-	}
 	if m := find(n.pairs, "multicast"); m != nil && m.text == "none" && !hub {
 		r.fail(join(path, "multicast"), m.at, wrong{"multicast: none with servers: it always goes to the servers", "servers"})
 	}
@@ -87,6 +86,43 @@ func completeUnderlay(r *reader, path string, t *Tunnel) {
 			t.UnderlayIPv6 = a.Is6()
 			return
 		}
+	}
+}
+
+// encapsulations of a protected tunnel; one in clear has the last two.
+var encapsulations = []string{"auto", "esp", "udp", "gre"}
+
+// setEncapsulation keeps the word: what it means hangs on whether the tunnel is protected.
+func setEncapsulation(t *Tunnel, n *node) error {
+	if !slices.Contains(encapsulations, n.text) || n.kind != text {
+		return wrong{"want " + either(encapsulations), near(n.text, encapsulations)}
+	}
+	t.encapsulation = n.text
+	return nil
+}
+
+func getEncapsulation(t *Tunnel) string {
+	if t.Encapsulation == dataplane.ESP {
+		return t.Carrier.String()
+	}
+	return t.Encapsulation.String()
+}
+
+// completeProtection finds what the encapsulation means and how much room protection takes.
+func completeProtection(r *reader, path string, t *Tunnel, p *Profile) {
+	word := t.encapsulation
+	t.encapsulation = ""
+	if !r.has(join(path, "protect")) {
+		t.Encapsulation = map[string]dataplane.Encapsulation{"udp": dataplane.GREUDP}[word]
+		if word == "auto" || word == "esp" {
+			r.failAt(join(path, "encapsulation"), "encapsulation: %s is of protected tunnels: add protect, or want gre or udp", word)
+		}
+		return
+	}
+	t.Encapsulation = dataplane.ESP
+	t.Carrier = map[string]ike.Encapsulation{"udp": ike.UDP, "esp": ike.Raw, "gre": ike.Raw}[word]
+	if p != nil {
+		t.Wrap = p.wrap(t.UnderlayIPv6)
 	}
 }
 
@@ -246,23 +282,13 @@ func getMulticast(t *Tunnel) string {
 	return "none"
 }
 
-// password is a secret in the file itself.
-var password = shape[Tunnel]{
-	kind: fmt.Sprintf("1 to %d characters", nhrp.MaxPassword),
-	read: func(r *reader, n *node, path string, t *Tunnel) {
-		s, err := parseWord(n, checkPassword)
-		if err != nil {
-			r.fail(path, n.at, under(path, err))
-			return
-		}
-		t.NHRP.Authentication = s
-	},
-	write: func(t *Tunnel) *node {
-		if t.NHRP.Authentication == "" || t.AuthenticationFile != "" {
-			return nil
-		}
-		return &node{kind: text, text: t.NHRP.Authentication, secret: true, hidden: t.NHRP.Authentication}
-	},
+var (
+	password     = secretHere(fmt.Sprintf("1 to %d characters", nhrp.MaxPassword), passwordAt, checkPassword)
+	passwordFile = secretFile(passwordAt, checkPassword)
+)
+
+func passwordAt(t *Tunnel) (secret, file *string) {
+	return &t.NHRP.Authentication, &t.AuthenticationFile
 }
 
 // checkPassword never quotes what it refuses.
@@ -271,34 +297,6 @@ func checkPassword(s string) error {
 		return wrongf("the password has %d octets: want 1 to %d, as Cisco's has", len(s), nhrp.MaxPassword)
 	}
 	return nil
-}
-
-// passwordFile is a secret beside the file.
-var passwordFile = shape[Tunnel]{
-	kind: "path",
-	read: func(r *reader, n *node, path string, t *Tunnel) {
-		name, err := parseWord(n, func(string) error { return nil })
-		if err != nil {
-			r.fail(path, n.at, under(path, err))
-			return
-		}
-		t.AuthenticationFile = name
-		s, ok := r.readSecret(path, name)
-		if !ok {
-			return
-		}
-		if s, err = parseWord(&node{kind: text, text: s}, checkPassword); err != nil {
-			r.failAt(path, "%s: %s: %v", "authentication-file", name, err)
-			return
-		}
-		t.NHRP.Authentication = s
-	},
-	write: func(t *Tunnel) *node {
-		if t.AuthenticationFile == "" {
-			return nil
-		}
-		return &node{kind: text, text: t.AuthenticationFile, hidden: t.NHRP.Authentication}
-	},
 }
 
 // cluster is a nhrp.Cluster with its name, which the map of the configuration has as its key.

@@ -47,6 +47,7 @@ func tunnelConfig(t conf.Tunnel) tunnel.Config {
 		Name: t.Name, VRF: t.VRF, UnderlayInterface: t.UnderlayInterface, UnderlayAddress: t.UnderlayAddress,
 		UnderlayIPv6: t.UnderlayIPv6, Addresses: t.Addresses, Key: t.Key, MTU: t.MTU, TTL: t.TTL, ClampMSS: t.ClampMSS,
 		Encapsulation: t.Encapsulation, FastPath: t.FastPath, Protected: t.Protect != "",
+		Wrap: t.Wrap, FragmentOuter: t.FragmentOuter,
 	}
 	if t.NHRP != nil {
 		c.Cloud, c.Redirect = t.NHRP.NetworkID, t.NHRP.Redirect
