@@ -100,6 +100,8 @@ func (p *curvePrivate) Finish(peer []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: a point of low order", ErrPublicValue)
 	}
-	p.key = nil
+	p.Clear()
 	return secret, nil
 }
+
+func (p *curvePrivate) Clear() { p.key = nil }

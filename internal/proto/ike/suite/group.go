@@ -36,6 +36,9 @@ var ErrPublicValue = errors.New("no valid public value of the group")
 type Private interface {
 	// Finish computes the shared secret with the peer's public value, or from its ciphertext.
 	Finish(peer []byte) (secret []byte, err error)
+
+	// Clear forgets the private value of an exchange that came to nothing.
+	Clear()
 }
 
 // method is how the groups of one family exchange keys.

@@ -103,6 +103,8 @@ func (p *kemPrivate) Finish(peer []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPublicValue, err)
 	}
-	p.key = nil
+	p.Clear()
 	return secret, nil
 }
+
+func (p *kemPrivate) Clear() { p.key = nil }

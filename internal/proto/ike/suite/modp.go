@@ -89,7 +89,11 @@ func (p *modpPrivate) Finish(peer []byte) ([]byte, error) {
 		return nil, err
 	}
 	secret := p.modp.power(y, p.exponent)
+	p.Clear()
+	return secret, nil
+}
+
+func (p *modpPrivate) Clear() {
 	clear(p.exponent)
 	p.exponent = nil
-	return secret, nil
 }
