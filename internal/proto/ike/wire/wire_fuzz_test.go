@@ -174,7 +174,7 @@ func FuzzReassembly(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r wire.Reassembly
 		var m model
-		for ; len(b) >= 4; b = b[4:] {
+		for b = b[:min(len(b), 4*150)]; len(b) >= 4; b = b[4:] {
 			number, total := uint16(b[0]), uint16(b[1])
 			plain := bytes.Repeat(b[3:4], int(b[2])*32)
 			inner := wire.PayloadType(b[3])
@@ -191,6 +191,7 @@ func FuzzReassembly(f *testing.F) {
 type model struct {
 	total uint16
 	parts map[uint16][]byte
+	size  int
 	first wire.PayloadType
 }
 
@@ -212,18 +213,17 @@ func (m *model) add(number, total uint16, inner wire.PayloadType, plain []byte) 
 	if m.parts[number] = plain; number == 1 {
 		m.first = inner
 	}
-	var octets []byte
-	for n := uint16(1); n <= total; n++ {
-		octets = append(octets, m.parts[n]...)
-	}
-	if len(octets) > wire.MaxReassembled {
+	if m.size += len(plain); m.size > wire.MaxReassembled {
 		*m = model{}
 		return nil
 	}
 	if len(m.parts) < int(total) {
 		return nil
 	}
-	done := &whole{octets, m.first}
+	done := &whole{first: m.first}
+	for n := uint16(1); n <= total; n++ {
+		done.octets = append(done.octets, m.parts[n]...)
+	}
 	*m = model{}
 	return done
 }
