@@ -148,6 +148,9 @@ func (k *checker) twins() {
 	for i := range k.conf.Tunnels {
 		t := &k.conf.Tunnels[i]
 		id := identity{k.underlay(t), t.UnderlayIPv6, t.Key, t.Encapsulation}
+		if t.Protect != "" {
+			id.encapsulation = dataplane.GRE // it is what ESP protects: nobody should have to tell the two apart
+		}
 		if id.underlay == "" || k.bad[join(pathOf(t), "key")] {
 			continue
 		}

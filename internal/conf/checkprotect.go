@@ -116,7 +116,7 @@ func (k *checker) profile(path string, p *Profile) {
 	if p.IKE.NeedPPK && len(p.src.ppks) == 0 {
 		k.failAt(join(path, "ppk-required"), "ppk-required: there is no ppk: no peer could ever be accepted")
 	}
-	if k.has(join(path, "crl-policy")) && len(p.src.ca) == 0 {
+	if at := join(path, "crl-policy"); k.has(at) && !k.bad[at] && len(p.src.ca) == 0 {
 		k.failAt(join(path, "crl-policy"), "crl-policy: is of certificates: give ca")
 	}
 	k.certificate(path, p)

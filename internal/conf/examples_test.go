@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -8,15 +9,17 @@ import (
 	"testing"
 )
 
-// TestExamples loads every file that we ship. They warn of nothing but the missing protection.
+// TestExamples loads every file that we ship, with the keys and certificates that it names beside it. Those in clear warn of
+// that, and of nothing else.
 func TestExamples(t *testing.T) {
 	files, err := filepath.Glob("../../examples/*.yaml")
-	if err != nil || len(files) < 7 {
+	if err != nil || len(files) < 11 {
 		t.Fatalf("found %d examples: %v", len(files), err)
 	}
 	for _, f := range files {
 		t.Run(filepath.Base(f), func(t *testing.T) {
-			c, warnings, err := Load(f)
+			name := furnish(t, f)
+			c, warnings, err := Load(name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -25,9 +28,27 @@ func TestExamples(t *testing.T) {
 					t.Error(w)
 				}
 			}
-			again(t, f, c)
+			again(t, name, c)
 		})
 	}
+}
+
+// furnish copies an example to a folder with all that examples name.
+func furnish(t *testing.T, example string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Dir(example))); err != nil {
+		t.Fatal(err)
+	}
+	files := testFiles()
+	for name, from := range map[string]string{
+		"corp.psk": "corp.psk", "corp-new.psk": "old.psk", "ca.pem": "ca.pem", "ca.crl": "ca.crl", "spoke1.pem": "hub.pem", "spoke1.key": "hub.key",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), files[from].Data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, filepath.Base(example))
 }
 
 // again holds that what is printed is what was read.

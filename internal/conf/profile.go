@@ -220,11 +220,12 @@ func (p *Profile) completeCredential(r *reader, path string) {
 	}
 	c, err := auth.LoadCredential(contents(p.src.certificate), contents(p.src.key))
 	if err != nil {
+		why := err.Error()
 		at := certificate
-		if strings.Contains(err.Error(), "private key") { // that it is damaged, or of another certificate
+		if strings.HasPrefix(why, "private key:") || strings.Contains(why, "do not belong together") {
 			at = key
 		}
-		r.failAt(at, "%s: %v", last(at), err)
+		r.failAt(at, "%s: %s", last(at), strings.TrimPrefix(why, "certificate: "))
 		return
 	}
 	c.AllowSHA1 = p.IKE.AllowSHA1
@@ -245,7 +246,11 @@ func (p *Profile) completeTrust(r *reader, path string) {
 		r.failAt(ca, "ca: %v", err)
 		return
 	}
-	t, err := auth.NewTrust(roots, texts(p.src.certificate), texts(p.src.crl))
+	var between [][]byte // our own chain: peers may leave out what we have
+	if p.IKE.Credential != nil {
+		between = texts(p.src.certificate)
+	}
+	t, err := auth.NewTrust(roots, between, texts(p.src.crl))
 	if err != nil {
 		r.failAt(crl, "crl: %v", err)
 		return
