@@ -57,10 +57,10 @@ func (k *Keys) Clone() *Keys {
 }
 
 // String keeps the keys out of logs.
-func (k *Keys) String() string { return "keys" }
+func (k Keys) String() string { return "keys" }
 
 // GoString keeps the keys out of logs.
-func (k *Keys) GoString() string { return "keys" }
+func (k Keys) GoString() string { return "keys" }
 
 // Check tells whether all of s is available and belongs together.
 func (s IKE) Check() error {
