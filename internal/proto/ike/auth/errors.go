@@ -1,9 +1,11 @@
 package auth
 
 import (
+	"bytes"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -120,22 +122,38 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d seconds", int64((d+time.Second-1)/time.Second))
 }
 
-// explain turns what crypto/x509 found wrong with the path of leaf into our words.
-func explain(leaf *x509.Certificate, presented []*x509.Certificate, err error, now time.Time) *CertificateError {
+// explain turns what crypto/x509 found wrong with the path of certs[0] into our words. It drops what it knows of
+// candidates that it did not take, so the usual reasons for that are looked for again.
+func (t *Trust) explain(certs []*x509.Certificate, err error, now time.Time) *CertificateError {
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) {
 		return explainInvalid(invalid, now)
 	}
 	var unhandled x509.UnhandledCriticalExtension
 	if errors.As(err, &unhandled) {
-		return refuse(WrongUsage, leaf, "it or its issuer has a critical extension that is not understood")
+		return refuse(WrongUsage, certs[0], "it or its issuer has a critical extension that is not understood")
 	}
-	for _, c := range presented {
-		if oldHash(c.SignatureAlgorithm) {
+	for _, c := range certs {
+		if oldHash(c.SignatureAlgorithm) && !bytes.Equal(c.RawIssuer, c.RawSubject) {
 			return refuse(UnknownIssuer, c, "signed with %v, which can be forged and is refused: have it issued again with SHA-256", c.SignatureAlgorithm)
 		}
+		if by := noAuthority(c, slices.Concat(certs, t.roots)); by != nil {
+			return refuse(WrongUsage, by, "it is no authority, but signed another certificate")
+		}
 	}
-	return refuse(UnknownIssuer, leaf, "issued by %s, from which no path leads to an authority of ours; add that authority or the missing intermediate", issuerText(leaf))
+	return refuse(UnknownIssuer, certs[0], "issued by %s, from which no path leads to an authority of ours; add that authority or the missing intermediate", issuerText(certs[0]))
+}
+
+// noAuthority is the certificate that issued c without being that of an authority, or nil.
+func noAuthority(c *x509.Certificate, candidates []*x509.Certificate) *x509.Certificate {
+	i := slices.IndexFunc(candidates, func(by *x509.Certificate) bool {
+		_, bounded := extension(by, oidKeyUsage)
+		return by != c && bytes.Equal(by.RawSubject, c.RawIssuer) && (!by.IsCA || bounded && by.KeyUsage&x509.KeyUsageCertSign == 0)
+	})
+	if i < 0 {
+		return nil
+	}
+	return candidates[i]
 }
 
 func explainInvalid(e x509.CertificateInvalidError, now time.Time) *CertificateError {

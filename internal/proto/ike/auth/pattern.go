@@ -143,3 +143,12 @@ func matchDN(pattern, der string) bool {
 	}
 	return slices.EqualFunc(want, have, rdn.matches)
 }
+
+// OfAddresses reports whether the pattern is one of addresses alone, and so says nothing about peers with names.
+func (p Pattern) OfAddresses() bool {
+	if p.form == formNetwork {
+		return true
+	}
+	_, address := p.id.Addr()
+	return p.form == formExact && address
+}

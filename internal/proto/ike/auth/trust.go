@@ -141,7 +141,7 @@ func (t *Trust) checkPaths(certs []*x509.Certificate, now time.Time) error {
 	}
 	paths, err := certs[0].Verify(x509.VerifyOptions{Roots: t.rootPool, Intermediates: pool, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if err != nil {
-		return explain(certs[0], certs, err, now)
+		return t.explain(certs, err, now)
 	}
 	var first error
 	for _, path := range paths {
