@@ -90,6 +90,7 @@ func (r *registration) register(env *core.Env) {
 		if !r.up {
 			r.reason = r.hub.unprotected()
 		}
+		r.sent = 0
 		return // until there is an SA
 	}
 	r.sent, r.heard = env.Now(), false

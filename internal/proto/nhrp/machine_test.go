@@ -20,10 +20,15 @@ type world struct {
 	flying  []flight
 	blocked func(from, to netip.Addr) bool
 	seen    []flight // every packet that was sent
+	tunnels []*testSA
+	quiet   bool                      // an SA that is not there is no error
+	refusal string                    // what IKE says when it cannot
+	allowed map[string][]netip.Prefix // what identities may claim
 }
 
 type flight struct {
 	from, to netip.Addr
+	sa       dataplane.SA // of the sender
 	payload  []byte
 }
 
@@ -45,6 +50,11 @@ type router struct {
 	module  *Module
 	effects []core.Effect
 	stored  map[string]string
+
+	protected bool
+	identity  string
+	asked     []string // of IKE, in words
+	sas       dataplane.SA
 }
 
 func newWorld(t *testing.T) *world {
@@ -56,7 +66,10 @@ func (r *router) Do(e core.Effect) {
 	r.effects = append(r.effects, e)
 	switch e := e.(type) {
 	case dataplane.Send:
-		f := flight{r.nbma, e.To.Addr(), e.Payload}
+		if r.protected && !r.w.quiet && r.w.sa(r, e.SA) == nil {
+			r.w.t.Errorf("%v sends to %v by SA %d, which it does not have", r.nbma, e.To, e.SA)
+		}
+		f := flight{r.nbma, e.To.Addr(), e.SA, e.Payload}
 		r.w.seen = append(r.w.seen, f)
 		r.w.flying = append(r.w.flying, f)
 	case core.Store:
@@ -82,6 +95,7 @@ func (r *router) start(address string, cfg Config) {
 	r.module = New()
 	r.loop = core.NewLoop(r.w.now, rand.New(rand.NewPCG(1, uint64(r.nbma.As4()[3]))), r)
 	r.loop.Add(r.module, core.Start{Stored: r.stored})
+	r.loop.Add(&testIKE{r}, core.Start{})
 	r.loop.Post(Name, core.Request{Body: Configure{Tunnels: []*Config{&cfg}}})
 	r.linkUp(address)
 	prefix := netip.MustParsePrefix(address)
@@ -91,7 +105,7 @@ func (r *router) start(address string, cfg Config) {
 
 func (r *router) linkUp(address string) {
 	r.loop.Post(Name, core.Notice{From: "tunnel", Body: dataplane.TunnelUp{Tunnel: dataplane.Tunnel{
-		Name: testTunnel, Cloud: 1, Local: r.nbma, MTU: 1400, Addresses: []netip.Prefix{netip.MustParsePrefix(address)},
+		Name: testTunnel, Cloud: 1, Local: r.nbma, MTU: 1400, Protected: r.protected, Addresses: []netip.Prefix{netip.MustParsePrefix(address)},
 	}}})
 }
 
@@ -162,6 +176,10 @@ func (w *world) settle() {
 
 func (w *world) deliver(f flight) {
 	if w.blocked(f.from, f.to) {
+		return
+	}
+	if f.sa != 0 {
+		w.deliverBySA(f)
 		return
 	}
 	for _, r := range w.routers {

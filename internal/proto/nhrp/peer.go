@@ -287,7 +287,7 @@ func (x *peer) found(env *core.Env, from place) {
 	}
 	x.up, x.since, x.refused, x.why = true, env.Now(), nil, ""
 	t.unseek(x)
-	t.log(env, core.Info, "peer-up", "peer", x.endpoint(), "protocol", x.b.protocol, "identity", t.identity(x.place), "rtt", x.rtt)
+	t.log(env, core.Info, "peer-up", "peer", x.endpoint(), "protocol", x.b.protocol, "rtt", x.rtt)
 	x.b.settle(env)
 	t.gainPath(env, x.b)
 }

@@ -159,7 +159,7 @@ func (t *tunnel) register(env *core.Env, p *Packet, c CIE, from place) CIE {
 		t.count("denied-" + words(code))
 		t.refuse(protocol, refusal{endpoint: t.where(from), identity: as.identity, reason: why, at: env.Now()})
 		if t.mayWarn(env, from) {
-			t.log(env, core.Warn, "client-refused", "peer", t.where(from), "identity", as.identity, "protocol", protocol, "code", code, "cause", why)
+			t.log(env, core.Warn, "client-refused", "peer", t.where(from), "protocol", protocol, "code", code, "cause", why)
 		}
 		c.HoldingTime = 0 // RFC 2332 section 5.2.0.1
 		return c
@@ -188,7 +188,7 @@ func (t *tunnel) judge(env *core.Env, source, protocol netip.Addr, as client) (C
 	case t.isServer(protocol) && !t.isHub(as.place):
 		return AdminProhibited, fmt.Sprintf("%v belongs to a server of ours", protocol)
 	case b != nil && b.client != nil && b.client.identity != as.identity:
-		return UniqueRegistered, fmt.Sprintf("%v is registered by %s", protocol, b.client.identity)
+		return UniqueRegistered, fmt.Sprintf("%v is registered by %s, not by %s", protocol, b.client.identity, as.identity)
 	case b != nil && b.client != nil && b.client.unique && !b.client.same(as):
 		return UniqueRegistered, fmt.Sprintf("%v is registered as unique from %s", protocol, t.show(b.client.place))
 	case (b == nil || b.client == nil) && t.cfg.MaxClients > 0 && t.clients >= t.cfg.MaxClients:
