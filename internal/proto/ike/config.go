@@ -2,6 +2,7 @@ package ike
 
 import (
 	"net/netip"
+	"reflect"
 	"time"
 
 	"github.com/spokeway/spokeway/internal/proto/ike/auth"
@@ -23,7 +24,8 @@ type Tunnel struct {
 
 // Profile is how peers are authenticated and what protects the traffic with them. It is immutable once given.
 type Profile struct {
-	Name string
+	Name        string
+	Fingerprint string // of all that it was read from: two with the same are the same
 
 	Local      auth.Identity    // ours; the zero Identity is the underlay address
 	Peers      []auth.Pattern   // who may be a peer; none: everybody who can prove an identity
@@ -96,3 +98,10 @@ const (
 	DefaultDPD          = 20 * time.Second
 	DefaultFragmentSize = 1280 // crosses every IPv6 path, and IPv4's in practice
 )
+
+func (p *Profile) equal(o *Profile) bool {
+	if p.Fingerprint != "" || o.Fingerprint != "" {
+		return p.Fingerprint == o.Fingerprint
+	}
+	return reflect.DeepEqual(p, o)
+}
