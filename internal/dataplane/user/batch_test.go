@@ -40,7 +40,7 @@ func TestErrorsOfOthersDoNotMakeAPacketTooBig(t *testing.T) {
 				}
 				return 0
 			}
-			r.sender.frame(packet.AppendUDP(make([]byte, vnetLen), toPeer4, 1, 2, make([]byte, 100)))
+			r.frame(packet.AppendUDP(make([]byte, vnetLen), toPeer4, 1, 2, make([]byte, 100)))
 			r.sender.flush()
 			i := pl.tables.Interface("tun0")
 			if drops := i.ByReason(); len(r.link.sent) != c.sent || drops["send-failed"] != c.drops || drops["too-big"] != 0 {

@@ -11,8 +11,9 @@ import (
 // sources bounds how many control packets one source may send us, so that a flood from one leaves the control
 // plane's queue to the others. Sources that share a slot share its budget; the table never grows.
 type sources struct {
-	seed  maphash.Seed // nobody shall know whose slot is whose, and choose to share one
-	slots [sourceSlots]atomic.Uint64
+	perSecond uint64
+	seed      maphash.Seed // nobody shall know whose slot is whose, and choose to share one
+	slots     [sourceSlots]atomic.Uint64
 }
 
 const (
@@ -20,7 +21,9 @@ const (
 	sourcePerSecond = 2000 // a regional hub forwards for its spokes
 )
 
-func newSources() *sources { return &sources{seed: maphash.MakeSeed()} }
+func newSources(perSecond uint64) *sources {
+	return &sources{perSecond: perSecond, seed: maphash.MakeSeed()}
+}
 
 // slot is where the source is counted.
 func (s *sources) slot(from netip.AddrPort) *atomic.Uint64 {
@@ -40,7 +43,7 @@ func (s *sources) allow(from netip.AddrPort, now time.Duration) bool {
 		if old>>32 != second {
 			n = 0
 		}
-		if n >= sourcePerSecond {
+		if n >= s.perSecond {
 			return false
 		}
 		if slot.CompareAndSwap(old, second<<32|(n+1)) {

@@ -12,7 +12,7 @@ func TestSourceSlotsCannotBeForeseen(t *testing.T) {
 	from := netip.MustParseAddrPort("198.51.100.7:4754")
 	seen := map[uintptr]bool{}
 	for range 20 {
-		s := newSources()
+		s := newSources(sourcePerSecond)
 		seen[uintptr(unsafe.Pointer(s.slot(from)))-uintptr(unsafe.Pointer(s))] = true
 	}
 	if len(seen) < 10 {
@@ -21,7 +21,7 @@ func TestSourceSlotsCannotBeForeseen(t *testing.T) {
 }
 
 func TestSourceBudget(t *testing.T) {
-	s, from := newSources(), netip.MustParseAddrPort("198.51.100.7:4754")
+	s, from := newSources(sourcePerSecond), netip.MustParseAddrPort("198.51.100.7:4754")
 	if n := testing.AllocsPerRun(10, func() { s.allow(from, time.Second) }); n > 0 {
 		t.Errorf("%v allocations a packet", n)
 	}

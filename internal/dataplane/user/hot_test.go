@@ -72,15 +72,28 @@ func newRig(t testing.TB, c dataplane.Tunnel) *rig {
 	d.open(func() {})
 	link := &fakeLink{}
 	w := &wire{plane: pl, at: place{c.Local, c.Encapsulation}, sockets: []*socket{{link: link, bell: &bell{}}}, bell: &bell{}, probe: -1}
+	for k := range w.others {
+		w.others[k] = &socket{link: link, kind: kind(k), bell: &bell{}}
+	}
+	w.sockets[0].kind = w.main()
 	w.open(func() {})
-	w.segments.Store(c.Encapsulation == dataplane.GREUDP)
+	w.segments.Store(w.main().bulk())
 	w.members.Store(&[]member{{c.Key, d}})
 	d.wire.Store(w)
 	pl.setDevice("tun0", d)
 	s := newSender(d, 0)
 	s.wire = w
 	peer := endpoint(netip.MustParseAddrPort("192.0.2.2:0"), c.Encapsulation)
-	return &rig{s, newReceiver(w, 0), link, peer}
+	return &rig{s, newReceiver(w, w.sockets[0], 0), link, peer}
+}
+
+// frame sends what the kernel wrote, vnet header first.
+func (r *rig) frame(b []byte) { r.sender.frame(copy(r.readable(), b)) }
+
+// gre receives what came in clear.
+func (r *rig) gre(from netip.AddrPort, class uint8, b []byte) {
+	r.landing = landing{}
+	r.receiver.gre(dataplane.Origin{Endpoint: from}, class, b)
 }
 
 var (
@@ -464,7 +477,7 @@ func TestABugEndsTheRoundOnly(t *testing.T) {
 	r.link.bad = func(*mmsg) unix.Errno { panic("boom") }
 	r.gre(r.peer, 0, inGRE(dataplane.Key{}, packet.AppendUDP(nil, other4, 1, 2, nil)))
 	r.receiver.round(0)
-	copy(r.buf[:], append(make([]byte, vnetLen), packet.AppendUDP(nil, toPeer4, 1, 2, nil)...))
+	copy(r.readable(), append(make([]byte, vnetLen), packet.AppendUDP(nil, toPeer4, 1, 2, nil)...))
 	r.sender.round(-1, vnetLen+28)
 	if len(told) != 2 {
 		t.Errorf("told %v, want two failures", told)

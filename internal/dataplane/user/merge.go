@@ -10,9 +10,13 @@ import (
 // merger collects consecutive segments of one TCP stream, or equal UDP datagrams of one flow, into one superframe
 // for the kernel. It looks at the last packet alone: bulk data comes in runs, and a table of flows costs more
 // than it merges. A packet is merged only when its own checksum is right, as the frame gets a new one.
+//
+// What was decrypted is merged without a copy: [merger.land] is where the cipher puts it, so that its payload is right
+// behind the frame. Its headers overwrite the frame's last octets meanwhile, which are put back when they are read.
 type merger struct {
-	buf      [vnetLen + maxFrame]byte
-	n        int // octets of packet behind the vnet header
+	buf      [mergeRoom]byte
+	at       int // where the packet begins; the vnet header is before it
+	n        int // octets of the packet
 	segments int // 0: empty
 	size     int // of a segment's payload
 	headers  int
@@ -23,42 +27,119 @@ type merger struct {
 	is6      bool
 	closed   bool // nothing may follow
 	udp      bool // UDP may be merged
+
+	landed int // where the last payload was to go
+	kept   int // octets of the frame there
+	saved  [maxHeaders]byte
 }
 
 const (
 	maxFrame    = 65535
 	maxSegments = 64
+	headroom    = 64       // octets before a packet: for GRE and an IP header, or a vnet header
+	tailroom    = 64       // behind it: for ESP's trailer
+	farthest    = 32 << 10 // where a frame may begin
+	mergeRoom   = farthest + maxFrame + headroom + maxFrame + tailroom
 )
 
 // empty reports whether nothing is collected.
 func (m *merger) empty() bool { return m.segments == 0 }
 
-// add takes p, or reports that the frame must be taken first.
+// frame is the packet so far.
+func (m *merger) frame() []byte { return m.buf[m.at : m.at+m.n] }
+
+// add takes a copy of p, or reports that the frame must be taken first.
 func (m *merger) add(p packet.IP) bool {
 	if m.segments == 0 {
-		m.begin(p)
+		m.begin(p, headroom)
 		return true
 	}
 	if m.closed || !m.follows(p) {
 		return false
 	}
-	payload := p.Bytes[m.headers:]
-	copy(m.buf[vnetLen+m.n:], payload)
-	m.n += len(payload)
-	m.segments++
-	m.next += uint32(len(payload))
-	if p.Protocol == packet.TCP && p.Bytes[m.upper+13]&tcpPSH != 0 {
-		m.buf[vnetLen+m.upper+13] |= tcpPSH
-		m.closed = true
-	}
-	m.closed = m.closed || len(payload) < m.size
+	copy(m.buf[m.at+m.n:], p.Bytes[m.headers:])
+	m.grow(p)
 	return true
 }
 
-func (m *merger) begin(p packet.IP) {
-	m.n = copy(m.buf[vnetLen:], p.Bytes)
+// grow notes the segment p, whose payload is in its place.
+func (m *merger) grow(p packet.IP) {
+	n := len(p.Bytes) - m.headers
+	m.n += n
+	m.segments++
+	m.next += uint32(n)
+	if p.Protocol == packet.TCP && p.Bytes[m.upper+13]&tcpPSH != 0 {
+		m.frame()[m.upper+13] |= tcpPSH
+		m.closed = true
+	}
+	m.closed = m.closed || n < m.size
+}
+
+// begin makes p the frame's first packet. It is copied to the place, unless it is there.
+func (m *merger) begin(p packet.IP, at int) {
+	if b := m.buf[at : at+len(p.Bytes)]; &b[0] != &p.Bytes[0] {
+		copy(b, p.Bytes)
+		p.Bytes = b
+	}
+	m.at, m.n = at, len(p.Bytes)
 	m.segments, m.upper, m.protocol, m.is6 = 1, p.Upper, p.Protocol, p.Is6()
 	m.closed = !m.open(p)
+}
+
+// land is the buffer up to where a payload of ESP goes. The packet is behind the payload's first octets, as many as
+// prefix says if that is known. It is to be given to adopt, or left by settle.
+func (m *merger) land(prefix int) []byte {
+	m.landed, m.kept = headroom, 0
+	if m.segments > 0 {
+		over := m.headers + prefix
+		if m.closed || over > len(m.saved) || m.n < over+m.headers {
+			m.landed = m.at + m.n + headroom // nothing follows, or its headers would be over the frame's
+		} else {
+			m.landed = m.at + m.n - over
+			m.kept = copy(m.saved[:over], m.buf[m.landed:])
+		}
+	}
+	return m.buf[:m.landed]
+}
+
+// adopt takes p, which is in the buffer from at on, or reports that the frame must be taken first.
+func (m *merger) adopt(p packet.IP, at int) bool {
+	if m.segments == 0 {
+		m.start(p, at)
+		return true
+	}
+	if m.closed || !m.follows(p) {
+		return false
+	}
+	end := m.at + m.n
+	m.grow(p)
+	if at+m.headers != end { // the prefix was another
+		copy(m.buf[end:], p.Bytes[m.headers:])
+	}
+	m.settle()
+	return true
+}
+
+// start is begin for a packet in the buffer. One that lies too far behind is moved.
+func (m *merger) start(p packet.IP, at int) {
+	m.kept = 0
+	if at > farthest {
+		at = headroom
+	}
+	m.begin(p, at)
+}
+
+// settle puts back what the last payload overwrote.
+func (m *merger) settle() {
+	copy(m.buf[m.landed:], m.saved[:m.kept])
+	m.kept = 0
+}
+
+// swap exchanges what the last payload overwrote with it, so that the frame can be taken; again, and the payload is back.
+func (m *merger) swap() {
+	held := m.saved
+	copy(m.saved[:m.kept], m.buf[m.landed:])
+	copy(m.buf[m.landed:], held[:m.kept])
 }
 
 // open notes what the first packet says of those that may follow; false when none may.
@@ -92,7 +173,7 @@ func (m *merger) follows(p packet.IP) bool {
 		m.n+n > maxFrame || m.segments == maxSegments {
 		return false
 	}
-	head := m.buf[vnetLen : vnetLen+m.headers]
+	head := m.buf[m.at : m.at+m.headers]
 	if !m.sameIP(head, p.Bytes) {
 		return false
 	}
@@ -138,7 +219,8 @@ func joined(p packet.IP) bool {
 // were is lost, and a router must not make them longer: the sender has what fits on the way, and does not heed an
 // ICMP error about more. So they are cut to what fits everywhere.
 func (m *merger) load(p packet.IP) {
-	m.n = copy(m.buf[vnetLen:], p.Bytes)
+	m.at = headroom
+	m.n = copy(m.buf[m.at:], p.Bytes)
 	m.upper, m.protocol, m.is6, m.closed = p.Upper, p.Protocol, p.Is6(), true
 	m.headers = m.upper + int(p.Payload()[12]>>4)*4
 	fit := everywhere4
@@ -148,7 +230,7 @@ func (m *merger) load(p packet.IP) {
 	m.size = max(fit-m.headers, minSegment)
 	m.segments = (m.n - m.headers + m.size - 1) / m.size
 	if m.segments == 1 {
-		finishTCP(m.buf[vnetLen+m.upper : vnetLen+m.n])
+		finishTCP(m.frame()[m.upper:])
 	}
 }
 
@@ -163,14 +245,14 @@ const (
 
 // take gives what was collected, with the header the TUN device wants, and empties the merger.
 func (m *merger) take() []byte {
-	v := vnetOf(m.buf[:])
+	b := m.buf[m.at-vnetLen : m.at+m.n]
+	v := vnetOf(b)
 	*v = vnetHeader{}
-	p := m.buf[vnetLen : vnetLen+m.n]
 	if m.segments > 1 {
-		m.finish(p, v)
+		m.finish(b[vnetLen:], v)
 	}
 	m.segments = 0
-	return m.buf[:vnetLen+m.n]
+	return b
 }
 
 func (m *merger) finish(p []byte, v *vnetHeader) {

@@ -36,7 +36,7 @@ func TestLearnedPathMTU(t *testing.T) {
 				r.receiver.forward(r.sender.device, &dataplane.Way{Interface: i, Adjacency: i.Adjacency(to)}, p)
 				r.flushWire()
 			} else {
-				r.sender.frame(b)
+				r.frame(b)
 				r.sender.flush()
 			}
 			if got := len(r.link.sent) > 0; got != c.sent {

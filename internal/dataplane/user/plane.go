@@ -29,12 +29,16 @@ type Plane struct {
 	errors  *dataplane.Limiter // of ICMP errors
 	tooBig  *dataplane.Limiter // of those that path MTU discovery lives on: a flood of others must not starve it
 	control *sources           // of control packets
+	ike     ikeLimits
+	tap     atomic.Pointer[Tap] // nil but for a capture
 
 	devices atomic.Pointer[map[string]*device]
 
-	mu    sync.Mutex // of what follows: changes, not packets
-	wires map[place]*wire
-	out   *batch // for control packets
+	mu     sync.Mutex // of what follows: changes, not packets
+	wires  map[place]*wire
+	out    *batch // for control packets
+	from   [headroom + maxControl + tailroom]byte
+	letter letter
 }
 
 var _ dataplane.Plane = (*Plane)(nil)
@@ -55,7 +59,7 @@ func New(post func(event any) bool, o Options) (*Plane, error) {
 	p := &Plane{
 		tables: dataplane.NewTables(), post: post, now: o.Now, queues: o.Queues,
 		errors: dataplane.NewLimiter(errorInterval, errorsPerSec),
-		tooBig: dataplane.NewLimiter(errorInterval, errorsPerSec), control: newSources(),
+		tooBig: dataplane.NewLimiter(errorInterval, errorsPerSec), control: newSources(sourcePerSecond), ike: newIKELimits(),
 		wires: map[place]*wire{}, out: newBatch(),
 	}
 	if p.now == nil {
@@ -82,6 +86,8 @@ func (p *Plane) Do(effect any) {
 		p.deleteTunnel(e.Name)
 	case dataplane.Send:
 		p.send(e)
+	case dataplane.SendIKE:
+		p.sendIKE(e)
 	case dataplane.SetAdjacency:
 		if i := p.tables.Interface(e.Tunnel); i != nil {
 			e.Endpoint = endpoint(e.Endpoint, i.Config().Encapsulation)
@@ -251,16 +257,17 @@ func (p *Plane) send(e dataplane.Send) {
 	if d != nil { // it could not be made, and that was told
 		w = d.wire.Load()
 	}
-	switch t := i.Config(); {
-	case !mayLeave(t, e.SA):
-		i.Drop(dataplane.DropUnprotected)
-	case w == nil:
-		i.Drop(dataplane.DropNoUnderlay)
+	t := i.Config()
+	out, why, ok := p.mayLeave(t, w, e.SA)
+	switch {
+	case !ok:
+		i.Drop(why)
 	case len(e.Payload) > maxControl:
 		i.Drop(dataplane.DropTooBig)
 	default:
-		to := dataplane.Adjacency{Endpoint: endpoint(plainEndpoint(e.To), t.Encapsulation)}
-		p.out.add(d, t, &to, e.Protocol, classControl, e.Payload)
+		to := dataplane.Adjacency{Endpoint: endpoint(plainEndpoint(e.To), t.Encapsulation), SA: e.SA}
+		n := copy(p.from[headroom:], e.Payload)
+		p.out.put(d, t, &to, out, e.Protocol, classControl, room{p.from[:], headroom, headroom + n})
 		p.out.send(w, w.sockets[0])
 	}
 }
@@ -269,9 +276,5 @@ func plainEndpoint(e netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(e.Addr().Unmap().WithZone(""), e.Port())
 }
 
-// mayLeave is the one gate of what a tunnel sends. A protected tunnel sends through an SA alone, and this plane has
-// none yet, so it sends nothing.
-func mayLeave(t *dataplane.Tunnel, _ dataplane.SA) bool { return !t.Protected }
-
 // SAs is what the handles counted.
-func (p *Plane) SAs() []dataplane.SAStats { return nil }
+func (p *Plane) SAs() []dataplane.SAStats { return p.tables.SAs() }

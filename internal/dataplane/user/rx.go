@@ -12,11 +12,12 @@ import (
 	"github.com/spokeway/spokeway/internal/packet"
 )
 
-// receiver moves packets from one socket to TUN devices, or back to the wire: receive, take out of GRE, merge, write.
+// receiver moves packets from one socket to TUN devices, or back to the wire: receive, open, take out of GRE, merge, write.
 type receiver struct {
-	wire  *wire
-	queue int
-	now   time.Duration // of this round
+	wire   *wire
+	socket *socket
+	queue  int
+	now    time.Duration // of this round
 
 	merge merger
 	to    *device // whose the merger's packets are
@@ -25,8 +26,14 @@ type receiver struct {
 	outWire *wire
 
 	run   run
+	runSA runSA
 	from  knownPeer
 	known knownTransit
+
+	landing landing
+	prefix  int                                  // between ESP and the inner packet, as far as is foreseen
+	hairpin bool                                 // the last packet went back to the wire
+	scratch [headroom + maxFrame + tailroom]byte // where such packets are opened
 
 	messages []mmsg
 	buffers  []byte
@@ -42,9 +49,15 @@ type run struct {
 	packets, bytes int
 }
 
+// runSA is what came by an SPI in a row.
+type runSA struct {
+	in             *dataplane.Inbound
+	packets, bytes int
+}
+
 type knownPeer struct {
 	generation uint64
-	endpoint   netip.AddrPort
+	origin     dataplane.Origin
 	tunnel     *dataplane.Interface
 	is6        bool
 	adjacency  *dataplane.Adjacency
@@ -56,13 +69,13 @@ const (
 	bufferSize  = 1 << 16
 )
 
-func newReceiver(w *wire, queue int) *receiver {
+func newReceiver(w *wire, s *socket, queue int) *receiver {
 	n := rawMessages
-	if w.at.encapsulation == dataplane.GREUDP {
+	if !s.kind.raw() {
 		n = udpMessages
 	}
 	r := &receiver{
-		wire: w, queue: queue, out: newBatch(),
+		wire: w, socket: s, queue: queue, out: newBatch(),
 		messages: make([]mmsg, n), buffers: make([]byte, n*bufferSize), iovs: make([]unix.Iovec, n),
 		names: make([]sockaddr, n), controls: make([]control, n),
 	}
@@ -85,7 +98,7 @@ func (r *receiver) reset(n int) {
 }
 
 func (r *receiver) loop() {
-	s := r.wire.sockets[r.queue]
+	s := r.socket
 	ready := newWaiter(s.fd, r.wire.bell)
 	for {
 		n, e := s.link.receive(r.messages)
@@ -111,13 +124,14 @@ func (r *receiver) round(n int) {
 	r.flushDevice()
 	r.flushWire()
 	r.flushRun()
+	r.flushSA()
 }
 
 // end closes a round, like [sender.end].
 func (r *receiver) end(n int) {
 	if bug := recover(); bug != nil {
 		r.out.clear()
-		r.merge.segments, r.to, r.outWire, r.run = 0, nil, nil, run{}
+		r.merge.segments, r.merge.kept, r.to, r.outWire, r.run, r.runSA = 0, 0, nil, nil, run{}, runSA{}
 		r.wire.plane.crashed("", bug) // several tunnels share the wire
 	}
 	r.reset(n)
@@ -127,7 +141,7 @@ func (r *receiver) message(i int) {
 	b := r.buffers[i*bufferSize:][:min(r.messages[i].n, bufferSize)]
 	from := r.names[i].get()
 	class, size := ancillary(r.controls[i].b[:min(r.messages[i].hdr.Controllen, controlSize)])
-	if r.wire.at.encapsulation == dataplane.GREUDP {
+	if !r.socket.kind.raw() {
 		r.datagrams(from, class, b, size)
 		return
 	}
@@ -138,7 +152,7 @@ func (r *receiver) message(i int) {
 		}
 		b, class = p.Payload(), p.Class()
 	}
-	r.gre(netip.AddrPortFrom(from.Addr(), 0), class, b)
+	r.datagram(netip.AddrPortFrom(from.Addr(), 0), class, b)
 }
 
 // datagrams takes apart what UDP_GRO joined.
@@ -148,8 +162,26 @@ func (r *receiver) datagrams(from netip.AddrPort, class uint8, b []byte, size in
 	}
 	for len(b) > 0 {
 		n := min(size, len(b))
-		r.gre(from, class, b[:n])
+		r.datagram(from, class, b[:n])
 		b = b[n:]
+	}
+}
+
+// datagram takes what one packet of the underlay carried.
+func (r *receiver) datagram(from netip.AddrPort, class uint8, b []byte) {
+	switch r.socket.kind {
+	case udpIKE:
+		r.ike(dataplane.IKEPort, from, b)
+	case udpESP:
+		r.natted(from, class, b)
+	case rawESP:
+		r.esp(from, class, b)
+	default:
+		if tap := r.wire.plane.tap.Load(); tap != nil {
+			(*tap).Outer(In, from, r.wire.endpoint(from), b)
+		}
+		r.landing = landing{}
+		r.gre(dataplane.Origin{Endpoint: from}, class, b)
 	}
 }
 
@@ -182,7 +214,7 @@ func lowOctet(b []byte) uint8 {
 }
 
 // gre takes one GRE packet.
-func (r *receiver) gre(from netip.AddrPort, class uint8, b []byte) {
+func (r *receiver) gre(from dataplane.Origin, class uint8, b []byte) {
 	members := *r.wire.members.Load()
 	if len(members) == 0 {
 		return
@@ -200,9 +232,11 @@ func (r *receiver) gre(from netip.AddrPort, class uint8, b []byte) {
 	t := d.tunnel.Config()
 	switch {
 	case t == nil:
-	case !mayEnter(t, 0):
+	case !mayEnter(t, from.SA):
 		d.tunnel.Drop(dataplane.DropUnprotected)
 	case g.Protocol == packet.EtherIPv4, g.Protocol == packet.EtherIPv6:
+		r.landing.at += len(b) - len(g.Payload)
+		r.prefix = r.landing.at - r.landing.payload
 		r.inner(d, t, from, class, g)
 	case g.Protocol == packet.EtherNHRP:
 		r.control(d, from, g)
@@ -211,18 +245,15 @@ func (r *receiver) gre(from netip.AddrPort, class uint8, b []byte) {
 	}
 }
 
-// mayEnter is the one gate of what a tunnel accepts, like [mayLeave].
-func mayEnter(t *dataplane.Tunnel, _ dataplane.SA) bool { return !t.Protected }
-
 // control hands a packet to the loop, if there is room for it and its sender does not take more than its part.
-func (r *receiver) control(d *device, from netip.AddrPort, g packet.GRE) {
+func (r *receiver) control(d *device, from dataplane.Origin, g packet.GRE) {
 	pl := r.wire.plane
 	if len(g.Payload) > maxControl {
 		d.tunnel.Drop(dataplane.DropMalformed)
 		return
 	}
-	if !pl.control.allow(from, r.now) || !pl.post(dataplane.Received{
-		Tunnel: d.name, From: from, Protocol: g.Protocol, Payload: slices.Clone(g.Payload),
+	if !pl.control.allow(from.Endpoint, r.now) || !pl.post(dataplane.Received{
+		Tunnel: d.name, From: from.Endpoint, SA: from.SA, Protocol: g.Protocol, Payload: slices.Clone(g.Payload),
 	}) {
 		d.tunnel.Drop(dataplane.DropControlQueueFull)
 	}
@@ -231,7 +262,7 @@ func (r *receiver) control(d *device, from netip.AddrPort, g packet.GRE) {
 // maxControl bounds what a queue of control packets can hold: the longest NHRP packet is a fraction of it.
 const maxControl = 8 << 10
 
-func (r *receiver) inner(d *device, t *dataplane.Tunnel, from netip.AddrPort, class uint8, g packet.GRE) {
+func (r *receiver) inner(d *device, t *dataplane.Tunnel, from dataplane.Origin, class uint8, g packet.GRE) {
 	p, err := packet.ParseIP(g.Payload)
 	if err != nil || p.Is6() != (g.Protocol == packet.EtherIPv6) {
 		d.tunnel.Drop(dataplane.DropMalformed)
@@ -241,11 +272,14 @@ func (r *receiver) inner(d *device, t *dataplane.Tunnel, from netip.AddrPort, cl
 		d.tunnel.Drop(dataplane.DropECNIllegal)
 		return
 	}
+	if tap := r.wire.plane.tap.Load(); tap != nil {
+		(*tap).Inner(In, d.name, from, p.Bytes)
+	}
 	r.count(d.tunnel, r.peer(d.tunnel, from, p.Is6()), len(p.Bytes))
 	if t.MSS {
 		p.ClampMSS(packet.MSS(t.MTU, p.Is6()))
 	}
-	many := joined(p)
+	many := from.SA == 0 && joined(p) // nobody joins what is encrypted
 	if (t.Redirect || t.FastPath) && r.transit(d, t, from, p, many) {
 		return
 	}
@@ -255,6 +289,7 @@ func (r *receiver) inner(d *device, t *dataplane.Tunnel, from netip.AddrPort, cl
 		r.merge.load(p)
 		return
 	}
+	r.hairpin = false
 	r.deliver(d, p)
 }
 
@@ -268,10 +303,10 @@ func mergeECN(p packet.IP, outer uint8) bool {
 	return ok
 }
 
-func (r *receiver) peer(i *dataplane.Interface, from netip.AddrPort, is6 bool) *dataplane.Adjacency {
+func (r *receiver) peer(i *dataplane.Interface, from dataplane.Origin, is6 bool) *dataplane.Adjacency {
 	k, generation := &r.from, r.wire.plane.tables.Generation()
-	if k.generation != generation || k.endpoint != from || k.tunnel != i || k.is6 != is6 {
-		*k = knownPeer{generation, from, i, is6, i.From(dataplane.Origin{Endpoint: from}, is6)}
+	if k.generation != generation || k.origin != from || k.tunnel != i || k.is6 != is6 {
+		*k = knownPeer{generation, from, i, is6, i.From(from, is6)}
 	}
 	return k.adjacency
 }
@@ -296,8 +331,28 @@ func (r *receiver) flushRun() {
 	r.run = run{}
 }
 
+func (r *receiver) countSA(in *dataplane.Inbound, n int) {
+	if r.runSA.in != in {
+		r.flushSA()
+		r.runSA.in = in
+	}
+	r.runSA.packets++
+	r.runSA.bytes += n
+}
+
+func (r *receiver) flushSA() {
+	if in := r.runSA.in; in != nil && in.CountIn(r.runSA.packets, r.runSA.bytes) {
+		r.wire.plane.post(dataplane.Worn{SA: in.SA, SPI: in.SPI})
+	}
+	r.runSA = runSA{}
+}
+
 // deliver gives a packet to the kernel, merged with its neighbours where they are one stream.
 func (r *receiver) deliver(d *device, p packet.IP) {
+	if r.landing.where == inMerger {
+		r.adopt(d, p)
+		return
+	}
 	if r.to == d && r.merge.add(p) {
 		return
 	}
@@ -315,7 +370,7 @@ func (r *receiver) flushDevice() {
 
 // transit reports a packet that goes back into its cloud, and sends it there where that is ours to do: what is many
 // packets in one the kernel has to cut.
-func (r *receiver) transit(d *device, t *dataplane.Tunnel, from netip.AddrPort, p packet.IP, many bool) (sent bool) {
+func (r *receiver) transit(d *device, t *dataplane.Tunnel, from dataplane.Origin, p packet.IP, many bool) (sent bool) {
 	way := r.back(d, from, p)
 	if way == nil {
 		return false
@@ -323,7 +378,7 @@ func (r *receiver) transit(d *device, t *dataplane.Tunnel, from netip.AddrPort, 
 	known := r.peer(d.tunnel, from, p.Is6()) != nil // a stranger is told nothing, and takes nothing of the budget
 	if t.Redirect && known && r.wire.plane.tables.TransitDue(p.Source(), p.Destination(), r.now) {
 		r.wire.plane.post(dataplane.Transit{
-			Tunnel: d.name, From: from, Packet: slices.Clone(p.Bytes[:min(len(p.Bytes), maxReported)]),
+			Tunnel: d.name, From: from.Endpoint, SA: from.SA, Packet: slices.Clone(p.Bytes[:min(len(p.Bytes), maxReported)]),
 		})
 	}
 	return t.FastPath && !many && r.forward(d, way, p)
@@ -334,17 +389,17 @@ const maxReported = 128 // octets of a packet in dataplane.Transit
 // knownTransit remembers the last answer of [dataplane.Interface.Transit].
 type knownTransit struct {
 	tunnel *dataplane.Interface
-	from   netip.AddrPort
+	from   dataplane.Origin
 	knownWay
 	back bool
 }
 
 // back is the way of a packet back into its cloud, nil when it does not go there.
-func (r *receiver) back(d *device, from netip.AddrPort, p packet.IP) *dataplane.Way {
+func (r *receiver) back(d *device, from dataplane.Origin, p packet.IP) *dataplane.Way {
 	k, dst, hash, generation := &r.known, p.Destination(), p.FlowHash(), r.wire.plane.tables.Generation()
 	if k.generation != generation || k.dst != dst || k.hash != hash || k.tunnel != d.tunnel || k.from != from {
 		k.tunnel, k.from, k.generation, k.dst, k.hash = d.tunnel, from, generation, dst, hash
-		k.way, k.back = d.tunnel.Transit(dataplane.Origin{Endpoint: from}, dst, hash)
+		k.way, k.back = d.tunnel.Transit(from, dst, hash)
 	}
 	if !k.back {
 		return nil
@@ -363,15 +418,16 @@ func (r *receiver) forward(d *device, way *dataplane.Way, p packet.IP) bool {
 	if way.Missed {
 		r.wire.plane.missed(out.name, way.NextHop, p)
 	}
-	fit := fits(t, a, p.Bytes, r.wire.plane)
+	sealed, why, ok := r.wire.plane.mayLeave(t, w, a.SA)
+	if !ok {
+		out.tunnel.Drop(why)
+		return true
+	}
+	fit := r.wire.plane.fits(t, a, sealed, p.Bytes)
 	if t.MTU > 0 {
 		fit = min(fit, t.MTU)
 	}
 	switch {
-	case !mayLeave(t, a.SA):
-		out.tunnel.Drop(dataplane.DropUnprotected)
-	case w == nil:
-		out.tunnel.Drop(dataplane.DropNoUnderlay)
 	case p.TTL() <= 1:
 		out.tunnel.Drop(dataplane.DropTimeExceeded)
 		d.complain(packet.TimeExceeded, p, 0)
@@ -386,7 +442,8 @@ func (r *receiver) forward(d *device, way *dataplane.Way, p packet.IP) bool {
 		if t.MSS {
 			p.ClampMSS(packet.MSS(t.MTU, p.Is6()))
 		}
-		r.enqueue(out, w, t, a, p)
+		r.enqueue(out, w, t, a, sealed, p)
+		r.hairpin = true
 	}
 	return true
 }
@@ -398,14 +455,12 @@ func routable(p packet.IP) bool {
 		!p.Destination().IsLinkLocalUnicast() && !p.Destination().IsLoopback()
 }
 
-func (r *receiver) enqueue(d *device, w *wire, t *dataplane.Tunnel, a *dataplane.Adjacency, p packet.IP) {
+func (r *receiver) enqueue(d *device, w *wire, t *dataplane.Tunnel, a *dataplane.Adjacency, sealed *dataplane.Outbound, p packet.IP) {
 	if r.outWire != w || r.out.full() {
 		r.flushWire()
 		r.outWire = w
 	}
-	d.tunnel.CountOut(1, len(p.Bytes))
-	a.CountOut(1, len(p.Bytes))
-	r.out.add(d, t, a, etherType(p.Bytes), packet.OuterClass(p.Class()), p.Bytes)
+	r.out.put(d, t, a, sealed, etherType(p.Bytes), packet.OuterClass(p.Class()), r.room(p, sealed != nil))
 }
 
 func (r *receiver) flushWire() {

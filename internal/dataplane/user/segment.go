@@ -17,6 +17,7 @@ type cutter struct {
 	upper   int // where TCP or UDP begins
 	size    int // of a segment
 	at      int // of the next segment
+	begin   int // of the packet that was cut last
 	first   packet.IP
 	pseudo  uint64 // without the length
 }
@@ -50,7 +51,8 @@ func (c *cutter) next() []byte {
 		return nil
 	}
 	n := min(c.size, len(c.frame)-c.at)
-	p := c.frame[c.at-c.length : c.at+n]
+	c.begin = c.at - c.length
+	p := c.frame[c.begin : c.at+n]
 	done := c.at - c.length // octets of payload before this one
 	copy(p, c.headers[:c.length])
 	c.at += n

@@ -18,7 +18,7 @@ type sender struct {
 	cut    cutter
 	known  knownWay
 	one    [1]*dataplane.Adjacency
-	buf    [vnetLen + maxFrame + 1]byte
+	buf    [headroom + vnetLen + maxFrame + tailroom]byte // the vnet header is behind the headroom
 }
 
 // knownWay remembers the last lookup: bulk data asks the same again and again.
@@ -42,7 +42,7 @@ func (s *sender) loop() {
 	fd := s.device.tun.fds[s.queue]
 	ready := newWaiter(fd, s.device.bell)
 	for {
-		n, e := read(fd, s.buf[:])
+		n, e := read(fd, s.readable())
 		switch {
 		case e == 0:
 			s.round(fd, n)
@@ -56,6 +56,9 @@ func (s *sender) loop() {
 	}
 }
 
+// readable is where a frame is read to.
+func (s *sender) readable() []byte { return s.buf[headroom : headroom+vnetLen+maxFrame] }
+
 // round takes the frame that was read and what else waits, and sends all of it.
 func (s *sender) round(fd, n int) {
 	if s.wire = s.device.wire.Load(); s.wire != nil && !s.wire.acquire() {
@@ -63,12 +66,12 @@ func (s *sender) round(fd, n int) {
 	}
 	defer s.end()
 	for k := 1; ; k++ {
-		s.frame(s.buf[:n])
+		s.frame(n)
 		if k == drain || s.out.full() {
 			break
 		}
 		var e unix.Errno
-		if n, e = read(fd, s.buf[:]); e != 0 {
+		if n, e = read(fd, s.readable()); e != 0 {
 			break
 		}
 	}
@@ -92,9 +95,9 @@ func (s *sender) flush() {
 	}
 }
 
-// frame takes one packet or superframe of the kernel's, vnet header first.
-func (s *sender) frame(b []byte) {
-	d := s.device
+// frame takes one packet or superframe of the kernel's, n octets with the vnet header.
+func (s *sender) frame(n int) {
+	d, b := s.device, s.readable()[:n]
 	t := d.tunnel.Config()
 	if t == nil || len(b) < vnetLen {
 		return
@@ -170,7 +173,7 @@ func (s *sender) packets(t *dataplane.Tunnel, v *vnetHeader, p packet.IP, target
 		if t.MSS {
 			p.ClampMSS(packet.MSS(t.MTU, p.Is6()))
 		}
-		s.emit(t, p.Bytes, p.Class(), targets)
+		s.emit(t, s.room(0, p.Bytes), p.Class(), targets)
 		return
 	}
 	if !s.cut.start(p, v) {
@@ -179,31 +182,37 @@ func (s *sender) packets(t *dataplane.Tunnel, v *vnetHeader, p packet.IP, target
 	}
 	class := p.Class()
 	for b := s.cut.next(); b != nil; b = s.cut.next() {
-		s.emit(t, b, class, targets)
+		s.emit(t, s.room(s.cut.begin, b), class, targets)
 	}
 }
 
-func (s *sender) emit(t *dataplane.Tunnel, inner []byte, class uint8, targets []*dataplane.Adjacency) {
+// room is packet b, which begins so many octets behind where the frame's does.
+func (s *sender) room(offset int, b []byte) room {
+	begin := headroom + vnetLen + offset
+	return room{s.buf[:], begin, begin + len(b)}
+}
+
+func (s *sender) emit(t *dataplane.Tunnel, in room, class uint8, targets []*dataplane.Adjacency) {
+	pl := s.device.plane
 	for _, a := range targets {
-		if !mayLeave(t, a.SA) {
-			s.device.tunnel.Drop(dataplane.DropUnprotected)
+		out, why, ok := pl.mayLeave(t, s.wire, a.SA)
+		if !ok {
+			s.device.tunnel.Drop(why)
 			continue
 		}
-		if fit := fits(t, a, inner, s.device.plane); len(inner) > fit {
-			s.tooLong(t, a, inner, fit)
+		if fit := pl.fits(t, a, out, in.bytes()); in.end-in.begin > fit {
+			s.tooLong(t, a, out, in.bytes(), fit)
 			continue
 		}
-		s.put(t, a, inner, class)
+		s.put(t, a, out, class, in)
 	}
 }
 
-func (s *sender) put(t *dataplane.Tunnel, a *dataplane.Adjacency, inner []byte, class uint8) {
+func (s *sender) put(t *dataplane.Tunnel, a *dataplane.Adjacency, out *dataplane.Outbound, class uint8, in room) {
 	if s.out.full() {
 		s.flush()
 	}
-	s.device.tunnel.CountOut(1, len(inner))
-	a.CountOut(1, len(inner))
-	s.out.add(s.device, t, a, etherType(inner), packet.OuterClass(class), inner)
+	s.out.put(s.device, t, a, out, etherType(in.bytes()), packet.OuterClass(class), in)
 }
 
 func etherType(inner []byte) uint16 {
@@ -213,31 +222,8 @@ func etherType(inner []byte) uint16 {
 	return packet.EtherIPv4
 }
 
-// fits is how long an inner packet may be on the way to a peer, as far as is known.
-func fits(t *dataplane.Tunnel, a *dataplane.Adjacency, inner []byte, pl *Plane) int {
-	if !a.HasPathMTU() {
-		return maxFrame
-	}
-	mtu := a.PathMTU(pl.now())
-	if mtu == 0 {
-		return maxFrame
-	}
-	return atLeast(mtu-dataplane.Overhead(*t), inner)
-}
-
-// atLeast is fit, or what every link takes: a host that is told less than 1280 for IPv6 does not send less,
-// RFC 8201 section 4, so one forged error would silence it.
-func atLeast(fit int, inner []byte) int {
-	if inner[0]>>4 == 6 {
-		return max(fit, everywhere6)
-	}
-	return max(fit, minMTU)
-}
-
-const minMTU = 68 // RFC 791 section 3.2
-
 // tooLong fragments a packet, or tells its source what fits.
-func (s *sender) tooLong(t *dataplane.Tunnel, a *dataplane.Adjacency, inner []byte, fit int) {
+func (s *sender) tooLong(t *dataplane.Tunnel, a *dataplane.Adjacency, out *dataplane.Outbound, inner []byte, fit int) {
 	p, err := packet.ParseIP(inner)
 	if err != nil {
 		return
@@ -247,12 +233,12 @@ func (s *sender) tooLong(t *dataplane.Tunnel, a *dataplane.Adjacency, inner []by
 		s.device.complain(packet.TooBig, p, fit)
 		return
 	}
-	var buf [maxFrame]byte
+	var buf [headroom + maxFrame + tailroom]byte
 	for from, more := 0, true; more; more = from > 0 {
 		var f []byte
-		f, from = packet.AppendFragment(buf[:0], p, from, fit)
-		if len(f) > 0 {
-			s.put(t, a, f, p.Class())
+		f, from = packet.AppendFragment(buf[:headroom], p, from, fit)
+		if len(f) > headroom {
+			s.put(t, a, out, p.Class(), room{buf[:], headroom, len(f)})
 		}
 	}
 }

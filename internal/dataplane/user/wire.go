@@ -1,10 +1,8 @@
 package user
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -21,8 +19,9 @@ type wire struct {
 	shared
 	plane    *Plane
 	at       place
-	sockets  []*socket
-	segments atomic.Bool // the kernel cuts and joins datagrams (UDP_SEGMENT)
+	sockets  []*socket      // the main ones, by queue
+	others   [kinds]*socket // for fragments, and what protection needs besides
+	segments atomic.Bool    // the kernel cuts and joins datagrams (UDP_SEGMENT)
 	members  atomic.Pointer[[]member]
 	bell     *bell
 	running  sync.WaitGroup
@@ -43,38 +42,7 @@ type member struct {
 	device *device
 }
 
-// link moves messages. Behind it is a socket, or a test.
-type link interface {
-	send([]mmsg) (int, unix.Errno)
-	receive([]mmsg) (int, unix.Errno)
-}
-
-type socket struct {
-	link link
-	fd   int
-	bell *bell
-}
-
-type kernelLink int
-
-func (k kernelLink) send(m []mmsg) (int, unix.Errno)    { return sendmmsg(int(k), m) }
-func (k kernelLink) receive(m []mmsg) (int, unix.Errno) { return recvmmsg(int(k), m) }
-
-const (
-	socketBuffer = 2 << 20
-	defaultTTL   = 64
-	sendPatience = 1000 // ms
-)
-
-// waitWritable waits for room in the socket's buffer; false when there is none for long, or the wire closes.
-func (s *socket) waitWritable() bool {
-	w := waiter{{Fd: int32(s.fd), Events: unix.POLLOUT}, {Fd: int32(s.bell.fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(w[:], sendPatience)
-	return (n > 0 || errors.Is(err, unix.EINTR)) && w[1].Revents == 0
-}
-
-// openWire opens sockets. Several share a UDP port, and the kernel gives each its part of the flows; raw sockets
-// would each get everything, so there is one.
+// openWire opens the sockets of a place.
 func openWire(p *Plane, at place, queues int) (*wire, error) {
 	bell, err := newBell()
 	if err != nil {
@@ -83,123 +51,92 @@ func openWire(p *Plane, at place, queues int) (*wire, error) {
 	w := &wire{plane: p, at: at, bell: bell, probe: -1}
 	w.members.Store(&[]member{})
 	w.open(func() { w.closeSockets() })
-	w.segments.Store(at.encapsulation == dataplane.GREUDP)
-	if at.encapsulation == dataplane.GRE {
-		queues = 1
+	w.segments.Store(w.main().bulk())
+	err = w.openProbe()
+	if err == nil {
+		err = w.openSockets(queues)
 	}
-	if err := w.openProbe(); err != nil {
+	if err != nil {
 		w.release()
 		return nil, err
-	}
-	for range queues {
-		fd, err := w.openSocket(queues > 1)
-		if err != nil {
-			w.release()
-			return nil, err
-		}
-		w.sockets = append(w.sockets, &socket{kernelLink(fd), fd, bell})
 	}
 	return w, nil
 }
 
+// main is the kind of the sockets that carry the bulk.
+func (w *wire) main() kind {
+	return [...]kind{dataplane.GRE: rawGRE, dataplane.GREUDP: udpGRE, dataplane.ESP: udpESP}[w.at.encapsulation]
+}
+
+// openSockets opens the main ones and the others. Several share a UDP port, and the kernel gives each
+// its part of the flows; raw sockets would each get everything, so there is one.
+func (w *wire) openSockets(queues int) error {
+	main := w.main()
+	if main.raw() {
+		queues = 1
+	}
+	for range queues {
+		s, err := openSocket(main, w.at.local, queues > 1, w.bell)
+		if err != nil {
+			return err
+		}
+		w.sockets = append(w.sockets, s)
+	}
+	others := [...][]kind{
+		dataplane.GRE: {cutGRE}, dataplane.GREUDP: {cutUDP}, dataplane.ESP: {udpIKE, rawESP, cutUDP, cutESP},
+	}
+	for _, k := range others[w.at.encapsulation] {
+		s, err := openSocket(k, w.at.local, false, w.bell)
+		if err != nil {
+			return err
+		}
+		w.others[k] = s
+	}
+	return nil
+}
+
+// every is all of the wire's sockets.
+func (w *wire) every() []*socket {
+	list := slices.Clone(w.sockets)
+	for _, s := range w.others {
+		if s != nil {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// kindFor is the kind of socket that a packet leaves by.
+func (w *wire) kindFor(o *outgoing) kind {
+	switch udp, esp := o.to.Port() != 0, w.at.encapsulation == dataplane.ESP; {
+	case o.cut && udp:
+		return cutUDP
+	case o.cut && esp:
+		return cutESP
+	case o.cut:
+		return cutGRE
+	case esp && !udp:
+		return rawESP
+	}
+	return w.main()
+}
+
+// through is the socket of a kind, for one who sends by the main socket s.
+func (w *wire) through(k kind, s *socket) *socket {
+	if k == w.main() {
+		return s
+	}
+	return w.others[k]
+}
+
 func (w *wire) closeSockets() {
-	for _, s := range w.sockets {
+	for _, s := range w.every() {
 		unix.Close(s.fd)
 	}
 	if w.probe >= 0 {
 		unix.Close(w.probe)
 	}
 	unix.Close(w.bell.fd)
-}
-
-func (w *wire) openSocket(reuse bool) (int, error) {
-	family, kind, protocol := unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_GRE
-	if w.at.local.Is6() {
-		family = unix.AF_INET6
-	}
-	if w.at.encapsulation == dataplane.GREUDP {
-		kind, protocol = unix.SOCK_DGRAM, unix.IPPROTO_UDP
-	}
-	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
-	if err != nil {
-		return 0, explainSocket(err, w.at)
-	}
-	if err := w.prepare(fd, reuse); err != nil {
-		unix.Close(fd)
-		return 0, explainSocket(err, w.at)
-	}
-	return fd, nil
-}
-
-// prepare sets what must be there before the first packet, then binds.
-func (w *wire) prepare(fd int, reuse bool) error {
-	for _, o := range w.options(reuse) {
-		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil && !o.optional {
-			return os.NewSyscallError("setsockopt", err)
-		}
-	}
-	return unix.Bind(fd, w.address())
-}
-
-type option struct {
-	level, name, value int
-	optional           bool
-}
-
-func (w *wire) options(reuse bool) []option {
-	list := []option{
-		{unix.SOL_SOCKET, unix.SO_RCVBUF, socketBuffer, true},
-		{unix.SOL_SOCKET, unix.SO_SNDBUF, socketBuffer, true},
-		{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, socketBuffer, true}, // beyond rmem_max, with CAP_NET_ADMIN
-		{unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, socketBuffer, true},
-	}
-	if w.at.local.Is6() {
-		list = append(list,
-			option{unix.SOL_IPV6, unix.IPV6_V6ONLY, 1, true},
-			option{unix.SOL_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DO, false},
-			option{unix.SOL_IPV6, unix.IPV6_DONTFRAG, 1, true},
-			option{unix.SOL_IPV6, unix.IPV6_RECVTCLASS, 1, false},
-			option{unix.SOL_IPV6, unix.IPV6_UNICAST_HOPS, defaultTTL, false})
-	} else {
-		list = append(list,
-			option{unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO, false},
-			option{unix.SOL_IP, unix.IP_RECVTOS, 1, false},
-			option{unix.SOL_IP, unix.IP_TTL, defaultTTL, false})
-	}
-	if w.at.local.Is6() && w.at.encapsulation == dataplane.GRE {
-		// Without it a raw IPv6 socket does not even learn the path's MTU from ICMP.
-		list = append(list, option{unix.SOL_IPV6, unix.IPV6_RECVERR, 1, false})
-	}
-	if w.at.encapsulation == dataplane.GREUDP {
-		list = append(list, option{unix.SOL_UDP, unix.UDP_GRO, 1, true})
-	}
-	if reuse {
-		list = append(list, option{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, false})
-	}
-	return list
-}
-
-func (w *wire) address() unix.Sockaddr {
-	port := 0
-	if w.at.encapsulation == dataplane.GREUDP {
-		port = dataplane.UDPPort
-	}
-	if w.at.local.Is6() {
-		return &unix.SockaddrInet6{Addr: w.at.local.As16(), Port: port}
-	}
-	return &unix.SockaddrInet4{Addr: w.at.local.As4(), Port: port}
-}
-
-func explainSocket(err error, at place) error {
-	switch {
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return fmt.Errorf("open a socket for GRE: not allowed: run as root or with CAP_NET_RAW: %w", err)
-	case errors.Is(err, unix.EADDRNOTAVAIL):
-		return fmt.Errorf("bind to %s: no interface has this address: %w", at.local, err)
-	case errors.Is(err, unix.EADDRINUSE):
-		return fmt.Errorf("bind to %s port %d: another process has it: find it with `ss -ulpn`: %w", at.local, dataplane.UDPPort, err)
-	}
-	return fmt.Errorf("open a socket on %s: %w", at.local, err)
 }
 
 // putClass says with which traffic class and TTL a message leaves, where they are not the socket's own.
@@ -224,68 +161,17 @@ func (w *wire) putClass(c *control, class, ttl uint8) {
 	}
 }
 
-// outerHeader is the length of the headers that the kernel adds.
-func (w *wire) outerHeader() int {
-	n := 20
-	if w.at.local.Is6() {
-		n = 40
-	}
-	if w.at.encapsulation == dataplane.GREUDP {
-		n += 8
-	}
-	return n
-}
-
 // endpoint is e as the wire knows peers: raw sockets have no ports, and UDP's is the well-known one unless said.
 func endpoint(e netip.AddrPort, encapsulation dataplane.Encapsulation) netip.AddrPort {
 	switch {
+	case encapsulation == dataplane.ESP: // the SA knows
+		return e
 	case encapsulation == dataplane.GRE:
 		return netip.AddrPortFrom(e.Addr(), 0)
 	case e.Port() == 0:
 		return netip.AddrPortFrom(e.Addr(), dataplane.UDPPort)
 	}
 	return e
-}
-
-// pathMTU asks the kernel what fits on the way; 0 when it cannot say. A socket that is connected nowhere has no
-// path, so another one is asked.
-func (w *wire) pathMTU(to netip.AddrPort) int {
-	w.probing.Lock()
-	defer w.probing.Unlock()
-	level, name := unix.SOL_IP, unix.IP_MTU
-	var remote unix.Sockaddr
-	if to.Addr().Is6() {
-		level, name = unix.SOL_IPV6, unix.IPV6_MTU
-		remote = &unix.SockaddrInet6{Addr: to.Addr().As16(), Port: dataplane.UDPPort}
-	} else {
-		remote = &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: dataplane.UDPPort}
-	}
-	if unix.Connect(w.probe, remote) != nil {
-		return 0
-	}
-	mtu, err := unix.GetsockoptInt(w.probe, level, name)
-	if err != nil {
-		return 0
-	}
-	return mtu
-}
-
-// openProbe opens the socket that pathMTU asks. It sends nothing.
-func (w *wire) openProbe() (err error) {
-	family := unix.AF_INET
-	var local unix.Sockaddr
-	if w.at.local.Is6() {
-		family, local = unix.AF_INET6, &unix.SockaddrInet6{Addr: w.at.local.As16()}
-	} else {
-		local = &unix.SockaddrInet4{Addr: w.at.local.As4()}
-	}
-	if w.probe, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
-		return explainSocket(err, w.at)
-	}
-	if err := unix.Bind(w.probe, local); err != nil {
-		return explainSocket(err, w.at)
-	}
-	return nil
 }
 
 // join makes a tunnel a member, or says whose the key is.
@@ -307,6 +193,13 @@ func (w *wire) leave(d *device) bool {
 	return len(members) == 0
 }
 
+// drop counts what cannot be told whose it is on the first tunnel.
+func (w *wire) drop(why dataplane.Reason) {
+	if members := *w.members.Load(); len(members) > 0 {
+		members[0].device.tunnel.Drop(why)
+	}
+}
+
 // find is the tunnel with that key, nil when there is none.
 func find(members []member, key dataplane.Key) *device {
 	for i := range members {
@@ -318,9 +211,13 @@ func find(members []member, key dataplane.Key) *device {
 }
 
 func (w *wire) start() {
-	for i := range w.sockets {
-		r := newReceiver(w, i)
-		w.running.Go(r.loop)
+	for i, s := range w.sockets {
+		w.running.Go(newReceiver(w, s, i).loop)
+	}
+	for _, s := range w.others {
+		if s != nil && !s.kind.deaf() {
+			w.running.Go(newReceiver(w, s, 0).loop)
+		}
 	}
 }
 

@@ -1,0 +1,175 @@
+package user
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+
+	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/packet"
+	"github.com/spokeway/spokeway/internal/packet/esp"
+)
+
+// landing is where the receiver's packet is: in the merger's buffer or in the scratch, from an offset on, or elsewhere.
+type landing struct {
+	where   whereabouts
+	payload int // of ESP
+	at      int // the GRE packet, then the inner packet
+}
+
+type whereabouts uint8
+
+const (
+	elsewhere whereabouts = iota // among what was received
+	inMerger
+	inScratch
+)
+
+// natted takes a datagram of port 4500, RFC 3948 section 2.
+func (r *receiver) natted(from netip.AddrPort, class uint8, b []byte) {
+	switch {
+	case isKeepalive(b): // the NAT has seen it
+	case len(b) < markerLen:
+		r.wire.drop(dataplane.DropBadESP)
+	case binary.BigEndian.Uint32(b) == 0:
+		r.ike(dataplane.NATPort, from, b[markerLen:])
+	default:
+		r.esp(from, class, b)
+	}
+}
+
+// esp opens one packet of ESP. Its payload goes where what is inside will most likely be wanted: behind the frame that is
+// merged, or with room around it to be sealed again.
+func (r *receiver) esp(from netip.AddrPort, class uint8, b []byte) {
+	pl := r.wire.plane
+	if tap := pl.tap.Load(); tap != nil {
+		(*tap).Outer(In, from, r.wire.endpoint(from), b)
+	}
+	if len(b) < 8 {
+		r.wire.drop(dataplane.DropBadESP)
+		return
+	}
+	spi := binary.BigEndian.Uint32(b)
+	in := pl.tables.Inbound(spi)
+	if in == nil {
+		r.stray(from, spi)
+		return
+	}
+	var dst []byte
+	if r.hairpin {
+		dst = r.scratch[:headroom]
+		r.landing = landing{inScratch, headroom, headroom}
+	} else {
+		dst = r.merge.land(r.prefix)
+		r.landing = landing{inMerger, len(dst), len(dst)}
+	}
+	payload, next, err := in.Opener.Open(dst, b)
+	if err == nil {
+		r.opened(in, from, class, payload, next)
+	} else {
+		r.refused(in, err)
+	}
+	r.merge.settle()
+}
+
+// stray tells of a packet that belongs to no SA.
+func (r *receiver) stray(from netip.AddrPort, spi uint32) {
+	r.wire.drop(dataplane.DropUnknownSPI)
+	if pl := r.wire.plane; pl.tables.StrayDue(from, spi, r.now) {
+		pl.post(dataplane.UnknownSPI{Local: r.wire.endpoint(from), Remote: from, SPI: spi})
+	}
+}
+
+// refused counts a packet that was not opened, with the handle and the wire: whose tunnel it was nobody can tell.
+func (r *receiver) refused(in *dataplane.Inbound, err error) {
+	why := dataplane.DropBadESP
+	switch {
+	case errors.Is(err, esp.ErrReplay):
+		why = dataplane.DropReplayed
+	case errors.Is(err, esp.ErrIntegrity):
+		why = dataplane.DropBadICV
+	}
+	r.spoilt(in, why)
+}
+
+func (r *receiver) spoilt(in *dataplane.Inbound, why dataplane.Reason) {
+	in.Drop(why)
+	r.wire.drop(why)
+}
+
+// opened takes what an authentic packet carried. Only from here on may anything be concluded from it.
+func (r *receiver) opened(in *dataplane.Inbound, from netip.AddrPort, class uint8, payload []byte, next uint8) {
+	pl := r.wire.plane
+	if in.FirstPacket() {
+		pl.post(dataplane.Opened{SA: in.SA, SPI: in.SPI})
+	}
+	if pl.tables.RoamDue(in, from, r.now) {
+		pl.post(dataplane.Roamed{SA: in.SA, Local: r.wire.endpoint(from), Remote: from})
+	}
+	if next != esp.NoNextHeader {
+		r.payload(in, from, class, payload, next)
+	}
+	r.countSA(in, len(payload)-(r.landing.at-r.landing.payload))
+}
+
+// payload takes what an SA carried: GRE, for the tunnel that its key says.
+func (r *receiver) payload(in *dataplane.Inbound, from netip.AddrPort, class uint8, payload []byte, next uint8) {
+	g, class, why, ok := greOf(in, payload, next, class)
+	if !ok {
+		r.spoilt(in, why)
+		return
+	}
+	r.landing.at += len(payload) - len(g)
+	r.gre(dataplane.Origin{Endpoint: from, SA: in.SA}, class, g)
+}
+
+// greOf is the GRE packet in a payload, and the class that counts for it. In tunnel mode there is an IP header of the
+// agreed addresses before it, and nothing else is taken, RFC 4301 section 5.2.
+func greOf(in *dataplane.Inbound, payload []byte, next, class uint8) (g []byte, middle uint8, why dataplane.Reason, ok bool) {
+	inIP := next == ipInIP || next == ipv6InIP
+	if inIP != in.Tunnel {
+		return nil, 0, dataplane.DropBadESP, false
+	}
+	if !inIP {
+		return payload, class, dataplane.DropNotGRE, next == packet.GREIP
+	}
+	p, err := packet.ParseIP(payload)
+	if err != nil || p.Is6() != (next == ipv6InIP) || p.Fragment || p.HasOptions() {
+		return nil, 0, dataplane.DropBadESP, false
+	}
+	if o := in.Outbound(); o != nil && o.Tunnel && (p.Source() != o.Inner[1] || p.Destination() != o.Inner[0]) {
+		return nil, 0, dataplane.DropWrongPeer, false
+	}
+	if !mergeECN(p, class) {
+		return nil, 0, dataplane.DropECNIllegal, false
+	}
+	return p.Payload(), p.Class(), dataplane.DropNotGRE, p.Protocol == packet.GREIP
+}
+
+// adopt gives a packet to the kernel that was opened behind those before it.
+func (r *receiver) adopt(d *device, p packet.IP) {
+	m := &r.merge
+	if r.to == d && m.adopt(p, r.landing.at) {
+		return
+	}
+	if !m.empty() {
+		m.swap()
+		r.flushDevice()
+		m.swap()
+	}
+	r.to, m.udp = d, d.tun.uso
+	m.start(p, r.landing.at)
+}
+
+// room is a packet with room around it where it is to be sealed. What was opened in the scratch has it.
+func (r *receiver) room(p packet.IP, sealed bool) room {
+	n := len(p.Bytes)
+	switch {
+	case !sealed:
+		return room{p.Bytes, 0, n}
+	case r.landing.where == inScratch:
+		return room{r.scratch[:], r.landing.at, r.landing.at + n}
+	}
+	copy(r.scratch[headroom:], p.Bytes)
+	return room{r.scratch[:], headroom, headroom + n}
+}
