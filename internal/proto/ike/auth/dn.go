@@ -227,10 +227,10 @@ func escape(s string) string {
 	for i, r := range s {
 		last := i+utf8.RuneLen(r) == len(s)
 		switch {
-		case strings.ContainsRune(`"+,;<>\=*`, r), r == '#' && i == 0, r == ' ' && (i == 0 || last):
+		case strings.ContainsRune(`"+,;<>\=*`, r), r == '#' && i == 0:
 			b.WriteByte('\\')
 			b.WriteRune(r)
-		case !unicode.IsPrint(r):
+		case !unicode.IsPrint(r), r == ' ' && (i == 0 || last): // a space at an end gets lost too easily
 			for _, c := range []byte(string(r)) {
 				fmt.Fprintf(&b, `\%02x`, c)
 			}
