@@ -46,7 +46,10 @@ func NewOpener(spi uint32, k Keys, esn bool, window int) (*Opener, error) {
 	} else {
 		o.cbc, err = newCBC(k, false)
 	}
-	return o, err
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
 }
 
 // SPI is the SA's.

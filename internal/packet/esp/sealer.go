@@ -35,7 +35,10 @@ func NewSealer(spi uint32, k Keys, esn bool) (*Sealer, error) {
 	} else {
 		s.cbc, err = newCBC(k, true)
 	}
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func newAEAD(k Keys, salt *[saltLen]byte) (cipher.AEAD, error) {
