@@ -347,3 +347,42 @@ func TestNoticesInAnyOrder(t *testing.T) {
 		}
 	}
 }
+
+// Without identities of its own, a router is known by its underlay address, which can become another while the hub still
+// holds the old SA.
+func TestAddressAsIdentityChanges(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		was, is    string
+		id         bool // the registration has the request ID it had
+		registered bool
+	}{
+		{"an address, the same request ID", "10.0.0.11", "10.0.0.77", true, true},
+		{"an address, another request ID", "10.0.0.11", "10.0.0.77", false, false},
+		{"a name, the same request ID", "spoke1.example", "10.0.0.77", true, false},
+		{"another name, the same request ID", "spoke1.example", "insider.example", true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			hub := w.addProtected("hub", "10.0.0.1", "10.0.0.1", "10.100.0.1/24", hubConfig)
+			spoke := &router{w: w, nbma: netip.MustParseAddr("10.0.0.11"), stored: map[string]string{}, protected: true, identity: c.was}
+			spoke.public = spoke.nbma
+			w.routers = append(w.routers, spoke)
+			spoke.start("10.100.0.11/24", spokeConfig)
+			w.run(0)
+			other := w.addProtected("x", "10.0.0.77", "10.0.0.77", "10.100.0.66/24", Config{Authentication: "secret"})
+			other.identity = c.is
+			w.join(other, hub)
+			w.run(0)
+			p := other.registrationOf("10.100.0.11")
+			if c.id {
+				p.RequestID = hub.module.tunnels[testTunnel].bindings[netip.MustParseAddr("10.100.0.11")].client.id
+			}
+			hub.receiveBy(other, p)
+			if got := hub.row("10.100.0.11").NBMA == "10.0.0.77"; got != c.registered {
+				t.Errorf("registered %t, want %t", got, c.registered)
+			}
+			w.audit()
+		})
+	}
+}

@@ -187,7 +187,7 @@ func (t *tunnel) judge(env *core.Env, source, protocol netip.Addr, as client) (C
 		return AdminProhibited, fmt.Sprintf("%v is an address of another network here, not of a tunnel", protocol)
 	case t.isServer(protocol) && !t.isHub(as.place):
 		return AdminProhibited, fmt.Sprintf("%v belongs to a server of ours", protocol)
-	case b != nil && b.client != nil && b.client.identity != as.identity:
+	case b != nil && b.client != nil && as.place.sa != 0 && !b.client.same(as):
 		return UniqueRegistered, fmt.Sprintf("%v is registered by %s, not by %s", protocol, b.client.identity, as.identity)
 	case b != nil && b.client != nil && b.client.unique && !b.client.same(as):
 		return UniqueRegistered, fmt.Sprintf("%v is registered as unique from %s", protocol, t.show(b.client.place))
@@ -209,12 +209,18 @@ func (t *tunnel) isElsewhere(env *core.Env, protocol netip.Addr) bool {
 }
 
 // same reports whether a registration is by the client itself: from the same place or, since a NAT may map it anew, by
-// the same router with the same request ID. Through an SA, it is by who has proved to be the same.
+// the same router with the same request ID. Through an SA, it is by who has proved to be the same; an identity that is an
+// underlay address proves little and changes with it, so that the request ID, which is drawn and told nobody else, will do.
 func (c *client) same(as client) bool {
 	if as.place.sa != 0 {
-		return c.identity == as.identity
+		return c.identity == as.identity || isAddress(c.identity) && isAddress(as.identity) && c.id == as.id
 	}
 	return c.place == as.place || c.claimed == as.claimed && c.id == as.id
+}
+
+func isAddress(identity string) bool {
+	_, err := netip.ParseAddr(identity)
+	return err == nil
 }
 
 // admit records a registration, or refreshes it.
@@ -331,7 +337,7 @@ func (t *tunnel) purge(env *core.Env, p *Packet, c CIE, from place) {
 	if b := t.bindings[c.Protocol]; b != nil && b.client != nil {
 		// From where it registered, or with the registration's ID from where it is now: that is as much as can be known in
 		// clear. Through an SA it is known who says so.
-		if b.client.place == from || b.client.id == p.RequestID && (from.sa == 0 || b.client.identity == t.identity(from)) {
+		if b.client.place == from || b.client.id == p.RequestID && (from.sa == 0 || b.client.same(client{place: from, identity: t.identity(from), id: p.RequestID})) {
 			t.unregister(env, c.Protocol)
 			return
 		}
