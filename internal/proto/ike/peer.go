@@ -15,23 +15,23 @@ import (
 // peer is a router that proved who it is, at one place: what a handle stands for. It lives while it has an IKE SA. Two
 // of them, made when both ends began at once, have one peer.
 type peer struct {
-	m        *Module
-	handle   dataplane.SA
-	profile  *Profile
-	identity auth.Identity
-	local    netip.Addr
-	place    netip.Addr // where it is listed
-	allowed  []netip.Prefix
-	from, to netip.AddrPort // of ESP
-	sas      []*sa          // oldest first
-	active   *child         // what we send with
-	up       bool
-	since    time.Duration
-	counted  dataplane.Counters // when last asked
-	hinted   time.Duration      // somebody said that it has forgotten us
-	settle   core.Timer
-	mtu      int
-	probing  *discovery
+	m          *Module
+	handle     dataplane.SA
+	profile    *Profile
+	identity   auth.Identity
+	local      netip.Addr
+	place      netip.Addr // where it is listed
+	allowed    []netip.Prefix
+	from, to   netip.AddrPort // of ESP
+	sas        []*sa          // oldest first
+	active     *child         // what we send with
+	up, served bool           // now; ever
+	since      time.Duration
+	counted    dataplane.Counters // when last asked
+	hinted     time.Duration      // somebody said that it has forgotten us
+	settle     core.Timer
+	mtu        int
+	probing    *discovery
 }
 
 // settleTime is how long two SAs of one peer may exist before one is closed: both ends have to know both.
@@ -194,7 +194,7 @@ func (p *peer) send(env *core.Env, c *child) {
 	if p.up {
 		return
 	}
-	p.up, p.since = true, env.Now()
+	p.up, p.served, p.since = true, true, env.Now()
 	env.Publish(p.notice())
 	env.Log(core.Info, "up", "peer", p.to, "identity", p.identity.String(), "suite", c.suite.String(), "mode", c.mode())
 	p.startProbing(env)
