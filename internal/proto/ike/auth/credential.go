@@ -39,6 +39,9 @@ func LoadCredential(certPEM, keyPEM []byte) (*Credential, error) {
 	if err := checkKey(key.Public()); err != nil {
 		return nil, refuse(WeakKey, certs[own], "%v", err)
 	}
+	if len(names(certs[own])) == 0 {
+		return nil, refuse(WrongIdentity, certs[own], "it names nobody: neither a subject nor an alternative name that can be an identity")
+	}
 	c := &Credential{Key: key, leaf: certs[own], Chain: [][]byte{certs[own].Raw}}
 	for i, above := range certs {
 		if i != own {
@@ -62,7 +65,8 @@ func (c *Credential) Check(now time.Time) error {
 // Expires is when the certificate ends.
 func (c *Credential) Expires() time.Time { return c.leaf.NotAfter }
 
-// Identities are the names in the certificate that may be sent as ours: FQDNs, e-mail addresses, addresses, the subject.
+// Identities are the names in the certificate that may be sent as ours: FQDNs, e-mail addresses, addresses, the subject;
+// at least one.
 func (c *Credential) Identities() []Identity { return names(c.leaf) }
 
 // Holds is whether a peer that checks as we do would find id in the certificate.
@@ -74,7 +78,7 @@ func samePublic(a, b crypto.PublicKey) bool {
 }
 
 func mismatch(c *x509.Certificate, key crypto.Signer) error {
-	return fmt.Errorf("certificate of %s has another key than the private key (%s): they do not belong together", subjectText(c), keyWord(key.Public()))
+	return fmt.Errorf("certificate of %s has another key than the private key (%s): they do not belong together", Subject(c), keyWord(key.Public()))
 }
 
 // loadKey reads the one private key of a PEM file: PKCS#8, PKCS#1 or SEC 1. Its errors never quote what it read.

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"slices"
 	"strings"
@@ -71,6 +72,7 @@ func TestLoadCredentialErrors(t *testing.T) {
 	other := p.middle.Issue("other", authtest.P256)
 	weak := p.middle.Issue("weak", authtest.RSA1024)
 	curve := p.middle.Issue("curve", authtest.P224)
+	nobody := p.middle.Issue("x", authtest.P256, func(c *x509.Certificate) { c.Subject = pkix.Name{} })
 	agreement, _ := ecdh.X25519().NewPrivateKey(bytes.Repeat([]byte{9}, 32))
 	agreementDER, _ := x509.MarshalPKCS8PrivateKey(agreement)
 	keyBlock, _ := pem.Decode(key)
@@ -102,6 +104,7 @@ func TestLoadCredentialErrors(t *testing.T) {
 		{"X25519", cert, pemOf("PRIVATE KEY", agreementDER), "cannot sign"},
 		{"RSA of 1024 bits", weak.CertPEM(), weak.KeyPEM(), "CN=weak, O=Example: RSA key of 1024 bits is too short"},
 		{"P-224", curve.CertPEM(), curve.KeyPEM(), "P-256, P-384 and P-521"},
+		{"no name", nobody.CertPEM(), nobody.KeyPEM(), "names nobody"},
 		{"DER", p.end.Cert.Raw, key, "not PEM"},
 		{"long chain", long, key, "at most 8"},
 	} {

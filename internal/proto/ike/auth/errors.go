@@ -54,11 +54,12 @@ func (e *CertificateError) Error() string {
 }
 
 func refuse(r Reason, c *x509.Certificate, format string, args ...any) *CertificateError {
-	return &CertificateError{r, subjectText(c), fmt.Sprintf(format, args...)}
+	return &CertificateError{r, Subject(c), fmt.Sprintf(format, args...)}
 }
 
-// subjectText is the subject, printable and not endless; the first alternative name where the subject is empty.
-func subjectText(c *x509.Certificate) string {
+// Subject is whose certificate it is, printable and not endless: the subject as in RFC 4514, or the first alternative
+// name where that is empty. Unlike the text of crypto/x509/pkix it is safe to log.
+func Subject(c *x509.Certificate) string {
 	if c == nil {
 		return ""
 	}

@@ -14,7 +14,8 @@ import (
 
 // Sign makes the data of an AUTH payload over the octets of [SignedOctets], and says its method: 14 with the best hash
 // of those that the peer announced in SIGNATURE_HASH_ALGORITHMS (RFC 7427), else 9 to 11 for ECDSA (RFC 4754), else 1
-// where c allows SHA-1. A nil random makes ECDSA deterministic (RFC 6979); RSASSA-PSS needs one.
+// where c allows SHA-1. The salt of RSASSA-PSS is from random. ECDSA is deterministic (RFC 6979), as crypto/ecdsa uses
+// no randomness but the system's, and a run could not be repeated: not even the length of a signature.
 func (c *Credential) Sign(octets []byte, peerHashes []uint16, random io.Reader) (method uint8, data []byte, err error) {
 	for _, s := range c.schemes() {
 		if slices.Contains(peerHashes, s.id) {
@@ -23,10 +24,10 @@ func (c *Credential) Sign(octets []byte, peerHashes []uint16, random io.Reader) 
 	}
 	switch k := c.Key.Public().(type) {
 	case *ecdsa.PublicKey:
-		return c.signRaw(k, octets, random)
+		return c.signRaw(k, octets)
 	case *rsa.PublicKey:
 		if len(peerHashes) == 0 {
-			return c.signSHA1(octets, random)
+			return c.signSHA1(octets)
 		}
 	}
 	return 0, nil, fmt.Errorf("peer understands none of the signatures that our %s key makes: it announced the hash algorithms %v of RFC 7427", keyWord(c.Key.Public()), peerHashes)
@@ -66,6 +67,8 @@ func (c *Credential) signBlob(s scheme, octets []byte, random io.Reader) (uint8,
 	var opts crypto.SignerOpts = s.hash
 	if s.key == keyPSS {
 		opts = s.pss()
+	} else {
+		random = nil
 	}
 	signature, err := c.Key.Sign(random, s.sum(octets), opts)
 	if err != nil {
@@ -75,10 +78,10 @@ func (c *Credential) signBlob(s scheme, octets []byte, random io.Reader) (uint8,
 	return MethodSignature, slices.Concat([]byte{byte(len(blob))}, []byte(blob), signature), nil
 }
 
-func (c *Credential) signRaw(k *ecdsa.PublicKey, octets []byte, random io.Reader) (uint8, []byte, error) {
+func (c *Credential) signRaw(k *ecdsa.PublicKey, octets []byte) (uint8, []byte, error) {
 	method := curveMethod(k.Curve)
 	hash := curveHash(method)
-	der, err := c.Key.Sign(random, digest(hash, octets), hash)
+	der, err := c.Key.Sign(nil, digest(hash, octets), hash)
 	if err != nil {
 		return 0, nil, fmt.Errorf("signing with our key: %w", err)
 	}
@@ -93,11 +96,11 @@ func (c *Credential) signRaw(k *ecdsa.PublicKey, octets []byte, random io.Reader
 	return method, data, nil
 }
 
-func (c *Credential) signSHA1(octets []byte, random io.Reader) (uint8, []byte, error) {
+func (c *Credential) signSHA1(octets []byte) (uint8, []byte, error) {
 	if !c.AllowSHA1 {
 		return 0, nil, errors.New("peer announced no hash algorithms of RFC 7427, so our RSA key could sign with SHA-1 only, which is not allowed; an ECDSA certificate works with such a peer")
 	}
-	data, err := c.Key.Sign(random, digest(crypto.SHA1, octets), crypto.SHA1)
+	data, err := c.Key.Sign(nil, digest(crypto.SHA1, octets), crypto.SHA1)
 	if err != nil {
 		return 0, nil, fmt.Errorf("signing with our key: %w", err)
 	}

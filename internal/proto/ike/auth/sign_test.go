@@ -188,15 +188,31 @@ func TestSignRefuses(t *testing.T) {
 	}
 }
 
-// TestSignDeterministic: without randomness one seed gives one trace.
+// TestSignDeterministic: one seed gives one trace, with each key and each method.
 func TestSignDeterministic(t *testing.T) {
-	for _, typ := range []authtest.KeyType{authtest.P256, authtest.Ed25519, authtest.RSA2048} {
-		c := Credential{Key: keys()[typ]}
-		_, a, err := c.Sign([]byte("x"), SignatureHashes(), nil)
-		_, b, _ := c.Sign([]byte("x"), SignatureHashes(), nil)
-		if err != nil || !bytes.Equal(a, b) {
-			t.Errorf("key type %d: %v, or two signatures", typ, err)
+	for _, typ := range []authtest.KeyType{authtest.P256, authtest.P521, authtest.Ed25519, authtest.RSA2048} {
+		c := Credential{Key: keys()[typ], AllowSHA1: true}
+		for _, hashes := range [][]uint16{nil, SignatureHashes()} {
+			_, a, err := c.Sign([]byte("x"), hashes, strings.NewReader("a"))
+			_, b, err2 := c.Sign([]byte("x"), hashes, strings.NewReader("b"))
+			if !bytes.Equal(a, b) || (err == nil) != (err2 == nil) {
+				t.Errorf("key type %d: two signatures", typ)
+			}
 		}
+	}
+	c := Credential{Key: keys()[authtest.RSA2048], PSS: true}
+	sign := func(salt string) []byte {
+		_, data, err := c.Sign([]byte("x"), SignatureHashes(), strings.NewReader(strings.Repeat(salt, 32)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	if !bytes.Equal(sign("a"), sign("a")) || bytes.Equal(sign("a"), sign("b")) {
+		t.Error("the salt of RSASSA-PSS is not from the source given")
+	}
+	if _, _, err := c.Sign([]byte("x"), SignatureHashes(), strings.NewReader("")); err == nil {
+		t.Error("RSASSA-PSS without randomness")
 	}
 }
 

@@ -95,11 +95,11 @@ func checkConstraints(c, leaf *x509.Certificate) error {
 	}
 	var nc nameConstraints
 	if rest, err := asn1.Unmarshal(der, &nc); err != nil || len(rest) > 0 {
-		return refuse(NameConstraints, leaf, "name constraints of %s cannot be read", subjectText(c))
+		return refuse(NameConstraints, leaf, "name constraints of %s cannot be read", Subject(c))
 	}
 	for _, t := range slices.Concat(nc.Permitted, nc.Excluded) {
 		if t.Base.Class != asn1.ClassContextSpecific || !slices.Contains(constrained, t.Base.Tag) {
-			return refuse(NameConstraints, leaf, "%s constrains names of a kind that cannot be checked here (only DNS, address, e-mail and URI can)", subjectText(c))
+			return refuse(NameConstraints, leaf, "%s constrains names of a kind that cannot be checked here (only DNS, address, e-mail and URI can)", Subject(c))
 		}
 	}
 	return nil
