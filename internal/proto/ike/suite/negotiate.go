@@ -86,7 +86,7 @@ func choose(offer *wire.SA, templates []template, protocol wire.Protocol, guess 
 			if miss == nil {
 				return wire.Proposal{Number: p.Number, Protocol: protocol, Transforms: transforms}, p.SPI, nil
 			}
-			best.worse(miss)
+			best.nearer(miss)
 		}
 	}
 	return wire.Proposal{}, nil, best.error()

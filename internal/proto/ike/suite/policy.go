@@ -217,10 +217,17 @@ func (p Policy) String() string {
 	words = append(words, p.additionalWords()...)
 	if len(p.ESN) == 1 || len(p.ESN) > 1 && !p.ESN[0] {
 		for _, esn := range p.ESN {
-			words = append(words, map[bool]string{true: "esn", false: "noesn"}[esn])
+			words = append(words, esnWord(esn))
 		}
 	}
 	return strings.Join(words, "-")
+}
+
+func esnWord(esn bool) string {
+	if esn {
+		return "esn"
+	}
+	return "noesn"
 }
 
 func (p Policy) hashWords() []string {

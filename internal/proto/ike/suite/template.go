@@ -186,10 +186,10 @@ func encryptionTransform(e EncryptionChoice) wire.Transform {
 // match narrows a proposal to what t accepts: one transform of each type that the proposal has.
 func (t template) match(p wire.Proposal, protocol wire.Protocol, guess Group) ([]wire.Transform, *mismatch) {
 	if p.Protocol != protocol {
-		return nil, &mismatch{stage: stageProtocol, what: fmt.Sprintf("proposal %d is for %v", p.Number, p.Protocol)}
+		return nil, &mismatch{far, fmt.Sprintf("proposal %d is for %v", p.Number, p.Protocol)}
 	}
 	if !validSPI(p) {
-		return nil, &mismatch{stage: stageProtocol, what: fmt.Sprintf("proposal %d has no valid SPI", p.Number)}
+		return nil, &mismatch{far, fmt.Sprintf("proposal %d has no valid SPI", p.Number)}
 	}
 	m := matching{template: t, offered: p.Transforms, guess: guess}
 	if !m.from(0) || !m.leftover() {
@@ -215,8 +215,6 @@ type matching struct {
 	offered  []wire.Transform
 	guess    Group
 	chosen   []wire.Transform
-	failed   wire.TransformType // furthest type that nothing was found for
-	place    int                // of that type in the template
 }
 
 // from fills the template's places from i on. It goes back where the choice for one key exchange leaves none for
@@ -225,7 +223,6 @@ func (m *matching) from(i int) bool {
 	if i == len(m.template) {
 		return true
 	}
-	kind := m.template[i][0].Type
 	before := len(m.chosen)
 	for _, t := range m.ordered(i) {
 		ok, answer := m.offers(t)
@@ -239,9 +236,6 @@ func (m *matching) from(i int) bool {
 			return true
 		}
 		m.chosen = m.chosen[:before]
-	}
-	if i >= m.place {
-		m.place, m.failed = i, kind
 	}
 	return false
 }
@@ -284,55 +278,87 @@ func isKE(t wire.TransformType) bool {
 // leftover answers the types that the template does not have. Each must be offered as NONE (RFC 7296 section 3.3.6: a
 // type that we do not know refuses the proposal).
 func (m *matching) leftover() bool {
-	for _, o := range m.offered {
-		done := func(c wire.Transform) bool { return c.Type == o.Type }
-		if slices.ContainsFunc(m.template, func(place []wire.Transform) bool { return done(place[0]) }) ||
-			slices.ContainsFunc(m.chosen, done) {
-			continue
-		}
-		no := wire.Transform{Type: o.Type}
-		if o.Type != wire.TransformINTEG && !isKE(o.Type) || !slices.Contains(m.offered, no) {
-			m.failed, m.place = o.Type, len(m.template)
+	for _, kind := range m.extra() {
+		if !m.mayRefuse(kind) {
 			return false
 		}
-		m.chosen = append(m.chosen, no)
+		m.chosen = append(m.chosen, wire.Transform{Type: kind})
 	}
 	return true
 }
 
-// Stages of a mismatch before the places of a template.
-const stageProtocol = -1
+// extra is the types that the proposal has and the template has not.
+func (m *matching) extra() []wire.TransformType {
+	var types []wire.TransformType
+	for _, o := range m.offered {
+		known := slices.ContainsFunc(m.template, func(place []wire.Transform) bool { return place[0].Type == o.Type })
+		if !known && !slices.Contains(types, o.Type) {
+			types = append(types, o.Type)
+		}
+	}
+	return types
+}
+
+// mayRefuse tells whether NONE is offered for a type that has it.
+func (m *matching) mayRefuse(kind wire.TransformType) bool {
+	return (kind == wire.TransformINTEG || isKE(kind)) && slices.Contains(m.offered, wire.Transform{Type: kind})
+}
 
 // mismatch is why a template and a proposal do not meet.
 type mismatch struct {
-	stage int // how far it went
-	what  string
+	misses int // how many types have nothing in common
+	what   string
 }
 
-// worse keeps what went furthest: the other reasons only say that a proposal is for something else.
-func (m *mismatch) worse(other *mismatch) {
-	if m.what == "" || other.stage > m.stage {
+// far is more misses than there are types.
+const far = 1000
+
+// nearer keeps what misses least: the other reasons only say that a proposal is for something else.
+func (m *mismatch) nearer(other *mismatch) {
+	if m.what == "" || other.misses < m.misses {
 		*m = *other
 	}
 }
 
 func (m *mismatch) error() error {
 	if m.what == "" {
-		return fmt.Errorf("%w: we have nothing to accept", ErrNoProposal)
+		return fmt.Errorf("%w: nothing is configured that is available", ErrNoProposal)
 	}
 	return fmt.Errorf("%w: %s", ErrNoProposal, m.what)
 }
 
 func (m *matching) mismatch(number uint8) *mismatch {
-	var ours []wire.Transform
+	var words []string
 	for _, place := range m.template {
-		if place[0].Type == m.failed {
-			ours = place
+		offered := func(t wire.Transform) bool { ok, _ := m.offers(t); return ok }
+		if !slices.ContainsFunc(place, offered) {
+			words = append(words, m.miss(place[0].Type, place))
 		}
 	}
-	theirs := slices.DeleteFunc(slices.Clone(m.offered), func(t wire.Transform) bool { return t.Type != m.failed })
-	return &mismatch{stage: m.place, what: fmt.Sprintf("%s: proposal %d offers %s, we accept %s",
-		typeWords(m.failed), number, transformWords(theirs), transformWords(ours))}
+	for _, kind := range m.extra() {
+		if !m.mayRefuse(kind) {
+			words = append(words, m.miss(kind, nil))
+		}
+	}
+	if len(words) == 0 {
+		words = []string{"it leaves only the same key exchange twice"}
+	}
+	return &mismatch{len(words), fmt.Sprintf("proposal %d: %s", number, strings.Join(limit(words), "; "))}
+}
+
+func (m *matching) miss(kind wire.TransformType, ours []wire.Transform) string {
+	theirs := slices.DeleteFunc(slices.Clone(m.offered), func(t wire.Transform) bool { return t.Type != kind })
+	return fmt.Sprintf("%s: the peer has %s, we have %s", typeWords(kind), transformWords(theirs), transformWords(ours))
+}
+
+// maxWords keeps an error short whatever a peer offers.
+const maxWords = 12
+
+func limit(words []string) []string {
+	if len(words) > maxWords {
+		return append(words[:maxWords], "...")
+	}
+	return words
 }
 
 func typeWords(t wire.TransformType) string {
@@ -354,21 +380,15 @@ func typeWords(t wire.TransformType) string {
 	return fmt.Sprintf("transform type %d", t)
 }
 
-// maxWords keeps an error short whatever a peer offers.
-const maxWords = 12
-
 func transformWords(ts []wire.Transform) string {
 	var words []string
 	for _, t := range ts {
 		words = append(words, transformWord(t))
 	}
-	if len(words) > maxWords {
-		words = append(words[:maxWords], "...")
-	}
 	if len(words) == 0 {
 		return "none"
 	}
-	return strings.Join(words, ", ")
+	return strings.Join(limit(words), ", ")
 }
 
 func transformWord(t wire.Transform) string {
