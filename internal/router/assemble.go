@@ -1,8 +1,12 @@
 package router
 
 import (
+	"io"
+
 	"github.com/spokeway/spokeway/internal/conf"
 	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/kernel"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/proto/static"
@@ -10,13 +14,16 @@ import (
 )
 
 // Modules are those of one router that [Assemble] made.
-type Modules struct{ NHRP *nhrp.Module }
+type Modules struct {
+	NHRP *nhrp.Module
+	IKE  *ike.Module
+}
 
-// Assemble puts a router's modules on a loop. What they stored before is given back to them.
-func Assemble(l *core.Loop, stored map[string]string) Modules {
-	m := Modules{NHRP: nhrp.New()}
-	// The kernel module is last: when all stop, routes go only after NHRP has sent its goodbyes by them.
-	for _, module := range []core.Module{tunnel.New(), static.New(), m.NHRP, kernel.New()} {
+// Assemble puts a router's modules on a loop. What they stored before is given back to them. Keys come from random.
+func Assemble(l *core.Loop, stored map[string]string, random io.Reader) Modules {
+	m := Modules{NHRP: nhrp.New(), IKE: ike.New(random)}
+	// IKE hears of a tunnel that moved before NHRP, which asks it. The kernel module is last: when all stop, routes go only after NHRP has sent its goodbyes by them.
+	for _, module := range []core.Module{tunnel.New(), static.New(), m.IKE, m.NHRP, kernel.New()} {
 		l.Add(module, core.Start{Stored: stored})
 	}
 	return m
@@ -27,8 +34,15 @@ func Configure(l *core.Loop, c *conf.Config) {
 	var tunnels tunnel.Configure
 	var clouds nhrp.Configure
 	var routes static.Configure
+	var protection ike.Configure
+	for _, p := range c.Profiles {
+		protection.Profiles = append(protection.Profiles, profile(p))
+	}
 	for _, t := range c.Tunnels {
 		tunnels.Tunnels = append(tunnels.Tunnels, tunnelConfig(t))
+		if t.Protect != "" {
+			protection.Tunnels = append(protection.Tunnels, ike.Tunnel{Name: t.Name, Profile: t.Protect, Encapsulation: t.Carrier})
+		}
 		if t.NHRP != nil {
 			clouds.Tunnels = append(clouds.Tunnels, t.NHRP)
 		}
@@ -37,9 +51,25 @@ func Configure(l *core.Loop, c *conf.Config) {
 		routes.Routes = append(routes.Routes, static.Route(r))
 	}
 	// NHRP says goodbye on a tunnel before it goes, so it hears first.
+	l.Post(ike.Name, core.Request{Body: protection})
 	l.Post(nhrp.Name, core.Request{Body: clouds})
 	l.Post(tunnel.Name, core.Request{Body: tunnels})
 	l.Post(static.Name, core.Request{Body: routes})
+}
+
+func profile(p conf.Profile) *ike.Profile {
+	out := *p.IKE
+	out.Fingerprint = p.Fingerprint()
+	return &out
+}
+
+// Receiver is the module that an event of the data plane is for.
+func Receiver(ev any) string {
+	switch ev.(type) {
+	case dataplane.ReceivedIKE, dataplane.Worn, dataplane.Opened, dataplane.Roamed, dataplane.UnknownSPI, dataplane.Carried:
+		return ike.Name
+	}
+	return nhrp.Name
 }
 
 func tunnelConfig(t conf.Tunnel) tunnel.Config {

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +19,6 @@ import (
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
 	"github.com/spokeway/spokeway/internal/dataplane/user"
-	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/proto/tunnel"
 	"github.com/spokeway/spokeway/internal/sys"
 )
@@ -82,8 +82,8 @@ func New(o Options) (*Router, error) {
 	}
 	r.edge, r.plane, r.alone = edge, plane, alone
 	r.loop = core.NewLoop(edge.Now(), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), doer{r})
-	r.loop.Log = r.log
-	r.modules = Assemble(r.loop, edge.Stored())
+	r.loop.Log, r.loop.Clock = r.log, time.Now
+	r.modules = Assemble(r.loop, edge.Stored(), crand.Reader)
 	return r, nil
 }
 
@@ -140,7 +140,7 @@ func (r *Router) forwarded(ev any) bool {
 		r.failed(f)
 		return true
 	}
-	ok := r.queue.offer(func(l *core.Loop) { l.Post(nhrp.Name, ev) })
+	ok := r.queue.offer(func(l *core.Loop) { l.Post(Receiver(ev), ev) })
 	if !ok {
 		r.lost.Add(1)
 	}

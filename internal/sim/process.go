@@ -10,6 +10,7 @@ import (
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/protect"
 	"github.com/spokeway/spokeway/internal/proto/kernel"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/proto/tunnel"
@@ -27,6 +28,7 @@ type process struct {
 	inbox   []letter
 	due     bool          // a run is set for now
 	wake    time.Duration // the next run that is set for a timer
+	busy    time.Duration // until when there is work
 	frozen  bool
 	ended   bool
 }
@@ -181,7 +183,7 @@ func (p *process) Do(effect core.Effect) {
 	case core.Resolve:
 		p.resolve(e)
 	case core.Work:
-		p.post(e.Module, core.Done{Tag: e.Tag, Result: e.Run()})
+		p.work(e)
 	case core.SetInterface:
 		n.configure(e)
 	case kernel.Install:
@@ -191,6 +193,17 @@ func (p *process) Do(effect core.Effect) {
 	default:
 		p.plane.Do(effect)
 	}
+}
+
+// work is done by one hand, one piece after the other, and each takes its time.
+func (p *process) work(e core.Work) {
+	w := p.node.world
+	p.busy = max(p.busy, w.Now()) + w.WorkTime
+	w.clock.at(p.busy, func() {
+		if !p.ended {
+			p.post(e.Module, core.Done{Tag: e.Tag, Result: e.Run()})
+		}
+	})
 }
 
 func (n *Node) store(e core.Store) {
@@ -241,7 +254,7 @@ func (n *Node) configure(e core.SetInterface) {
 	n.tell(i)
 }
 
-// fromPlane takes what the data plane saw to NHRP, and that a tunnel could not be made to its module.
+// fromPlane takes what the data plane saw to the module that it is for.
 func (p *process) fromPlane(ev any) {
 	if f, ok := ev.(dataplane.Failed); ok {
 		p.failed[f.Tunnel] = f.Doing + ": " + f.Err
@@ -251,12 +264,22 @@ func (p *process) fromPlane(ev any) {
 		}
 		return
 	}
-	p.post(nhrp.Name, ev)
+	p.post(addressee(ev), ev)
+}
+
+// addressee is the module that an event of the data plane is for.
+func addressee(ev any) string {
+	switch ev.(type) {
+	case dataplane.ReceivedIKE, dataplane.Worn, dataplane.Opened, dataplane.Roamed, dataplane.UnknownSPI, dataplane.Carried:
+		return protect.IKE
+	}
+	return nhrp.Name
 }
 
 // transmit puts what the data plane encapsulated onto the underlay.
 func (p *process) transmit(d *dataplane.Datagram) {
 	p.node.world.Trace.sent(p.node, d)
+	p.node.world.guard(p, d)
 	if w := p.node.world.watch; w != nil {
 		w.sent(p, d)
 	}
