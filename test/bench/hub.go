@@ -55,7 +55,7 @@ func fastOverKernel(r rounds) table {
 	for _, m := range hubMetrics {
 		t.Columns = append(t.Columns, m.title)
 	}
-	for _, e := range []string{"GRE", "GRE-in-UDP"} {
+	for _, e := range []string{"GRE", "GRE-in-UDP", "ESP in UDP"} {
 		row := []string{e}
 		for _, m := range hubMetrics {
 			row = append(row, spreadOf(r.ratios(m.key, e+", fast path", e+", kernel path")).String())
@@ -93,6 +93,9 @@ func hubSystems(l *lab, o options, rep *report) (systems []*system, err error) {
 		{"GRE-in-UDP, kernel path", "uk", "udp", false},
 		{"GRE-in-UDP, fast path", "uf", "udp", true},
 	} {
+		if !o.wants(c.name) {
+			continue
+		}
 		t, err := l.star(c.space)
 		if err != nil {
 			return nil, err
@@ -101,6 +104,20 @@ func hubSystems(l *lab, o options, rep *report) (systems []*system, err error) {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
 		systems = append(systems, &system{name: c.name, flow: t.flow(), daemons: []*process{t.hub.process}})
+	}
+	for _, fast := range []bool{false, true} {
+		name, space := "ESP in UDP, kernel path", "ek"
+		if fast {
+			name, space = "ESP in UDP, fast path", "ef"
+		}
+		if !o.wants(name) {
+			continue
+		}
+		s, err := staticHub(l, o, name, space, fast)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		systems = append(systems, s)
 	}
 	return systems, nil
 }

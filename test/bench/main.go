@@ -26,6 +26,7 @@ type options struct {
 	json     string
 	profiles string
 	update   string
+	only     string
 	self     string
 }
 
@@ -47,6 +48,13 @@ var parts = []part{
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == hubCommand {
 		if err := runHub(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == staticCommand {
+		if err := runStatic(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}
@@ -113,6 +121,7 @@ func parse(args []string, help io.Writer) (o options, wanted []string, err error
 	f.StringVar(&o.json, "json", "bin/bench.json", "where all measurements go")
 	f.StringVar(&o.profiles, "profiles", "bin/profiles", "folder of the CPU profiles")
 	f.StringVar(&o.update, "update", "", "put the tables into this document, such as docs/performance.md")
+	f.StringVar(&o.only, "only", "", "measure only the systems whose names have one of these words, by commas: \"wireguard,ESP in UDP\"")
 	f.Usage = func() {
 		fmt.Fprintln(help, "usage: test/bench/run [flags] [throughput|hub|load|shortcut|profile|all] …")
 		f.PrintDefaults()
@@ -134,6 +143,11 @@ func parse(args []string, help io.Writer) (o options, wanted []string, err error
 	}
 	o.self, err = os.Executable()
 	return o, wanted, err
+}
+
+// wants reports whether a system is to be measured.
+func (o options) wants(name string) bool {
+	return o.only == "" || slices.ContainsFunc(strings.Split(o.only, ","), func(word string) bool { return strings.Contains(name, word) })
 }
 
 // check names what is missing before anything is set up.

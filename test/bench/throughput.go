@@ -26,6 +26,9 @@ const (
 	nameWG    = "wireguard-go"
 	nameGRE   = "Spokeway GRE"
 	nameUDP   = "Spokeway GRE-in-UDP"
+
+	nameESPUDP = "Spokeway ESP in UDP"
+	nameESP    = "Spokeway ESP"
 )
 
 // innerMTU is everybody's, on an underlay of 1500: every system carries packets of one size.
@@ -92,13 +95,13 @@ func namesOf(systems []*system) (names []string) {
 // throughputSystems sets all of them up. What this machine cannot have is noted and left out.
 func throughputSystems(l *lab, o options, rep *report) (systems []*system, err error) {
 	for _, make := range []func(*lab, options, *report) (*system, error){
-		vethSystem, vxlanSystem, wireguardSystem, greSystem, udpSystem,
+		vethSystem, vxlanSystem, wireguardSystem, greSystem, udpSystem, espUDPSystem, espSystem,
 	} {
 		s, err := make(l, o, rep)
 		if err != nil {
 			return nil, err
 		}
-		if s != nil {
+		if s != nil && o.wants(s.name) {
 			systems = append(systems, s)
 		}
 	}
