@@ -10,7 +10,8 @@
 //	verify.go      AUTH by signature, checked
 //	credential.go  our certificate and its key, read from PEM
 //	trust.go       path of a peer's certificate to an authority of ours
-//	usage.go       what a certificate may be used for, and its constraints, RFC 4945 section 5.1.3
+//	usage.go       what a certificate may be used for, RFC 4945 section 5.1.3
+//	constraints.go name constraints that crypto/x509 leaves out
 //	crl.go         revocation lists
 //	binding.go     certificate and identity
 //	errors.go      why a certificate was refused, in words

@@ -136,12 +136,12 @@ func TestFromWireStrict(t *testing.T) {
 	}
 }
 
-func mustDN(t *testing.T, text string) string {
+func mustDN(t testing.TB, text string) string {
 	t.Helper()
 	return mustID(t, text).Data
 }
 
-func mustID(t *testing.T, text string) Identity {
+func mustID(t testing.TB, text string) Identity {
 	t.Helper()
 	id, err := ParseIdentity(text)
 	if err != nil {
@@ -322,6 +322,11 @@ func TestPatternExact(t *testing.T) {
 	}
 	if p, _ := ParsePattern("*"); !p.Any() {
 		t.Error("* is not any")
+	}
+	for text, want := range map[string]bool{"192.0.2.1": true, "2001:db8::/32": true, "*": false, "hub": false, "CN=*": false, "fqdn:192.0.2.1": false} {
+		if p, err := ParsePattern(text); err != nil || p.OfAddresses() != want {
+			t.Errorf("%s: of addresses %v, %v", text, !want, err)
+		}
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 
 // PRF is what this package needs of the negotiated pseudorandom function, RFC 7296 section 2.13.
 type PRF interface {
-	Size() int
 	Sum(key []byte, data ...[]byte) []byte
 }
 

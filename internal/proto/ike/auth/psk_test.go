@@ -12,8 +12,6 @@ import (
 // hmacSHA256 is PRF_HMAC_SHA2_256.
 type hmacSHA256 struct{}
 
-func (hmacSHA256) Size() int { return sha256.Size }
-
 func (hmacSHA256) Sum(key []byte, data ...[]byte) []byte {
 	h := hmac.New(sha256.New, key)
 	for _, d := range data {

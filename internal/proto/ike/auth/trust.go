@@ -27,7 +27,7 @@ const (
 // fields it never changes, and so may be used from several goroutines.
 type Trust struct {
 	Revocation Revocation
-	CommonName bool // an FQDN may be the subject's common name where no alternative name is an FQDN: RFC 6125 dropped that
+	CommonName bool // an FQDN may be the subject's common name where no alternative name is one, which RFC 9525 section 2 forbids
 
 	roots         []*x509.Certificate
 	rootPool      *x509.CertPool
@@ -50,6 +50,7 @@ func NewTrust(roots, intermediates, crls [][]byte) (*Trust, error) {
 	if err != nil {
 		return nil, err
 	}
+	takeConstraints(slices.Concat(t.roots, between))
 	addTo(t.rootPool, t.roots)
 	addTo(t.intermediates, between)
 	t.lists, err = loadLists(crls, slices.Concat(t.roots, between))
@@ -134,6 +135,7 @@ func (t *Trust) checkPaths(certs []*x509.Certificate, now time.Time) error {
 	if t == nil || t.rootPool == nil { // crypto/x509 would take the system's authorities
 		return refuse(UnknownIssuer, certs[0], "no authority is trusted here")
 	}
+	takeConstraints(certs[1:])
 	pool := t.intermediates.Clone()
 	addTo(pool, certs[1:])
 	if now.IsZero() { // which crypto/x509 would take for the time of day
@@ -158,6 +160,9 @@ func (t *Trust) checkPaths(certs []*x509.Certificate, now time.Time) error {
 
 func (t *Trust) checkPath(path []*x509.Certificate, now time.Time) error {
 	if err := checkChainUsage(path); err != nil {
+		return err
+	}
+	if err := checkConstraints(path); err != nil {
 		return err
 	}
 	return t.checkRevocation(path, now)

@@ -328,12 +328,33 @@ func TestCriticalExtension(t *testing.T) {
 	wantReason(t, "RFC 5280 4.2", err, WrongUsage, "critical extension")
 }
 
-// directoryConstraint is NameConstraints with one permitted directoryName.
-func directoryConstraint(t *testing.T, critical bool, subtree string) authtest.Edit {
+// directories is NameConstraints on directory names: permitted, and after a minus excluded.
+func directories(t testing.TB, critical bool, subtrees ...string) authtest.Edit {
 	t.Helper()
-	dn := []byte(mustDN(t, subtree))
-	name := tlv(0xa4, dn)
-	value := tlv(0x30, tlv(0xa0, tlv(0x30, name)))
+	var permitted, excluded []byte
+	for _, s := range subtrees {
+		text, not := strings.CutPrefix(s, "-")
+		dn := []byte(emptyName)
+		if text != "" {
+			dn = []byte(mustDN(t, text))
+		}
+		if subtree := tlv(0x30, tlv(0xa4, dn)); not {
+			excluded = append(excluded, subtree...)
+		} else {
+			permitted = append(permitted, subtree...)
+		}
+	}
+	var value []byte
+	if permitted != nil {
+		value = tlv(0xa0, permitted)
+	}
+	if excluded != nil {
+		value = append(value, tlv(0xa1, excluded)...)
+	}
+	return constraints(critical, tlv(0x30, value))
+}
+
+func constraints(critical bool, value []byte) authtest.Edit {
 	return func(c *x509.Certificate) {
 		c.ExtraExtensions = []pkix.Extension{{Id: oidNameConstraints, Critical: critical, Value: value}}
 	}
@@ -355,8 +376,7 @@ func TestCVE_2026_35331(t *testing.T) {
 	notDNS := only(func(c *x509.Certificate) { c.ExcludedDNSDomains = []string{"b.example.com"} })
 	ip := only(func(c *x509.Certificate) { c.PermittedIPRanges = []*net.IPNet{net10} })
 	mail := only(func(c *x509.Certificate) { c.PermittedEmailAddresses = []string{"a.example.com"} })
-	dirCritical := only(directoryConstraint(t, true, "O=Acme"))
-	dir := only(directoryConstraint(t, false, "O=Acme"))
+	other := tlv(0x30, tlv(0xa0, tlv(0x30, []byte{0x88, 2, 0x2a, 3}))) // a registered ID
 	for _, tt := range []struct {
 		name string
 		ca   *authtest.Entity
@@ -374,8 +394,19 @@ func TestCVE_2026_35331(t *testing.T) {
 		{"address outside", ip, "192.0.2.1", "192.0.2.1", NameConstraints},
 		{"e-mail inside", mail, "x@a.example.com", "x@a.example.com", 0},
 		{"e-mail outside", mail, "x@b.example.com", "x@b.example.com", NameConstraints},
-		{"directory name, critical", dirCritical, "hub.example.com", "CN=hub, O=Example", WrongUsage},
-		{"directory name, not critical", dir, "hub.example.com", "CN=hub, O=Example", NameConstraints},
+		{"directory name outside", only(directories(t, true, "O=Acme")), "hub.example.com", "hub.example.com", NameConstraints},
+		{"directory name outside, as the identity", only(directories(t, true, "O=Acme")), "hub.example.com", "CN=hub, O=Example", NameConstraints},
+		{"directory name outside, not critical", only(directories(t, false, "O=Acme")), "hub.example.com", "hub.example.com", NameConstraints},
+		{"directory name inside", only(directories(t, true, "O=Acme", "o=EXAMPLE")), "hub.example.com", "CN=hub, O=Example", 0},
+		{"directory name that is longer", only(directories(t, true, "CN=hub, OU=x, O=Example")), "hub.example.com", "hub.example.com", NameConstraints},
+		{"directory name excluded", only(directories(t, true, "O=Example", "-CN=hub, O=Example")), "hub.example.com", "hub.example.com", NameConstraints},
+		{"another directory name excluded", only(directories(t, true, "-O=Acme")), "hub.example.com", "hub.example.com", 0},
+		{"all directory names", only(directories(t, true, "")), "hub.example.com", "hub.example.com", 0},
+		{"no directory name", only(directories(t, true, "-")), "hub.example.com", "hub.example.com", NameConstraints},
+		{"a kind that is not known, critical", only(constraints(true, other)), "hub.example.com", "hub.example.com", WrongUsage},
+		{"a kind that is not known", only(constraints(false, other)), "hub.example.com", "hub.example.com", NameConstraints},
+		{"a minimum", only(constraints(false, tlv(0x30, tlv(0xa0, tlv(0x30, []byte{0x82, 1, 'm', 0x80, 1, 1}))))), "m", "m", NameConstraints},
+		{"unreadable directory name", only(constraints(true, tlv(0x30, tlv(0xa1, tlv(0x30, tlv(0xa4, []byte("junk"))))))), "hub.example.com", "hub.example.com", NameConstraints},
 	} {
 		end := tt.ca.Issue("hub", authtest.P256, authtest.Names(tt.san))
 		_, err := mustTrust(t, [][]byte{root.CertPEM()}, nil, nil).Check(end.Chain(), mustID(t, tt.id), now)
@@ -473,6 +504,8 @@ func FuzzCertificateChain(f *testing.F) {
 	f.Add(end, p.root.Cert.Raw)
 	f.Add(middle, end)
 	bound := p.root.Intermediate("Bound", authtest.P256, func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"a.example.com"} })
+	acme := p.root.Intermediate("Acme", authtest.P256, directories(f, true, "O=Acme", "-CN=x, O=Acme"))
+	f.Add(acme.Issue("x", authtest.P256).Cert.Raw, acme.Cert.Raw)
 	f.Add(bound.Issue("x", authtest.P256, authtest.Names("b.example.com")).Cert.Raw, bound.Cert.Raw)
 	id := Identity{FQDN, "hub.example.com"}
 	f.Fuzz(func(t *testing.T, a, b []byte) {

@@ -15,7 +15,6 @@ var (
 // Extensions that are looked at besides what crypto/x509 does.
 var (
 	oidKeyUsage         = asn1.ObjectIdentifier{2, 5, 29, 15}
-	oidNameConstraints  = asn1.ObjectIdentifier{2, 5, 29, 30}
 	oidExtendedKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 37}
 )
 
@@ -54,52 +53,15 @@ func extension(c *x509.Certificate, id asn1.ObjectIdentifier) ([]byte, bool) {
 	return nil, false
 }
 
-// checkChainUsage looks at the authorities of a path: an extended key usage there bounds what is below (as crypto/x509
-// and others read it), and a constraint on names that nothing here applies must not be passed over.
-func checkChainUsage(chain []*x509.Certificate) error {
-	if err := checkLeafUsage(chain[0]); err != nil {
+// checkChainUsage looks at the authorities of a path as well: an extended key usage there bounds what is below, as
+// crypto/x509 and others read it.
+func checkChainUsage(path []*x509.Certificate) error {
+	if err := checkLeafUsage(path[0]); err != nil {
 		return err
 	}
-	for _, c := range chain[1:] {
+	for _, c := range path[1:] {
 		if err := checkExtendedUsage(c); err != nil {
 			return err
-		}
-		if err := checkConstraints(c, chain[0]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// generalSubtrees is of NameConstraints, RFC 5280 section 4.2.1.10.
-type nameConstraints struct {
-	Permitted []generalSubtree `asn1:"optional,tag:0"`
-	Excluded  []generalSubtree `asn1:"optional,tag:1"`
-}
-
-type generalSubtree struct {
-	Base asn1.RawValue
-	Min  int `asn1:"optional,tag:0"`
-	Max  int `asn1:"optional,tag:1"`
-}
-
-// Kinds of GeneralName whose constraints crypto/x509 applies: e-mail, DNS, URI, address.
-var constrained = []int{1, 2, 6, 7}
-
-// checkConstraints refuses constraints on kinds of names that crypto/x509 passes over when the extension is not
-// critical, as RFC 5280 says it must be: a constraint that is not applied is none.
-func checkConstraints(c, leaf *x509.Certificate) error {
-	der, ok := extension(c, oidNameConstraints)
-	if !ok {
-		return nil
-	}
-	var nc nameConstraints
-	if rest, err := asn1.Unmarshal(der, &nc); err != nil || len(rest) > 0 {
-		return refuse(NameConstraints, leaf, "name constraints of %s cannot be read", Subject(c))
-	}
-	for _, t := range slices.Concat(nc.Permitted, nc.Excluded) {
-		if t.Base.Class != asn1.ClassContextSpecific || !slices.Contains(constrained, t.Base.Tag) {
-			return refuse(NameConstraints, leaf, "%s constrains names of a kind that cannot be checked here (only DNS, address, e-mail and URI can)", Subject(c))
 		}
 	}
 	return nil
