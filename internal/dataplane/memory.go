@@ -190,16 +190,13 @@ func (m *Memory) send(e Send) {
 	}
 	t := i.Config()
 	g := GREPacket{Key: t.Key, Protocol: e.Protocol, Payload: slices.Clone(e.Payload)}
-	if why, ok := m.wrap(t, Origin{e.To, e.SA}, control, len(g.Payload), g); !ok {
+	why, ok := m.wrap(t, Origin{e.To, e.SA}, control, len(g.Payload), g)
+	if !ok {
 		i.Drop(why)
-		m.Post(Failed{Tunnel: e.Tunnel, Doing: doing, Err: unsendable[why]})
 	}
-}
-
-var unsendable = map[Reason]string{
-	DropUnprotected: "the tunnel is protected and there is no security association",
-	DropNoSA:        "the security association has no keys",
-	DropWornOut:     "the keys of the security association are used up",
+	if why == DropUnprotected { // an SA may be gone before its user hears of it, but to ask for none is a bug
+		m.Post(Failed{Tunnel: e.Tunnel, Doing: doing, Err: "the tunnel is protected and there is no security association"})
+	}
 }
 
 // Input takes what arrived from the underlay; false when nothing listens there.

@@ -49,9 +49,9 @@ type Inbound struct {
 	twin *twinInbound
 }
 
-// ReplayWindow is how many packets the replay window of an inbound SA has: several queues reorder a lot, and superframes
-// count as many.
-const ReplayWindow = 1024
+// ReplayWindow is how many packets the replay window of an inbound SA has: a sender's queues each seal some ahead and wait for
+// their turn. It is the widest that takes half a KiB.
+const ReplayWindow = 2016
 
 // wear counts what keys have protected, until the limit that is told of.
 type wear struct {
