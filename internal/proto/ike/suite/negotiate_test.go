@@ -19,6 +19,13 @@ func ikePolicies(t testing.TB, texts ...string) []Policy { return parsed(t, Pars
 
 func childPolicies(t testing.TB, texts ...string) []Policy { return parsed(t, ParseChildPolicy, texts) }
 
+// hybridChild is a policy that no words give.
+func hybridChild(t testing.TB, text string, additional ...[]Group) Policy {
+	p := childPolicies(t, text)[0]
+	p.Additional = additional
+	return p
+}
+
 func parsed(t testing.TB, parse func(string) (Policy, error), texts []string) []Policy {
 	t.Helper()
 	var ps []Policy
@@ -83,7 +90,7 @@ func TestDefaultsMeet(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(checked, chosen) {
 		t.Fatalf("checked %v: %v", checked, err)
 	}
-	for withKE, want := range map[bool]string{true: "aes256gcm-x25519-mlkem768-esn", false: "aes256gcm-esn"} {
+	for withKE, want := range map[bool]string{true: "aes256gcm-x25519-esn", false: "aes256gcm-esn"} {
 		offer := overWire(t, OfferChild(DefaultChild(), 0x1234, withKE))
 		c, spi, answer, err := ChooseChild(offer, DefaultChild(), withKE, NoGroup)
 		if err != nil || spi != 0x1234 || c.String() != want {
@@ -138,7 +145,8 @@ func TestOfferIKE(t *testing.T) {
 // TestOfferChild: RFC 7296 section 1.2: no key exchange in IKE_AUTH; section 3.3.3: ESP always has type 5. What becomes
 // the same is offered once.
 func TestOfferChild(t *testing.T) {
-	ps := childPolicies(t, "aes256gcm-x25519-mlkem768", "aes256gcm-aes128-sha256-p256-none-noesn", "aes256gcm")
+	ps := append([]Policy{hybridChild(t, "aes256gcm-x25519", []Group{MLKEM768})},
+		childPolicies(t, "aes256gcm-aes128-sha256-p256-none-noesn", "aes256gcm")...)
 	check := func(withKE bool, texts ...string) {
 		t.Helper()
 		sa := OfferChild(ps, 0xc0010203, withKE)
@@ -279,7 +287,8 @@ func TestChooseChild(t *testing.T) {
 		{"PFS is the peer's wish, we have none", []string{"aes256gcm"}, true, X25519, []string{"encr:20/256 ke:31 ke:0 esn:0"}, "aes256gcm-noesn", "encr:20/256 ke:0 esn:0"},
 		{"AH", []string{"aes256gcm"}, false, 0, nil, "", ""},
 		{"NULL", []string{"aes128-sha256"}, false, 0, []string{"encr:11 integ:12 esn:0"}, "", ""},
-		{"hybrid", []string{"aes256gcm-x25519-mlkem768"}, true, X25519, []string{"encr:20/256 ke:31 add1:36 esn:1"}, "aes256gcm-x25519-mlkem768-esn", ""},
+		{"the peer wants an additional key exchange", []string{"aes256gcm-x25519"}, true, X25519, []string{"encr:20/256 ke:31 add1:36 esn:1"}, "", ""},
+		{"the peer may have one", []string{"aes256gcm-x25519"}, true, X25519, []string{"encr:20/256 ke:31 add1:36 add1:0 esn:1"}, "aes256gcm-x25519-esn", "encr:20/256 ke:31 esn:1 add1:0"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -301,6 +310,19 @@ func TestChooseChild(t *testing.T) {
 				t.Errorf("answers %v, want %s", p, c.answer)
 			}
 		})
+	}
+}
+
+// TestHybridChild: RFC 9370 section 2.2.4.
+func TestHybridChild(t *testing.T) {
+	ps := []Policy{hybridChild(t, "aes256gcm-x25519", []Group{MLKEM768})}
+	c, _, answer, err := ChooseChild(overWire(t, OfferChild(ps, 256, true)), ps, true, X25519)
+	if err != nil || c.String() != "aes256gcm-x25519-mlkem768-esn" {
+		t.Fatalf("%v: %v", c, err)
+	}
+	answer.SPI = []byte{1, 2, 3, 4}
+	if checked, _, err := CheckChild(&wire.SA{Proposals: []wire.Proposal{answer}}, ps, true); err != nil || !reflect.DeepEqual(checked, c) {
+		t.Errorf("%v: %v", checked, err)
 	}
 }
 
@@ -491,7 +513,7 @@ func fuzzPolicies(t testing.TB) [][]Policy {
 		ikePolicies(t, "aes128-sha1-modp1024"),
 		ikePolicies(t, "aes256gcm-aes128-sha256-x25519-mlkem768-ke1_none-ke2_mlkem1024-ke2_mlkem768", "chacha20poly1305-sha512-p521"),
 		DefaultChild(),
-		childPolicies(t, "aes256gcm-x25519-mlkem768-ke1_none-none", "aes128-sha256-sha1-p256-noesn"),
+		append(childPolicies(t, "aes128-sha256-sha1-p256-noesn"), hybridChild(t, "aes256gcm-x25519-none", []Group{MLKEM768, NoGroup})),
 		childPolicies(t, "chacha20poly1305-aes256-sha512-esn"),
 	}
 }
@@ -699,10 +721,14 @@ func wasOffered(t *testing.T, sa *wire.SA, answer wire.Proposal) {
 
 func BenchmarkChooseIKE(b *testing.B) {
 	ps := DefaultIKE()
-	offer := OfferIKE(ps, nil)
-	for b.Loop() {
-		if _, _, err := ChooseIKE(offer, ps, X25519); err != nil {
-			b.Fatal(err)
-		}
+	for name, offered := range map[string][]Policy{"hybrid": ps, "classical": ps[1:], "cbc": ps[2:]} {
+		b.Run(name, func(b *testing.B) {
+			offer := OfferIKE(offered, nil)
+			for b.Loop() {
+				if _, _, err := ChooseIKE(offer, ps, X25519); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

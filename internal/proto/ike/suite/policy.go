@@ -43,8 +43,8 @@ func ParseIKEPolicy(text string) (Policy, error) {
 }
 
 // ParseChildPolicy reads what a Child SA may use, as "aes256gcm-x25519-none" or "aes128-sha256-esn". "none" among key
-// exchanges allows to go without; "esn" and "noesn" order sequence numbers of 64 and 32 bits, both when neither is
-// said.
+// exchanges allows to go without; an additional key exchange is refused. "esn" and "noesn" order sequence numbers of 64
+// and 32 bits, both when neither is said.
 func ParseChildPolicy(text string) (Policy, error) {
 	d, err := parsePolicy(text)
 	if err == nil {
@@ -178,8 +178,10 @@ func (d *draft) finishChild() error {
 		return fmt.Errorf("cbc needs an integrity algorithm; sha256 would be one")
 	case !d.hasCBC() && len(d.hashes) > 0:
 		return fmt.Errorf("gcm and chacha20poly1305 have no integrity algorithm")
-	case len(d.Groups) == 0 && len(d.Additional) > 0:
-		return fmt.Errorf("an additional key exchange needs a first one")
+	case len(d.Additional) > 0:
+		// They would come in IKE_FOLLOWUP_KE (RFC 9370 section 2.2.4). To read the words and not do it would be a false
+		// promise; and SK_d, which the keys are made from, has the additional key exchanges of the IKE SA in it.
+		return fmt.Errorf("a Child SA has no additional key exchange; that of the IKE SA protects it as well")
 	}
 	d.placeHashes()
 	d.PRFs = nil
@@ -299,10 +301,10 @@ func DefaultIKE() []Policy {
 		"aes256-aes128-sha256-sha384-sha512-x25519-p256-p384-p521-modp3072-modp4096-modp2048")
 }
 
-// DefaultChild is what Child SAs use unless configured. With a key exchange of their own when the peer agrees.
+// DefaultChild is what Child SAs use unless configured. With a key exchange of their own when the peer agrees. Their
+// keys come from SK_d, so between two of us they are as hybrid as the IKE SA.
 func DefaultChild() []Policy {
 	return must(ParseChildPolicy,
-		"aes256gcm-x25519-mlkem768",
 		"aes256gcm-aes128gcm-chacha20poly1305-x25519-p256-p384-p521-modp3072-modp4096-modp2048-none",
 		"aes256-aes128-sha256-sha384-sha512-x25519-p256-p384-p521-modp3072-modp4096-modp2048-none")
 }

@@ -86,11 +86,12 @@ func TestPolicyErrors(t *testing.T) {
 		"aes256gcm-sha256-x25519-keine_ende": "ke1_ to ke7_",
 	}
 	child := map[string]string{
-		"aes256gcm-sha256":       "no integrity algorithm",
-		"aes256":                 "needs an integrity",
-		"aes256gcm-prfsha256":    "no prf",
-		"aes256gcm-ke1_mlkem768": "needs a first one",
-		"aes256gcm-esn-esn":      "named twice",
+		"aes256gcm-sha256":          "no integrity algorithm",
+		"aes256":                    "needs an integrity",
+		"aes256gcm-prfsha256":       "no prf",
+		"aes256gcm-x25519-mlkem768": "no additional key exchange",
+		"aes256gcm-ke1_mlkem768":    "no additional key exchange",
+		"aes256gcm-esn-esn":         "named twice",
 	}
 	check := func(parse func(string) (Policy, error), cases map[string]string) {
 		for text, want := range cases {

@@ -186,10 +186,10 @@ func encryptionTransform(e EncryptionChoice) wire.Transform {
 // match narrows a proposal to what t accepts: one transform of each type that the proposal has.
 func (t template) match(p wire.Proposal, protocol wire.Protocol, guess Group) ([]wire.Transform, *mismatch) {
 	if p.Protocol != protocol {
-		return nil, &mismatch{far, fmt.Sprintf("proposal %d is for %v", p.Number, p.Protocol)}
+		return nil, &mismatch{far, func() string { return fmt.Sprintf("proposal %d is for %v", p.Number, p.Protocol) }}
 	}
 	if !validSPI(p) {
-		return nil, &mismatch{far, fmt.Sprintf("proposal %d has no valid SPI", p.Number)}
+		return nil, &mismatch{far, func() string { return fmt.Sprintf("proposal %d has no valid SPI", p.Number) }}
 	}
 	m := matching{template: t, offered: p.Transforms, guess: guess}
 	if !m.from(0) || !m.leftover() {
@@ -306,8 +306,8 @@ func (m *matching) mayRefuse(kind wire.TransformType) bool {
 
 // mismatch is why a template and a proposal do not meet.
 type mismatch struct {
-	misses int // how many types have nothing in common
-	what   string
+	misses int           // how many types have nothing in common
+	what   func() string // only written when it is what to tell
 }
 
 // far is more misses than there are types.
@@ -315,38 +315,51 @@ const far = 1000
 
 // nearer keeps what misses least: the other reasons only say that a proposal is for something else.
 func (m *mismatch) nearer(other *mismatch) {
-	if m.what == "" || other.misses < m.misses {
+	if m.what == nil || other.misses < m.misses {
 		*m = *other
 	}
 }
 
 func (m *mismatch) error() error {
-	if m.what == "" {
+	if m.what == nil {
 		return fmt.Errorf("%w: nothing is configured that is available", ErrNoProposal)
 	}
-	return fmt.Errorf("%w: %s", ErrNoProposal, m.what)
+	return fmt.Errorf("%w: %s", ErrNoProposal, m.what())
 }
 
-func (m *matching) mismatch(number uint8) *mismatch {
-	var words []string
+func (m matching) mismatch(number uint8) *mismatch {
+	missing := m.missing()
+	return &mismatch{len(missing), func() string {
+		words := []string{"it leaves only the same key exchange twice"}
+		if len(missing) > 0 {
+			words = nil
+		}
+		for _, place := range missing {
+			words = append(words, m.miss(place))
+		}
+		return fmt.Sprintf("proposal %d: %s", number, strings.Join(limit(words), "; "))
+	}}
+}
+
+// missing is the places of the template that nothing offered fills, and what is offered and has no place.
+func (m *matching) missing() [][]wire.Transform {
+	var missing [][]wire.Transform
 	for _, place := range m.template {
 		offered := func(t wire.Transform) bool { ok, _ := m.offers(t); return ok }
 		if !slices.ContainsFunc(place, offered) {
-			words = append(words, m.miss(place[0].Type, place))
+			missing = append(missing, place)
 		}
 	}
 	for _, kind := range m.extra() {
 		if !m.mayRefuse(kind) {
-			words = append(words, m.miss(kind, nil))
+			missing = append(missing, []wire.Transform{{Type: kind}})
 		}
 	}
-	if len(words) == 0 {
-		words = []string{"it leaves only the same key exchange twice"}
-	}
-	return &mismatch{len(words), fmt.Sprintf("proposal %d: %s", number, strings.Join(limit(words), "; "))}
+	return missing
 }
 
-func (m *matching) miss(kind wire.TransformType, ours []wire.Transform) string {
+func (m *matching) miss(ours []wire.Transform) string {
+	kind := ours[0].Type
 	theirs := slices.DeleteFunc(slices.Clone(m.offered), func(t wire.Transform) bool { return t.Type != kind })
 	return fmt.Sprintf("%s: the peer has %s, we have %s", typeWords(kind), transformWords(theirs), transformWords(ours))
 }
@@ -399,6 +412,8 @@ func transformWord(t wire.Transform) string {
 		return encryptionOf(t).String()
 	case t.Type == wire.TransformPRF:
 		return PRF(t.ID).String()
+	case t.Type == wire.TransformESN:
+		return esnWord(t.ID == 1)
 	case t.ID == 0:
 		return "none"
 	case t.Type == wire.TransformINTEG:
