@@ -34,7 +34,7 @@ func mustWindow(t testing.TB, size int) *Window {
 
 // Long random sequences: in order, reordered, doubled, with small gaps and large, across 2^32 and from far on.
 func TestWindowModel(t *testing.T) {
-	for _, size := range []int{MinWindow, MinWindow + 1, MinWindow + 31, MinWindow + 32, 2048, 5000} {
+	for _, size := range []int{MinWindow, MinWindow + 1, MinWindow + 31, MinWindow + 32, 2016, 2017, 5000} {
 		for _, begin := range []uint64{0, 1<<32 - 3000, 7<<32 - 1500, 1<<36 - 5000, 1<<43 - 4000} {
 			t.Run(fmt.Sprintf("size %d from %#x", size, begin), func(t *testing.T) {
 				model(t, size, begin, 60000)
