@@ -84,6 +84,9 @@ func TestHostileSA(t *testing.T) {
 		{"a transform that another should follow", syntax, esp(4, 1, 0, spi, transform(3, 1, 20, 0))},
 		{"a last transform that is not the last", syntax, esp(4, 2, 0, spi, encr, encr)},
 		{"a mark of a transform that is none", syntax, esp(4, 1, 0, spi, transform(2, 1, 20, 0))},
+		{"a mark of a proposal on a transform", syntax, esp(4, 2, 0, spi, transform(2, 1, 20, 0), encr)},
+		{"a mark of a transform on a proposal", syntax, append(proposal(3, 3, 4, 1, 0, slices.Concat(spi, encr)), good...)},
+		{"an attribute one octet longer than its transform", syntax, esp(4, 1, 0, spi, transform(0, 1, 20, 0, 0, 14, 0, 1))},
 		{"a mark of a proposal that is none", syntax, proposal(3, 3, 4, 1, 0, slices.Concat(spi, encr))},
 		{"a proposal that another should follow", syntax, proposal(2, 3, 4, 1, 0, slices.Concat(spi, encr))},
 		{"octets after the last proposal", syntax, append(slices.Clone(good), good...)},
@@ -144,6 +147,7 @@ func TestHostileTS(t *testing.T) {
 		{"lS CVE-2023-23009: IPv4 type with IPv6 length", syntax, oct(1, 0, 0, 0, 7, 47, uint16(40), make([]byte, 36))},
 		{"an unknown type of length 0", syntax, oct(1, 0, 0, 0, 99, 0, uint16(0))},
 		{"an unknown type of length 3", syntax, oct(2, 0, 0, 0, 99, 0, uint16(3), v4)},
+		{"an unknown type of length 3, which makes two of one", syntax, oct(2, 0, 0, 0, 99, 0, uint16(3), 0, uint16(4))},
 		{"half a selector header", syntax, oct(1, 0, 0, 0, 7, 47, 0)},
 		{"more selectors than it says", syntax, oct(1, 0, 0, 0, v4, v4)},
 		{"no selector", syntax, oct(0, 0, 0, 0)},
@@ -266,6 +270,7 @@ func TestHostileChains(t *testing.T) {
 		{"RFC 7296 2.5: the critical bit of a known payload is ignored", "N(INITIAL_CONTACT)", wire.TypeNotify,
 			of(raw{kind: n.kind, body: n.body, critical: true})},
 		{"RFC 7296 2.5: reserved bits are ignored", "N(INITIAL_CONTACT)", wire.TypeNotify, with(of(n), 1, 0x7f)},
+		{"RFC 7296 2.5: reserved bits of an unknown payload are ignored", "", 200, with(of(unknown), 1, 0x7f)},
 		{"sS CVE-2015-3991: payload types of IKEv1 are unknown", "N(INITIAL_CONTACT)", 1,
 			of(raw{kind: 1}, raw{kind: 4}, raw{kind: 5}, raw{kind: 8}, raw{kind: 13}, raw{kind: 20}, raw{kind: 32}, n)},
 		{"sS CVE-2015-3991: a critical payload type of IKEv1", critical, 1, of(raw{kind: 1, critical: true})},
@@ -312,8 +317,15 @@ func TestCriticalErrorNamesTheType(t *testing.T) {
 func TestErrorsForPeople(t *testing.T) {
 	_, b := chain(raw{kind: wire.TypeVendor, body: []byte("x")}, raw{kind: wire.TypeNonce, body: []byte("short")})
 	_, err := wire.ParsePayloads(wire.TypeVendor, b)
-	if want := "malformed IKE message: Nonce payload: not of 16 to 256 octets (at octet 33)"; err == nil || err.Error() != want {
-		t.Errorf("got  %v\nwant %s", err, want)
+	for want, err := range map[string]error{
+		"malformed IKE message: Nonce payload: not of 16 to 256 octets (at octet 33)": err,
+		"IKE message of version 3, which is above 2":                                  &wire.VersionError{Major: 3},
+		"IKE message of version 1; set the peer to IKEv2":                             &wire.OldVersionError{Major: 1},
+		"critical IKE payload of unknown type 200":                                    &wire.CriticalError{Type: 200},
+	} {
+		if err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
 	}
 }
 

@@ -348,6 +348,20 @@ func TestTraces(t *testing.T) {
 	}
 }
 
+func TestNames(t *testing.T) {
+	for got, want := range map[string]string{
+		wire.SAInit.String(): "IKE_SA_INIT", wire.IKEAuth.String(): "IKE_AUTH", wire.CreateChildSA.String(): "CREATE_CHILD_SA",
+		wire.Informational.String(): "INFORMATIONAL", wire.Intermediate.String(): "IKE_INTERMEDIATE",
+		wire.FollowupKE.String(): "IKE_FOLLOWUP_KE", wire.Exchange(38).String(): "exchange 38",
+		wire.TypeFragment.String(): "SKF", wire.PayloadType(1).String(): "1",
+		wire.NoProtocol.String(): "none", wire.ProtocolAH.String(): "AH", wire.Protocol(4).String(): "protocol 4",
+	} {
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
 func TestNotifyWords(t *testing.T) {
 	for kind, want := range map[wire.NotifyType][3]string{
 		wire.NoProposalChosen:     {"NO_PROPOSAL_CHOSEN", "no proposal was acceptable", "error"},
