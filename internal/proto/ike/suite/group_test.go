@@ -452,3 +452,18 @@ func BenchmarkRespond(b *testing.B) {
 		})
 	}
 }
+
+// TestTogether: key exchanges run as Work, several at once; under the race detector nothing that they share is written.
+func TestTogether(t *testing.T) {
+	for _, g := range groups {
+		_, public, _ := g.Initiate(chance(1))
+		for i := range byte(3) {
+			t.Run(g.String(), func(t *testing.T) {
+				t.Parallel()
+				if _, _, err := g.Respond(chance(i), public); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
