@@ -21,20 +21,21 @@
 //   - [*CriticalError], an unknown critical payload: UNSUPPORTED_CRITICAL_PAYLOAD with its type
 //   - [*SyntaxError], anything else: INVALID_SYNTAX
 //
-// The parsers are strict where the RFC says MUST and leniency would leave a choice to the sender: lengths add up exactly,
-// from the datagram down to the attribute; SA, KE, IDi, IDr, AUTH, Nonce, TSi and TSr occur once; a list that must not
-// be empty is not; SPIs have the size of their protocol; REKEY_SA names a child SA; selectors do not end before they start;
-// nonces have 16 to 256 octets. They are lenient where the RFC wants room for what is to come: reserved fields are ignored, unknown payloads that
-// are not critical and selectors of unknown types are left out, unknown notifies, protocols and transforms are kept
-// for the machine to reject, and a transform with an attribute that we do not know is marked, so that it is never chosen.
-// Payload types of IKEv1 are unknown types here.
+// The parsers are strict where the RFC says MUST and leniency would leave a choice to the sender: lengths add up
+// exactly, from the datagram down to the attribute; SA, KE, IDi, IDr, AUTH, Nonce, TSi and TSr occur once; a list that
+// must not be empty is not; SPIs have the size of their protocol; REKEY_SA names a child SA; selectors do not end
+// before they start; nonces have 16 to 256 octets. They are lenient where the RFC wants room for what is to come:
+// reserved fields are ignored, unknown payloads that are not critical and selectors of unknown types are left out,
+// unknown notifies, protocols and transforms are kept for the machine to reject, and a transform with an attribute
+// that we do not know is marked, so that it is never chosen. Payload types of IKEv1 are unknown types here.
 //
 // Any octets are safe. Memory is bounded by a small multiple of the message, and counts by [MaxPayloads],
-// [MaxProposals], [MaxTransforms], [MaxSelectors], [MaxFragments] and [MaxReassembled]. An append function panics only for a value that no
-// length field can say, which is the caller's bug: nothing parsed is such a value.
+// [MaxProposals], [MaxTransforms], [MaxSelectors], [MaxFragments] and [MaxReassembled]. An append function panics only
+// for a value that no length field can say, which is the caller's bug: nothing parsed is such a value. A
+// [*TS] or an [*SA] that is left without anything known in it can be written, but does not read again.
 //
-// String methods are for traces. They show sizes of keys, nonces, cookies, certificates, authenticators and ciphertext, and never their
-// content. [NotifyType.Words] says what a peer means.
+// String methods are for traces. They show sizes of keys, nonces, cookies, certificates, authenticators and
+// ciphertext, and never their content. [NotifyType.Words] says what a peer means.
 //
 // # Files
 //
