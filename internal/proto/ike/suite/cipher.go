@@ -56,7 +56,8 @@ func (s IKE) newBody(encryption, integrity []byte) (body, error) {
 	key := encryption[:s.KeyBits/8]
 	switch s.Encryption {
 	case esp.AESCBC:
-		return newCBC(key, integrity, s.Integrity)
+		icv := esp.Suite{Encryption: s.Encryption, KeyBits: s.KeyBits, Integrity: s.Integrity}.ICVLen()
+		return newCBC(key, hmac.New(integrityHash(s.Integrity), integrity), icv)
 	case esp.ChaCha20Poly1305:
 		alg, err := chacha20poly1305.New(key)
 		return newAEAD(alg, encryption[len(key):]), err
@@ -169,13 +170,12 @@ type cbcBody struct {
 	icv   int
 }
 
-func newCBC(key, integrity []byte, alg esp.Integrity) (*cbcBody, error) {
+func newCBC(key []byte, mac hash.Hash, icv int) (*cbcBody, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
 	}
-	i, _ := integrityOf(alg)
-	return &cbcBody{block, hmac.New(i.hash, integrity), i.icv}, nil
+	return &cbcBody{block, mac, icv}, nil
 }
 
 // padding is how many octets fill up n and the Pad Length.

@@ -293,8 +293,12 @@ func TestKeysStayTheCallers(t *testing.T) {
 func TestICVLength(t *testing.T) {
 	want := map[esp.Integrity][2]int{esp.HMACSHA1: {20, 12}, esp.HMACSHA256: {32, 16}, esp.HMACSHA384: {48, 24}, esp.HMACSHA512: {64, 32}}
 	for i, sizes := range want {
-		if alg, ok := integrityOf(i); !ok || alg.key != sizes[0] || alg.icv != sizes[1] {
-			t.Errorf("%s: %d, %d", integrityString(i), alg.key, alg.icv)
+		c, err := IKE{Encryption: esp.AESCBC, KeyBits: 128, Integrity: i}.NewCipher(make([]byte, 16), make([]byte, sizes[0]))
+		if err != nil || c.Overhead(15) != 16+1+sizes[1] {
+			t.Errorf("%v: %v", i, err)
+		}
+		if word, ok := wordOf(integrityNames, i); !ok || word != i.String() {
+			t.Errorf("%v is read as %s", i, word)
 		}
 	}
 	if _, size, ok := keySizes(esp.AESCBC, 128, esp.HMACSHA1); !ok || size != sha1.Size {

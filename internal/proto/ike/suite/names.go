@@ -114,13 +114,6 @@ func (e EncryptionChoice) String() string {
 	return fmt.Sprintf("encryption %d of %d bits", e.Encryption, e.KeyBits)
 }
 
-func integrityString(i esp.Integrity) string {
-	if word, ok := wordOf(integrityNames, i); ok {
-		return word
-	}
-	return "integrity " + strconv.Itoa(int(i))
-}
-
 // String is s in the words of [ParseIKEPolicy].
 func (s IKE) String() string {
 	p := Policy{

@@ -235,7 +235,7 @@ func esnWord(esn bool) string {
 func (p Policy) hashWords() []string {
 	var integrity, prf []string
 	for _, i := range p.Integrities {
-		integrity = append(integrity, integrityString(i))
+		integrity = append(integrity, i.String())
 	}
 	for _, f := range p.PRFs {
 		prf = append(prf, strings.TrimPrefix(f.String(), "prf"))

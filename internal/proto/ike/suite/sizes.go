@@ -12,56 +12,38 @@ import (
 // aead tells a combined-mode algorithm, which has no integrity algorithm beside it, RFC 5282.
 func aead(e esp.Encryption) bool { return e == esp.AESGCM || e == esp.ChaCha20Poly1305 }
 
-// saltSize is how many octets of salt follow the key: RFC 4106 section 8.1, RFC 7634 section 2.
-func saltSize(e esp.Encryption) int {
-	if aead(e) {
-		return 4
-	}
-	return 0
-}
-
 // validKey tells whether an algorithm that we have takes keys of that many bits.
 func validKey(e esp.Encryption, bits int) bool {
-	switch e {
-	case esp.AESCBC, esp.AESGCM:
-		return bits == 128 || bits == 192 || bits == 256
-	case esp.ChaCha20Poly1305:
-		return bits == 256
+	i := esp.HMACSHA256 // any
+	if aead(e) {
+		i = esp.NoIntegrity
 	}
-	return false
+	return esp.Suite{Encryption: e, KeyBits: bits, Integrity: i}.Valid()
 }
 
-// integrity is how an integrity algorithm is made: RFC 2404, RFC 4868.
-type integrity struct {
-	hash func() hash.Hash
-	key  int // octets
-	icv  int // octets of the MAC that travel
-}
-
-func integrityOf(i esp.Integrity) (integrity, bool) {
-	switch i {
-	case esp.HMACSHA1:
-		return integrity{sha1.New, 20, 12}, true
-	case esp.HMACSHA256:
-		return integrity{sha256.New, 32, 16}, true
-	case esp.HMACSHA384:
-		return integrity{sha512.New384, 48, 24}, true
-	case esp.HMACSHA512:
-		return integrity{sha512.New, 64, 32}, true
-	}
-	return integrity{}, false
-}
-
-// keySizes is how many octets of keys an encryption takes, the salt with them, and its integrity algorithm. It is not ok
-// unless both are available and belong together: an AEAD alone, CBC never alone.
+// keySizes is how many octets of keys an encryption takes, the salt with them, and its integrity algorithm: in IKE the
+// same as in ESP (RFC 5282 section 7.1, RFC 7634 section 3). It is not ok unless both are available and belong together:
+// an AEAD alone, CBC never alone.
 func keySizes(e esp.Encryption, bits int, i esp.Integrity) (encryption, mac int, ok bool) {
-	if !validKey(e, bits) {
+	s := esp.Suite{Encryption: e, KeyBits: bits, Integrity: i}
+	if !s.Valid() {
 		return 0, 0, false
 	}
-	encryption = bits/8 + saltSize(e)
-	if aead(e) {
-		return encryption, 0, i == esp.NoIntegrity
+	encryption, mac = s.KeyLens()
+	return encryption, mac, true
+}
+
+// integrityHash is the hash of an integrity algorithm, RFC 2404 and RFC 4868; nil where we have it not.
+func integrityHash(i esp.Integrity) func() hash.Hash {
+	switch i {
+	case esp.HMACSHA1:
+		return sha1.New
+	case esp.HMACSHA256:
+		return sha256.New
+	case esp.HMACSHA384:
+		return sha512.New384
+	case esp.HMACSHA512:
+		return sha512.New
 	}
-	alg, ok := integrityOf(i)
-	return encryption, alg.key, ok
+	return nil
 }

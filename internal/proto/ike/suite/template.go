@@ -81,10 +81,7 @@ func (p Policy) encryption() template {
 	if !p.hasCBC() {
 		return t
 	}
-	available := slices.DeleteFunc(slices.Clone(p.Integrities), func(i esp.Integrity) bool {
-		_, ok := integrityOf(i)
-		return !ok
-	})
+	available := slices.DeleteFunc(slices.Clone(p.Integrities), func(i esp.Integrity) bool { return integrityHash(i) == nil })
 	if len(available) == 0 {
 		return nil
 	}
@@ -417,7 +414,7 @@ func transformWord(t wire.Transform) string {
 	case t.ID == 0:
 		return "none"
 	case t.Type == wire.TransformINTEG:
-		return integrityString(esp.Integrity(t.ID))
+		return esp.Integrity(t.ID).String()
 	case isKE(t.Type):
 		return Group(t.ID).String()
 	}
