@@ -214,11 +214,15 @@ func (t *Tables) setInbound(e SetInbound) error {
 	return nil
 }
 
+// setOutbound takes no SPI again that is sent by: the same keys from number 1 on would be the same nonces.
 func (t *Tables) setOutbound(e SetOutbound) error {
 	defer e.Keys.Clear()
 	a, err := t.associate(e.SA)
 	if err != nil {
 		return err
+	}
+	if o := a.Outbound(); o != nil && o.SPI == e.SPI {
+		return errors.New("the SA sends by this SPI already")
 	}
 	o := &Outbound{
 		Association: a, SPI: e.SPI, Tunnel: e.Tunnel, Local: plainPort(e.Local), Remote: plainPort(e.Remote), wear: &wear{},

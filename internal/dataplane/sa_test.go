@@ -17,7 +17,9 @@ var gcm256 = esp.Suite{Encryption: esp.AESGCM, KeyBits: 256}
 // keys are those of one direction; both ends have the same for the same fill.
 func keys(s esp.Suite, fill byte) esp.Keys {
 	e, i := s.KeyLens()
-	return esp.Keys{Suite: s, Encryption: bytes.Repeat([]byte{fill}, e), Integrity: bytes.Repeat([]byte{fill}, i)}
+	k := esp.Keys{Suite: s, Encryption: bytes.Repeat([]byte{1}, e), Integrity: bytes.Repeat([]byte{1}, i)}
+	k.Encryption[0] = fill
+	return k
 }
 
 func inbound(sa SA, spi uint32) SetInbound {
@@ -119,6 +121,8 @@ func TestSAsThatAreRefused(t *testing.T) {
 		effect any
 	}{
 		{"an SPI in use: its replay window would begin again", []any{inbound(1, 0x1001)}, inbound(1, 0x1001)},
+		{"the same outbound SPI: its numbers, and so its nonces, would begin again", []any{outbound(1, 0x1001)}, outbound(1, 0x1001)},
+		{"keys that were used and cleared", nil, SetOutbound{SA: 1, SPI: 0x1001, Keys: esp.Keys{Suite: gcm256, Encryption: make([]byte, 36)}}},
 		{"another's place", []any{inbound(1, 0x1001)}, inbound(2, 0xfff01001)},
 		{"a handle whose place is another's", []any{outbound(1, 0x1001)}, outbound(0x80000001, 0x1002)},
 		{"no handle", nil, inbound(0, 0x1001)},

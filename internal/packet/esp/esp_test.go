@@ -236,19 +236,21 @@ func TestKeysAreChecked(t *testing.T) {
 		keys Keys
 	}{
 		{"CVE-2024-3652: no key material at all", testSPI, Keys{Suite: gcm.Suite}},
-		{"CVE-2024-3652: GMAC is not encryption", testSPI, Keys{Suite: Suite{21, 128, NoIntegrity}, Encryption: make([]byte, 20)}},
+		{"CVE-2024-3652: GMAC is not encryption", testSPI, Keys{Suite: Suite{21, 128, NoIntegrity}, Encryption: ones(20)}},
 		{"no algorithm", testSPI, Keys{}},
-		{"null encryption", testSPI, Keys{Suite: Suite{11, 0, HMACSHA256}, Integrity: make([]byte, 32)}},
+		{"null encryption", testSPI, Keys{Suite: Suite{11, 0, HMACSHA256}, Integrity: ones(32)}},
 		{"a key without its salt", testSPI, cut(gcm, -4, 0)},
 		{"a short key", testSPI, cut(cbc, -1, 0)},
 		{"a short integrity key", testSPI, cut(cbc, 0, -1)},
-		{"no integrity key", testSPI, Keys{cbc.Suite, make([]byte, 32), nil}},
-		{"CBC without integrity", testSPI, Keys{Suite: Suite{AESCBC, 128, NoIntegrity}, Encryption: make([]byte, 16)}},
-		{"integrity twice", testSPI, Keys{Suite{AESGCM, 128, HMACSHA256}, make([]byte, 20), make([]byte, 32)}},
-		{"an AEAD with an integrity key", testSPI, Keys{gcm.Suite, make([]byte, 36), make([]byte, 32)}},
-		{"a key length that AES has not", testSPI, Keys{Suite: Suite{AESGCM, 160, NoIntegrity}, Encryption: make([]byte, 24)}},
-		{"a key length that ChaCha20 has not", testSPI, Keys{Suite: Suite{ChaCha20Poly1305, 128, NoIntegrity}, Encryption: make([]byte, 20)}},
+		{"no integrity key", testSPI, Keys{cbc.Suite, ones(32), nil}},
+		{"CBC without integrity", testSPI, Keys{Suite: Suite{AESCBC, 128, NoIntegrity}, Encryption: ones(16)}},
+		{"integrity twice", testSPI, Keys{Suite{AESGCM, 128, HMACSHA256}, ones(20), ones(32)}},
+		{"an AEAD with an integrity key", testSPI, Keys{gcm.Suite, ones(36), ones(32)}},
+		{"a key length that AES has not", testSPI, Keys{Suite: Suite{AESGCM, 160, NoIntegrity}, Encryption: ones(24)}},
+		{"a key length that ChaCha20 has not", testSPI, Keys{Suite: Suite{ChaCha20Poly1305, 128, NoIntegrity}, Encryption: ones(20)}},
 		{"a negative key length", testSPI, Keys{Suite: Suite{AESGCM, -32, NoIntegrity}}},
+		{"a key that was cleared", testSPI, Keys{Suite: gcm.Suite, Encryption: make([]byte, 36)}},
+		{"an integrity key that was cleared", testSPI, Keys{cbc.Suite, bytes.Repeat([]byte{1}, 32), make([]byte, 32)}},
 		{"a reserved SPI", 255, keysOf(gcm.Suite)},
 		{"SPI 0", 0, keysOf(gcm.Suite)},
 	} {
@@ -260,6 +262,8 @@ func TestKeysAreChecked(t *testing.T) {
 		}
 	}
 }
+
+func ones(n int) []byte { return bytes.Repeat([]byte{1}, n) }
 
 func TestKeysAreCleared(t *testing.T) {
 	zero := func(k Keys) bool { return strings.Trim(string(k.Encryption)+string(k.Integrity), "\x00") == "" }
@@ -362,7 +366,9 @@ func TestCBCIVs(t *testing.T) {
 		}
 		seen[iv] = true
 	}
-	other, _ := NewSealer(testSPI, Keys{s.suite, make([]byte, 16), make([]byte, 32)}, true)
+	k := keysOf(s.suite)
+	k.Encryption[0]++
+	other, _ := NewSealer(testSPI, k, true)
 	if p := other.Seal(nil, 1, make([]byte, 16)); seen[string(p[8:24])] {
 		t.Error("another SA has the same IVs")
 	}

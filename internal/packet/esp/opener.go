@@ -36,6 +36,10 @@ func NewOpener(spi uint32, k Keys, esn bool, window int) (*Opener, error) {
 	if err := k.Check(spi); err != nil {
 		return nil, err
 	}
+	return newOpener(spi, k, esn, window)
+}
+
+func newOpener(spi uint32, k Keys, esn bool, window int) (*Opener, error) {
 	w, err := NewWindow(window)
 	if err != nil {
 		return nil, err

@@ -184,7 +184,8 @@ func (k Keys) String() string { return "keys of " + k.Suite.String() }
 // GoString is String.
 func (k Keys) GoString() string { return k.String() }
 
-// Check says what is wrong with key material; lengths must be exact, so that no key is empty or short.
+// Check says what is wrong with key material. Lengths must be exact, so that no key is empty or short; and no key is all
+// zero, which is one that was used and cleared.
 func (k Keys) Check(spi uint32) error {
 	if spi < firstSPI {
 		return fmt.Errorf("make ciphers for SPI %#x: the numbers up to 255 are reserved: RFC 4303 section 2.1", spi)
@@ -197,7 +198,18 @@ func (k Keys) Check(spi uint32) error {
 		return fmt.Errorf("make ciphers for SPI %#x: %s takes keys of %d and %d octets, not %d and %d",
 			spi, k.Suite, encryption, integrity, len(k.Encryption), len(k.Integrity))
 	}
+	if zero(k.Encryption) || integrity > 0 && zero(k.Integrity) {
+		return fmt.Errorf("make ciphers for SPI %#x: the keys were used and cleared", spi)
+	}
 	return nil
+}
+
+func zero(b []byte) bool {
+	or := byte(0)
+	for _, x := range b {
+		or |= x
+	}
+	return or == 0
 }
 
 const firstSPI = 256

@@ -20,14 +20,13 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// openerAt is an opener whose window has reached the number before seq. A vector may have a reserved SPI.
+// openerAt is an opener whose window has reached the number before seq. A vector may have a reserved SPI, or a key of zeroes.
 func openerAt(t *testing.T, spi uint32, k Keys, esn bool, seq uint64) *Opener {
 	t.Helper()
-	o, err := NewOpener(max(spi, firstSPI), k, esn, MinWindow)
+	o, err := newOpener(spi, k, esn, MinWindow)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.spi = spi
 	o.window.top.Store(seq - 1)
 	return o
 }
