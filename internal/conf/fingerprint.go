@@ -11,7 +11,7 @@ import (
 // It tells nothing of the secrets.
 func (p Profile) Fingerprint() string {
 	h := sha256.New()
-	rootKeys.write(&Config{Profiles: []Profile{p}}).hash(h)
+	profileKeys.write(&p).hash(h)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
