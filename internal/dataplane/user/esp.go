@@ -43,7 +43,7 @@ func (r *receiver) natted(from netip.AddrPort, class uint8, b []byte) {
 func (r *receiver) esp(from netip.AddrPort, class uint8, b []byte) {
 	pl := r.wire.plane
 	if tap := pl.tap.Load(); tap != nil {
-		(*tap).Outer(In, from, r.wire.endpoint(from), b)
+		(*tap).Outer(In, r.wire.endpoint(from), from, b)
 	}
 	if len(b) < 8 {
 		r.wire.drop(dataplane.DropBadESP)

@@ -178,7 +178,7 @@ func (r *receiver) datagram(from netip.AddrPort, class uint8, b []byte) {
 		r.esp(from, class, b)
 	default:
 		if tap := r.wire.plane.tap.Load(); tap != nil {
-			(*tap).Outer(In, from, r.wire.endpoint(from), b)
+			(*tap).Outer(In, r.wire.endpoint(from), from, b)
 		}
 		r.landing = landing{}
 		r.gre(dataplane.Origin{Endpoint: from}, class, b)
