@@ -200,6 +200,22 @@ func TestDNEqual(t *testing.T) {
 	}
 }
 
+// TestDNSetOrder: DER sorts a SET by its octets, so that string types change the order.
+func TestDNSetOrder(t *testing.T) {
+	set := func(tagA, tagB int) Identity {
+		ou := asn1.ObjectIdentifier{2, 5, 4, 11}
+		der, err := asn1.Marshal([]rdnSET{{{ou, asn1.RawValue{Tag: tagA, Bytes: []byte("a")}}, {ou, asn1.RawValue{Tag: tagB, Bytes: []byte("b")}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Identity{DN, string(der)}
+	}
+	a, b := set(asn1.TagUTF8String, asn1.TagPrintableString), set(asn1.TagPrintableString, asn1.TagUTF8String)
+	if !a.Equal(b) {
+		t.Errorf("%v and %v differ", a, b)
+	}
+}
+
 func TestEqual(t *testing.T) {
 	for _, tt := range []struct {
 		a, b string
@@ -260,7 +276,7 @@ func TestPattern(t *testing.T) {
 		{"0.0.0.0/0", "192.0.2.1", "::1|hub"},
 		{"192.0.2.1", "192.0.2.1", "192.0.2.2"},
 		{"CN=hub, O=Acme", "cn=HUB,o=acme", "CN=hub, O=Other|CN=hub"},
-		{"CN=*, O=Acme", "CN=hub, O=Acme|CN=a b\\, c, O=ACME", "CN=hub, O=Other|CN=hub, OU=x, O=Acme|O=Acme|CN=hub|O=Acme, CN=hub|OU=hub, O=Acme"},
+		{"CN=*, O=Acme", "CN=hub, O=Acme|CN=a b\\, c, O=ACME", "CN=hub, O=Other|CN=hub, OU=x, O=Acme|O=Acme|CN=hub|O=Acme, CN=hub|OU=hub, O=Acme|CN=hub+UID=1, O=Acme"},
 		{"CN=*+UID=7, O=Acme", "UID=7+CN=x, O=Acme", "CN=x, O=Acme|CN=x+UID=8, O=Acme|CN=x+CN=y, O=Acme"},
 		{`CN=\*`, `CN=\*`, "CN=a"},
 		{"keyid:*", "keyid:*", "keyid:a|hub"},

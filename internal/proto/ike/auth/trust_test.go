@@ -269,7 +269,7 @@ func TestValidity(t *testing.T) {
 		{"in three minutes", valid(3*time.Minute, day), now, NotYetValid, "3 minutes ahead; this host's clock says 2026-06-01 12:00:00 UTC: if that is wrong"},
 		{"in a year", valid(365*day, 366*day), now, NotYetValid, "365 days ahead"},
 		{"clock at the epoch", valid(-day, day), time.Unix(0, 0), NotYetValid, "this host's clock says 1970-01-01 00:00:00 UTC and is wrong"},
-		{"no time at all", valid(-day, day), time.Time{}, NotYetValid, "is wrong"},
+		{"no time at all, which is not the time of day", p.end, time.Time{}, NotYetValid, "is wrong"},
 		{"a minute ago", valid(-day, -time.Minute), now, Expired, "expired on 2026-06-01 11:59:00 UTC, 60 seconds ago; this host's clock"},
 		{"40 days ago", valid(-90*day, -40*day), now, Expired, "expired on 2026-04-22 12:00:00 UTC, 40 days ago"},
 		{"authority expired", oldCA.Issue("hub", authtest.P256, authtest.Names("hub.example.com"), authtest.Valid(now.Add(-day), now.Add(day))), now, Expired, "certificate of CN=OldCA, O=Example: expired"},
@@ -416,6 +416,19 @@ func TestCVE_2026_35331(t *testing.T) {
 		_, err = mustTrust(t, [][]byte{root.CertPEM()}, nil, nil).Check(below.Chain(), mustID(t, tt.id), now)
 		wantReason(t, tt.name+", one authority further down", err, tt.want, "")
 	}
+}
+
+// TestConstraintsOnAuthorities: RFC 5280 section 6.1.3 (b), the subjects between an authority and the end count too.
+func TestConstraintsOnAuthorities(t *testing.T) {
+	root := authtest.Root("Root", now, authtest.P256)
+	bound := root.Intermediate("Bound", authtest.P256, directories(t, true, "CN=hub, O=Example"))
+	direct := bound.Issue("hub", authtest.P256, authtest.Names("hub.example.com"))
+	below := bound.Intermediate("Below", authtest.P256).Issue("hub", authtest.P256, authtest.Names("hub.example.com"))
+	trust := mustTrust(t, [][]byte{root.CertPEM()}, nil, nil)
+	_, err := trust.Check(direct.Chain(), mustID(t, "hub.example.com"), now)
+	wantReason(t, "the end", err, 0, "")
+	_, err = trust.Check(below.Chain(), mustID(t, "hub.example.com"), now)
+	wantReason(t, "an authority between", err, NameConstraints, "certificate of CN=Below")
 }
 
 // TestConstraintsOfRoot: an authority of ours may be bound too.
