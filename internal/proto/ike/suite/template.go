@@ -248,18 +248,14 @@ func (m *matching) ordered(i int) []wire.Transform {
 	return slices.Insert(slices.Delete(slices.Clone(choices), at, at+1), 0, guess)
 }
 
-// offers tells whether the peer offers t, and whether t belongs into the answer: NONE is also offered by silence.
+// offers tells whether the peer offers t, which is ours, and whether t belongs into the answer. Silence offers ID 0 as
+// well: no further key exchange, no extended sequence numbers. Of the types that have none we never accept ID 0.
 func (m *matching) offers(t wire.Transform) (ok, answer bool) {
 	if slices.Contains(m.offered, t) {
 		return true, true
 	}
 	silent := !slices.ContainsFunc(m.offered, func(o wire.Transform) bool { return o.Type == t.Type })
-	return none(t) && silent, false
-}
-
-// none tells a transform that says no: no integrity, no key exchange, no extended sequence numbers.
-func none(t wire.Transform) bool {
-	return t.ID == 0 && t.KeyBits == 0 && !t.Unknown && t.Type != wire.TransformENCR && t.Type != wire.TransformPRF
+	return t.ID == 0 && silent, false
 }
 
 func (m *matching) repeats(t wire.Transform) bool {
