@@ -3,8 +3,10 @@ package esp
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -294,6 +296,9 @@ func TestKeysAreNotPrinted(t *testing.T) {
 			}
 		}
 	}
+	if b, err := json.Marshal(k); err != nil || string(b) != `"keys of aes128gcm"` {
+		t.Errorf("JSON %s, %v", b, err)
+	}
 	if err := k.Check(testSPI); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("error %v", err)
 	}
@@ -349,6 +354,29 @@ func TestESNCoversTheHighHalf(t *testing.T) {
 		}{{4<<32 + 6000, ErrIntegrity}, {6000, ErrIntegrity}, {3<<32 + 6000, nil}, {4 << 32, nil}} {
 			if _, _, err := o.Open(nil, s.Seal(nil, c.seq, plain)); !errors.Is(err, c.want) {
 				t.Errorf("%s: %#x: %v, want %v", suite, c.seq, err, c.want)
+			}
+		}
+	}
+}
+
+// Across 2^32 with extended numbers, in an order that a network may make of it. Without, there is no such packet.
+func TestESNRollover(t *testing.T) {
+	for _, suite := range suites {
+		s, o := pair(t, suite, true)
+		s.last.Store(1<<32 - 51)
+		o.window.top.Store(1<<32 - 51)
+		packets := make([][]byte, 100)
+		for i := range packets {
+			packets[i] = seal(t, s, payloadOf(i))
+		}
+		for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(100) {
+			if got, _, err := o.Open(nil, packets[i]); err != nil || len(got) != i {
+				t.Fatalf("%s: packet %d of 100 across 2^32: %d octets, %v", suite, i, len(got), err)
+			}
+		}
+		for i, packet := range packets {
+			if _, _, err := o.Open(nil, packet); !errors.Is(err, ErrReplay) {
+				t.Fatalf("%s: packet %d again: %v", suite, i, err)
 			}
 		}
 	}

@@ -184,6 +184,9 @@ func (k Keys) String() string { return "keys of " + k.Suite.String() }
 // GoString is String.
 func (k Keys) GoString() string { return k.String() }
 
+// MarshalText is String: what writes JSON prints no keys either.
+func (k Keys) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
 // Check says what is wrong with key material. Lengths must be exact, so that no key is empty or short; and no key is all
 // zero, which is one that was used and cleared.
 func (k Keys) Check(spi uint32) error {
