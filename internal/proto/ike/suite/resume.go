@@ -12,6 +12,6 @@ func (c *Cipher) Sent() uint64 {
 // come twice.
 func (c *Cipher) Resume(sent uint64) {
 	if a, ok := c.body.(*aeadBody); ok {
-		a.sent = sent
+		a.sent = max(a.sent, sent) // never back
 	}
 }
