@@ -108,7 +108,8 @@ func simFlags(f *pflag.FlagSet, o *sim.Options) {
 	f.BoolVar(&o.Names, "names", false, "know the hubs by DNS names; a lost one comes back at another address")
 	f.BoolVar(&o.Clusters, "clusters", false, "spokes register with one hub at a time")
 	f.BoolVar(&o.HostMask, "host-mask", false, "tunnel addresses without a prefix, so that every peer needs a route")
-	f.BoolVar(&o.NAT, "nat", false, "GRE in UDP, and some spokes two by two behind address translators")
+	f.BoolVar(&o.NAT, "nat", false, "some spokes two by two behind address translators; GRE in UDP, unless it is protected")
+	f.BoolVar(&o.Protect, "protect", false, "IKE and ESP, with keys that change every minute")
 }
 
 // seedRow is one row of `sim generate`.

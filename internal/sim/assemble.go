@@ -1,6 +1,10 @@
 package sim
 
 import (
+	"encoding/binary"
+	"math/rand/v2"
+	"strconv"
+
 	"github.com/spokeway/spokeway/internal/conf"
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/router"
@@ -16,6 +20,16 @@ func (n *Node) run(cfg *conf.Config) {
 func (p *process) load() {
 	p.modules = router.Assemble(p.loop, p.node.stored, p.node.keys())
 	p.configure(nil)
+}
+
+// keys is where a process has its keys, nonces and SPIs from: the same for the same seed, others after a restart.
+func (n *Node) keys() *rand.ChaCha8 {
+	var seed [32]byte
+	chance := n.world.chance("keys of " + n.Name + " " + strconv.Itoa(n.boots))
+	for k := 0; k < len(seed); k += 8 {
+		binary.LittleEndian.PutUint64(seed[k:], chance.Uint64())
+	}
+	return rand.NewChaCha8(seed)
 }
 
 // reload gives a running router another configuration.

@@ -49,6 +49,7 @@ func Varied(seed uint64) Options {
 	o.Flaps, o.Clears = r.IntN(o.Spokes/10+1), r.IntN(o.Spokes/10+1)
 	o.Phase2 = o.Spokes < 100 && !o.NAT && r.IntN(4) == 0
 	o.HostMask = !o.Phase2 && r.IntN(3) == 0 // phase 2 needs the next hops on the link
+	o.Protect = r.IntN(2) == 0
 	return o
 }
 

@@ -34,7 +34,8 @@ type Options struct {
 	Names      bool // the hubs are known by DNS names; one that was lost comes back with another address
 	Clusters   bool // spokes register with one hub at a time, the first that works
 	HostMask   bool // tunnel addresses have no prefix, so that every peer needs a route
-	NAT        bool // GRE in UDP, and every third pair of spokes is behind an address translator
+	NAT        bool // every third pair of spokes is behind an address translator; GRE is in UDP, unless it is protected
+	Protect    bool // IKE and ESP, with lifetimes so short that all keys change many times
 }
 
 func (o *Options) fill() {
@@ -151,14 +152,17 @@ func (c *cloud) tunnel(address netip.Addr, n *nhrp.Config) conf.Tunnel {
 	if c.HostMask {
 		mask = 32
 	}
-	encapsulation := dataplane.GRE
-	if c.NAT {
-		encapsulation = dataplane.GREUDP
-	}
-	return conf.Tunnel{
-		Encapsulation: encapsulation, Name: "tun0", UnderlayInterface: "eth0", UnderlayIPv6: c.IPv6, Addresses: []netip.Prefix{netip.PrefixFrom(address, mask)},
+	t := conf.Tunnel{
+		Encapsulation: dataplane.GRE, Name: "tun0", UnderlayInterface: "eth0", UnderlayIPv6: c.IPv6, Addresses: []netip.Prefix{netip.PrefixFrom(address, mask)},
 		Key: dataplane.Key{Value: 42, Set: true}, MTU: 1400, TTL: conf.DefaultTTL, NHRP: n,
 	}
+	switch {
+	case c.Protect:
+		t.Encapsulation, t.Protect, t.Wrap = dataplane.ESP, profileName, 80
+	case c.NAT:
+		t.Encapsulation = dataplane.GREUDP
+	}
+	return t
 }
 
 // hubConfig knows every spoke's LAN, and registers with the hubs before it, so that each hub reaches all spokes.
@@ -171,6 +175,7 @@ func (c *cloud) hubConfig(k int) *conf.Config {
 	for s := range c.Spokes {
 		cfg.Routes = append(cfg.Routes, conf.Route{To: lanOf(s), Via: overlayOfSpoke(s)})
 	}
+	c.protect(cfg)
 	return cfg
 }
 
@@ -188,6 +193,7 @@ func (c *cloud) spokeConfig(k int) *conf.Config {
 	}
 	cfg := &conf.Config{Version: 1, Node: fmt.Sprintf("spoke%d", k+1), Forwarding: true, Tunnels: []conf.Tunnel{c.tunnel(overlayOfSpoke(k), n)}}
 	cfg.Routes = []conf.Route{{To: netip.MustParsePrefix("192.0.0.0/8"), Via: overlay(1)}}
+	c.protect(cfg)
 	if c.Phase2 {
 		cfg.Routes = nil
 		for s := range c.Spokes {

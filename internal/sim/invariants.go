@@ -10,6 +10,7 @@ import (
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/protect"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/rib"
 )
@@ -22,6 +23,8 @@ import (
 //   - no shortcut loop: following next hops from router to router ends, and no packet between LANs dies of its TTL;
 //   - no route without adjacency: whatever NHRP routes through has an adjacency in the data plane;
 //   - every timer owned: see [nhrp.Module.Audit];
+//   - nothing in clear: a router whose tunnels are protected sends no GRE but in ESP;
+//   - keys agree: what one router seals with an SPI, another opens with the same keys, or has no such SPI;
 //   - state returns to empty, once nobody sends and once everybody left.
 type checker struct {
 	cloud      *cloud
@@ -70,7 +73,46 @@ func (k *checker) periodically() {
 			k.fresh(p)
 		}
 	}
+	k.agreed(false)
 	k.cloud.world.clock.after(checkEvery, k.periodically)
+}
+
+// agreed holds that the ends of every SA agree on its keys. In quiet times each SA also has two ends.
+func (k *checker) agreed(quiet bool) {
+	running := k.running()
+	opens := map[*Node]map[uint32]dataplane.Digest{}
+	for _, n := range running {
+		opens[n], _ = n.router.plane.Digests()
+	}
+	for _, n := range running {
+		_, seals := n.router.plane.Digests()
+		for _, s := range seals {
+			k.agree(n, s, opens, quiet)
+		}
+	}
+}
+
+// agree looks for the other end of an SA where its packets go: of several routers behind one address any may be it.
+func (k *checker) agree(n *Node, s dataplane.Sealing, opens map[*Node]map[uint32]dataplane.Digest, quiet bool) {
+	there := false
+	for other, keys := range opens {
+		d, has := keys[s.SPI]
+		if !has || other.nbma != s.Remote.Addr() && !other.wasAt(s.Remote.Addr()) {
+			continue
+		}
+		if d == s.Digest {
+			return
+		}
+		there = true
+	}
+	if there || quiet {
+		k.fail(n, "SA %d to %v seals SPI %08x with keys that it is not opened with; it is known there: %t", s.SA, s.Remote, s.SPI, there)
+	}
+}
+
+// running are the nodes with a router.
+func (k *checker) running() []*Node {
+	return slices.DeleteFunc(slices.Clone(k.cloud.world.nodes), func(n *Node) bool { return n.router == nil })
 }
 
 func (k *checker) fail(n *Node, format string, args ...any) {
@@ -174,6 +216,10 @@ func (k *checker) gaveUp(n *Node, d *dataplane.Datagram, why dataplane.ICMPKind)
 func (k *checker) ran(p *process) {
 	s := k.of(p)
 	s.runs++
+	for _, leak := range p.node.world.Leaks {
+		k.fail(p.node, "%s", leak)
+	}
+	p.node.world.Leaks = nil
 	if len(p.failed) > 0 {
 		k.fail(p.node, "the data plane could not do its work: %v", p.failed)
 	}
@@ -328,8 +374,11 @@ func (k *checker) empty() {
 		for prefix := range s.routes {
 			k.fail(n, "everybody left, and NHRP has a route to %v", prefix)
 		}
+		for _, sa := range n.router.plane.SAs() {
+			k.fail(n, "everybody left, and SA %d is there", sa.SA)
+		}
 		n.router.loop.Timers(func(module string, t *core.Timer) {
-			if module == nhrp.Name {
+			if module == nhrp.Name || module == protect.IKE {
 				k.fail(n, "everybody left, and timer %q is armed", t.Name)
 			}
 		})

@@ -10,9 +10,7 @@ import (
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
-	"github.com/spokeway/spokeway/internal/protect"
 	"github.com/spokeway/spokeway/internal/proto/kernel"
-	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/proto/tunnel"
 	"github.com/spokeway/spokeway/internal/router"
 )
@@ -264,16 +262,7 @@ func (p *process) fromPlane(ev any) {
 		}
 		return
 	}
-	p.post(addressee(ev), ev)
-}
-
-// addressee is the module that an event of the data plane is for.
-func addressee(ev any) string {
-	switch ev.(type) {
-	case dataplane.ReceivedIKE, dataplane.Worn, dataplane.Opened, dataplane.Roamed, dataplane.UnknownSPI, dataplane.Carried:
-		return protect.IKE
-	}
-	return nhrp.Name
+	p.post(router.Receiver(ev), ev)
 }
 
 // transmit puts what the data plane encapsulated onto the underlay.

@@ -35,6 +35,7 @@ func (c *cloud) play(k *checker) {
 	c.run(settle)
 	c.run(time.Duration(longPings) * pingEvery) // the last of the long flows
 	k.converged()
+	k.agreed(true)
 	c.flowsNow(min(c.Spokes, 50))
 	before := c.flows
 	c.run(pings*pingEvery + lateReply)
@@ -271,5 +272,6 @@ func (o Options) Command() string {
 	add(o.Clusters, "--clusters")
 	add(o.NAT, "--nat")
 	add(o.HostMask, "--host-mask")
+	add(o.Protect, "--protect")
 	return s
 }

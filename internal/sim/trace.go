@@ -10,6 +10,7 @@ import (
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/proto/ike/wire"
 	"github.com/spokeway/spokeway/internal/proto/kernel"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/rib"
@@ -115,6 +116,29 @@ func (t *Trace) effect(n *Node, effect core.Effect) {
 		t.line(n, "tunnel %s: local %v key %d mtu %d", e.Name, e.Local, e.Key.Value, e.MTU)
 	case dataplane.DeleteTunnel:
 		t.line(n, "tunnel %s: deleted", e.Name)
+	default:
+		t.protection(n, effect)
+	}
+}
+
+// protection notes what IKE has the data plane do. Keys are nobody's business.
+func (t *Trace) protection(n *Node, effect core.Effect) {
+	switch e := effect.(type) {
+	case dataplane.SetInbound:
+		t.mix(uint64(e.SA), uint64(e.SPI))
+		t.line(n, "SA %d: takes SPI %08x%s", e.SA, e.SPI, word(e.Tunnel, ", tunnel mode"))
+	case dataplane.SetOutbound:
+		t.mix(uint64(e.SA), uint64(e.SPI))
+		t.line(n, "SA %d: sends SPI %08x from %s to %s%s", e.SA, e.SPI, endpoint(e.Local), endpoint(e.Remote), word(e.Tunnel, ", tunnel mode"))
+	case dataplane.MoveSA:
+		t.mix(uint64(e.SA))
+		t.line(n, "SA %d: from %s to %s now", e.SA, endpoint(e.Local), endpoint(e.Remote))
+	case dataplane.DeleteInbound:
+		t.mix(uint64(e.SPI))
+		t.line(n, "SPI %08x: deleted", e.SPI)
+	case dataplane.DeleteSA:
+		t.mix(uint64(e.SA))
+		t.line(n, "SA %d: deleted", e.SA)
 	}
 }
 
@@ -140,6 +164,10 @@ func hops(nhs []rib.NextHop) string {
 func (t *Trace) sent(n *Node, d *dataplane.Datagram) {
 	t.mix(uint64(n.world.Now()), uint64(n.id))
 	t.mixAddr(d.Destination)
+	if m, is := ikeOf(d); is {
+		t.ike(n, d, m)
+		return
+	}
 	g := gre(d)
 	if g.Inner != nil {
 		t.mixAddr(g.Inner.Source)
@@ -160,15 +188,46 @@ func (t *Trace) sent(n *Node, d *dataplane.Datagram) {
 
 // gre is the GRE packet in an outer datagram.
 func gre(d *dataplane.Datagram) dataplane.GREPacket {
-	body := d.Body
-	if u, udp := body.(dataplane.UDP); udp {
-		body = u.Body
+	switch body := carried(d).(type) {
+	case dataplane.GREPacket:
+		return body
+	case dataplane.ESPPacket:
+		return body.Inner
 	}
-	if e, protected := body.(dataplane.ESPPacket); protected {
-		return e.Inner
+	return dataplane.GREPacket{}
+}
+
+// carried is what an outer datagram has in it, in UDP or not.
+func carried(d *dataplane.Datagram) any {
+	if u, udp := d.Body.(dataplane.UDP); udp {
+		return u.Body
 	}
-	g, _ := body.(dataplane.GREPacket)
-	return g
+	return d.Body
+}
+
+func ikeOf(d *dataplane.Datagram) (dataplane.IKEPayload, bool) {
+	m, is := carried(d).(dataplane.IKEPayload)
+	return m, is
+}
+
+// ike notes a message of IKE by its header and its length. The rest is encrypted, partly by what no seed says: ML-KEM
+// draws its own randomness.
+func (t *Trace) ike(n *Node, d *dataplane.Datagram, m dataplane.IKEPayload) {
+	t.mix(uint64(len(m)))
+	h, err := wire.ParseHeader(m)
+	if err != nil {
+		t.line(n, "-> %v: %d octets to an IKE port", d.Destination, len(m))
+		return
+	}
+	t.mixBytes(m[:wire.HeaderLen])
+	t.line(n, "-> %v: %v %s %d, %d octets", d.Destination, h.Exchange, way(h), h.MessageID, len(m))
+}
+
+func way(h wire.Header) string {
+	if h.Flags&wire.Response != 0 {
+		return "response"
+	}
+	return "request"
 }
 
 // describe is one line for an NHRP packet: what the RFC's reader looks for.

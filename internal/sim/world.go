@@ -14,7 +14,9 @@ import (
 // World is nodes and networks on one virtual clock. The zero World is not ready; see [NewWorld]. It belongs to one
 // goroutine. The same seed and the same calls give the same history.
 type World struct {
-	Names map[string]Name // what the DNS knows
+	Names    map[string]Name // what the DNS knows
+	WorkTime time.Duration   // that a piece of [core.Work] takes
+	Leaks    []string        // packets that left in clear where nothing may
 
 	watch watcher
 	Trace *Trace
@@ -35,10 +37,13 @@ type Name struct {
 	TTL   time.Duration
 }
 
+// workTime is that of a key exchange with X25519 on one core.
+const workTime = 300 * time.Microsecond
+
 // NewWorld makes an empty world whose chances follow from the seed.
 func NewWorld(seed uint64) *World {
 	w := &World{
-		Names: map[string]Name{}, Trace: newTrace(), seed: seed,
+		Names: map[string]Name{}, WorkTime: workTime, Trace: newTrace(), seed: seed,
 		byName: map[string]*Node{}, blocked: map[pair]bool{},
 	}
 	w.faults = w.chance("faults")
