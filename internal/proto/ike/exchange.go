@@ -58,6 +58,14 @@ func (s *sa) next(env *core.Env) {
 	}
 }
 
+// hold keeps the SA at a task whose response is there, while it computes; free goes on.
+func (s *sa) hold(t task) { s.request = &request{task: t} }
+
+func (s *sa) free(env *core.Env) {
+	s.request = nil
+	s.next(env)
+}
+
 // ask sends a request of the task that started.
 func (s *sa) ask(env *core.Env, exchange wire.Exchange, p wire.Payloads) {
 	r := s.request

@@ -135,7 +135,7 @@ func (n *node) post(ev core.Event) { n.loop.Post(Name, ev) }
 func (n *node) run() {
 	n.loop.Run(n.w.now)
 	for name, count := range n.loop.Panics {
-		n.w.t.Fatalf("%s: %d panics in %s", n.name, count, name)
+		n.w.t.Fatalf("%s: %d panics in %s: %v", n.name, count, name, n.logs[len(n.logs)-1])
 	}
 	if next, ok := n.loop.Next(); ok {
 		n.w.after(max(next-n.w.now, 0), func() { n.wake() })

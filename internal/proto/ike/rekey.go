@@ -59,9 +59,20 @@ func (t *rekeyChild) start(env *core.Env, s *sa) bool {
 			return
 		}
 		t.private = made.private
+		if s.phase != established {
+			t.abandon(s)
+			s.free(env)
+			return
+		}
 		t.ask(env, s, made.public)
 	})
 	return true
+}
+
+// abandon leaves things as they are: the SA is being closed.
+func (t *rekeyChild) abandon(s *sa) {
+	s.m.spis.giveBack(t.spi)
+	t.end()
 }
 
 // ownGroup is the group of a child's own key exchange: that of the IKE SA if the profile has it for children too.
@@ -115,16 +126,22 @@ func (t *rekeyChild) answered(env *core.Env, s *sa, p wire.Payloads) {
 		return
 	}
 	private := t.private
+	s.hold(t)
 	s.work(env, func() any {
 		secret, err := private.Finish(ke.Data)
 		return exchanged{secret: secret, err: err}
 	}, func(env *core.Env, result any) {
 		made, ok := result.(exchanged)
-		if !ok || made.err != nil {
+		switch {
+		case s.phase != established || s.peer == nil:
+			clear(made.secret)
+			t.abandon(s)
+		case !ok || made.err != nil:
 			t.failed(env, s, fmt.Sprint(trouble(result)))
-			return
+		default:
+			t.finish(env, s, p, nonce.Data, made.secret)
 		}
-		t.finish(env, s, p, nonce.Data, made.secret)
+		s.free(env)
 	})
 }
 
@@ -380,7 +397,12 @@ func (t *rekeyIKE) start(env *core.Env, s *sa) bool {
 		made, ok := result.(exchanged)
 		if !ok || made.err != nil {
 			t.failed(env, s, refusedly, fmt.Sprint(trouble(result)))
-			s.request = nil
+			s.free(env)
+			return
+		}
+		if s.phase != established || s.rekeying != t || s.replacement != nil {
+			t.failed(env, s, refusedly, "")
+			s.free(env)
 			return
 		}
 		t.private = made.private
@@ -423,21 +445,24 @@ func (t *rekeyIKE) answered(env *core.Env, s *sa, p wire.Payloads) {
 		return
 	}
 	private, theirs := t.private, ke.Data
+	s.hold(t)
 	s.work(env, func() any {
 		secret, err := private.Finish(theirs)
 		return exchanged{secret: secret, err: err}
 	}, func(env *core.Env, result any) {
 		made, ok := result.(exchanged)
 		switch {
+		case s.rekeying != t || s.phase != established || s.peer == nil: // forgotten, as the SA was closed
+			clear(made.secret)
+			t.next.destroy(env, "")
 		case !ok || made.err != nil:
 			t.failed(env, s, refusedly, fmt.Sprint(trouble(result)))
-		case s.rekeying != t: // forgotten, as the peer closed the SA
-			t.next.destroy(env, "")
 		default:
 			s.rekeying = nil
 			t.next.inheritFrom(s, peerSPI, chosen, made.secret, t.nonce, nonce.Data)
 			s.settleIKE(env, t.next)
 		}
+		s.free(env)
 	})
 }
 
