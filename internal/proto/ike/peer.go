@@ -144,6 +144,9 @@ func (p *peer) end(env *core.Env, reason string) {
 	if p.m.peers[p.handle] != p {
 		return
 	}
+	if !p.up { // its handle may have keys yet: those of an SA that never came to carry anything
+		env.Emit(dataplane.DeleteSA{SA: p.handle})
+	}
 	p.down(env, reason)
 	env.Stop(&p.settle)
 	delete(p.m.peers, p.handle)
