@@ -65,7 +65,7 @@ type knownPeer struct {
 
 const (
 	rawMessages = 64 // per receive
-	udpMessages = 16 // each holds up to 64 datagrams of one flow
+	udpMessages = 4  // each holds up to 64 datagrams of one flow; more of them leave the cache
 	bufferSize  = 1 << 16
 )
 
