@@ -324,7 +324,11 @@ func TestPeersByTheirSA(t *testing.T) {
 	if _, back := i.Transit(Origin{at("198.51.100.9", 1), 0x10000003}, addr("172.16.0.1"), 0); back {
 		t.Error("to where it came from is no transit")
 	}
+	i.Adjacency(addr("10.0.0.2")).LearnPathMTU(1400, time.Second)
 	set("10.0.0.2", 0x10000022, nat) // another handle
+	if i.Adjacency(addr("10.0.0.2")).HasPathMTU() {
+		t.Error("another SA goes another way, and its path MTU is not known")
+	}
 	if i.From(Origin{nat, 0x10000002}, false) != nil || i.From(Origin{nat, 0x10000022}, false) == nil {
 		t.Error("the old handle finds the peer, or the new one does not")
 	}

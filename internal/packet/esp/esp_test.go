@@ -2,6 +2,7 @@ package esp
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -225,6 +226,44 @@ func TestPadding(t *testing.T) {
 			t.Errorf("RFC 4303 section 2.6, a dummy: %x, %d, %v", got, next, err)
 		}
 	})
+}
+
+// A peer that has the keys and sends ciphertext of no whole block: authentic, and nothing that CBC could decrypt.
+func TestCBCOfNoWholeBlock(t *testing.T) {
+	s, o := pair(t, Suite{AESCBC, 128, HMACSHA256}, false)
+	for n := range 3 * aesBlock {
+		packet := s.Seal(nil, uint64(n+1), make([]byte, 4*aesBlock))
+		packet = packet[:headerLen+aesBlock+n]
+		packet = append(packet, s.cbc.sum(s.cbc.scratch(), packet, uint64(n+1), false)...)
+		if _, _, err := o.Open(nil, packet); (err == nil) != (n > 0 && n%aesBlock == 0) {
+			t.Errorf("%d octets of ciphertext: %v", n, err)
+		}
+	}
+}
+
+// meanwhile is an AEAD during whose work something else happens.
+type meanwhile struct {
+	cipher.AEAD
+	do func()
+}
+
+func (m *meanwhile) Open(dst, nonce, sealed, aad []byte) ([]byte, error) {
+	if do := m.do; do != nil {
+		m.do = nil
+		do()
+	}
+	return m.AEAD.Open(dst, nonce, sealed, aad)
+}
+
+// Two goroutines have the same packet; both found its number fresh, and one is first.
+func TestReplayWhileDecrypting(t *testing.T) {
+	s, o := pair(t, suites[0], false)
+	packet := seal(t, s, payloadOf(20))
+	var first error
+	o.aead = &meanwhile{o.aead, func() { _, _, first = o.Open(nil, packet) }}
+	if _, _, second := o.Open(nil, packet); first != nil || !errors.Is(second, ErrReplay) {
+		t.Errorf("the first: %v, the second: %v", first, second)
+	}
 }
 
 func TestKeysAreChecked(t *testing.T) {

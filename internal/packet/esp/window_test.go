@@ -141,6 +141,28 @@ func TestInferRFC4303A2(t *testing.T) {
 	}
 }
 
+// One goroutine has marked a number a whole ring further on, and has not come to raise the top: whoever is slow must not
+// take that slot back, nor accept in it what was accepted before.
+func TestWindowOvertakenBetweenMarkAndTop(t *testing.T) {
+	w := mustWindow(t, MinWindow)
+	ring := uint64(len(w.slots) * slotNumbers)
+	const slow = 700
+	if !w.Accept(slow) || !w.mark(slow+ring) {
+		t.Fatal("fresh numbers are refused")
+	}
+	for _, seq := range []uint64{slow, slow + 1} { // one that was accepted, one that was not, of the slot
+		if w.Fresh(seq) || w.Accept(seq) {
+			t.Errorf("%d is accepted in a slot that has gone on", seq)
+		}
+	}
+	if w.Accept(slow + ring) {
+		t.Error("what was marked is accepted again")
+	}
+	if !w.Accept(slow+ring+1) || w.mark(slow) {
+		t.Error("the slot is not the later lap's")
+	}
+}
+
 // Every number is offered by every goroutine, all at once, while the window runs on: each is accepted once at most, and
 // those that were never too old exactly once.
 func TestWindowAcceptsOnceUnderRace(t *testing.T) {
