@@ -466,7 +466,7 @@ func (s *sa) establish(env *core.Env, initialContact bool) {
 	begun, want := s.begunAt, s.boot.want
 	s.boot = nil
 	s.age(env)
-	p := s.m.peerOf(env, s)
+	s.m.peerOf(env, s).joined(env, s)
 	if initialContact {
 		s.m.forgetBefore(env, s, begun)
 	}
@@ -476,7 +476,6 @@ func (s *sa) establish(env *core.Env, initialContact bool) {
 	if want != nil {
 		want.trying = nil
 	}
-	p.joined(env, s)
 }
 
 // age sets the timers of an established SA.

@@ -30,6 +30,11 @@ type task interface {
 	answered(env *core.Env, s *sa, p wire.Payloads)
 }
 
+// dropper is a task that holds something while it is under way.
+type dropper interface {
+	dropped(env *core.Env, s *sa)
+}
+
 // request is the one that waits for its response.
 type request struct {
 	exchange  wire.Exchange

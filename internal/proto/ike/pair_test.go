@@ -13,8 +13,8 @@ import (
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
 	"github.com/spokeway/spokeway/internal/packet/esp"
-	"github.com/spokeway/spokeway/internal/proto/ike/suite"
 	"github.com/spokeway/spokeway/internal/protect"
+	"github.com/spokeway/spokeway/internal/proto/ike/suite"
 )
 
 // world is some routers with nothing but IKE, on one virtual clock and a wire that can do anything to a datagram.
@@ -63,11 +63,13 @@ type event struct {
 
 type events []event
 
-func (e events) Len() int           { return len(e) }
-func (e events) Less(i, j int) bool { return e[i].at < e[j].at || e[i].at == e[j].at && e[i].seq < e[j].seq }
-func (e events) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)        { *e = append(*e, x.(event)) }
-func (e *events) Pop() any          { x := (*e)[len(*e)-1]; *e = (*e)[:len(*e)-1]; return x }
+func (e events) Len() int { return len(e) }
+func (e events) Less(i, j int) bool {
+	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].seq < e[j].seq
+}
+func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
+func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
+func (e *events) Pop() any     { x := (*e)[len(*e)-1]; *e = (*e)[:len(*e)-1]; return x }
 
 func newWorld(t testing.TB, seed uint64) *world {
 	return &world{

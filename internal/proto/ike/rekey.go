@@ -71,9 +71,14 @@ func (t *rekeyChild) start(env *core.Env, s *sa) bool {
 
 // abandon leaves things as they are: the SA is being closed.
 func (t *rekeyChild) abandon(s *sa) {
-	s.m.spis.giveBack(t.spi)
+	if t.spi != 0 {
+		s.m.spis.giveBack(t.spi)
+	}
+	t.spi = 0
 	t.end()
 }
+
+func (t *rekeyChild) dropped(_ *core.Env, s *sa) { t.abandon(s) }
 
 // ownGroup is the group of a child's own key exchange: that of the IKE SA if the profile has it for children too.
 func (s *sa) ownGroup() suite.Group {
@@ -112,6 +117,10 @@ func (t *rekeyChild) end() {
 
 // answered implements task.
 func (t *rekeyChild) answered(env *core.Env, s *sa, p wire.Payloads) {
+	if s.phase != established || s.peer == nil {
+		t.abandon(s)
+		return
+	}
 	if n := sentError(p); n != nil {
 		t.refused(env, s, n)
 		return
@@ -149,12 +158,10 @@ func (t *rekeyChild) answered(env *core.Env, s *sa, p wire.Payloads) {
 func (t *rekeyChild) refused(env *core.Env, s *sa, n *wire.Notify) {
 	switch n.Kind {
 	case wire.TemporaryFailure:
-		s.m.spis.giveBack(t.spi)
-		t.end()
+		t.abandon(s)
 		t.later(env, s)
 	case wire.ChildSANotFound:
-		s.m.spis.giveBack(t.spi)
-		t.end()
+		t.abandon(s)
 		if t.old != nil {
 			t.old.drain(env, "the peer does not know it any more")
 			s.replenish(env)
@@ -177,7 +184,7 @@ func (t *rekeyChild) again(env *core.Env, s *sa, group suite.Group) {
 		t.failed(env, s, fmt.Sprintf("the peer wants the key exchange %s", group))
 		return
 	}
-	s.m.spis.giveBack(t.spi)
+	t.abandon(s)
 	retry := &rekeyChild{old: t.old, group: group}
 	if t.old != nil {
 		t.old.rekeying = retry
@@ -202,8 +209,7 @@ func (t *rekeyChild) later(env *core.Env, s *sa) {
 
 // failed goes on with the old child, as long as its life lasts. An SA that is left without one has no use.
 func (t *rekeyChild) failed(env *core.Env, s *sa, reason string) {
-	s.m.spis.giveBack(t.spi)
-	t.end()
+	t.abandon(s)
 	s.log(env, core.Warn, "rekey-failed", "cause", reason)
 	s.m.count("rekey-failed")
 	if t.old == nil {
@@ -223,6 +229,7 @@ func (t *rekeyChild) finish(env *core.Env, s *sa, p wire.Payloads, nr, secret []
 	}
 	t.end()
 	c := s.makeChild(env, a, o, true)
+	t.spi = 0
 	old := t.old
 	if old == nil || old.drained {
 		c.begin(env)
@@ -426,6 +433,10 @@ func (s *sa) rekeyPolicies() []suite.Policy {
 
 // answered implements task.
 func (t *rekeyIKE) answered(env *core.Env, s *sa, p wire.Payloads) {
+	if s.phase != established || s.peer == nil || s.rekeying != t {
+		t.dropped(env, s)
+		return
+	}
 	if n := sentError(p); n != nil {
 		t.refused(env, s, n)
 		return
@@ -464,6 +475,13 @@ func (t *rekeyIKE) answered(env *core.Env, s *sa, p wire.Payloads) {
 		}
 		s.free(env)
 	})
+}
+
+func (t *rekeyIKE) dropped(env *core.Env, s *sa) {
+	t.next.destroy(env, "")
+	if s.rekeying == t {
+		s.rekeying = nil
+	}
 }
 
 // refused takes the peer's no, RFC 7296 section 2.25.2.

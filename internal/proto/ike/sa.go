@@ -231,6 +231,11 @@ func (s *sa) destroy(env *core.Env, reason string) {
 	if s.keys != nil {
 		s.keys.Clear()
 	}
+	if s.request != nil {
+		if d, ok := s.request.task.(dropper); ok {
+			d.dropped(env, s)
+		}
+	}
 	s.request, s.queue, s.reply = nil, nil, nil
 	if s.replacement != nil && s.replacement.peer == nil {
 		s.replacement.destroy(env, reason)
