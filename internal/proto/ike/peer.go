@@ -35,7 +35,11 @@ type peer struct {
 }
 
 // settleTime is how long two SAs of one peer may exist before one is closed: both ends have to know both.
-const settleTime = time.Second
+const (
+	settleTime  = time.Second
+	settleAgain = 10 * time.Second
+	settleOver  = 30 * time.Second // then either end closes the one that is to go
+)
 
 // peerOf finds the peer of an SA whose far end has just proved its identity, or makes it.
 func (m *Module) peerOf(env *core.Env, s *sa) *peer {
@@ -90,8 +94,9 @@ func (p *peer) joined(env *core.Env, s *sa) {
 func (p *peer) expired(env *core.Env, _ *core.Timer) {
 	for len(p.sas) > 1 {
 		a, b := p.sas[len(p.sas)-2], p.sas[len(p.sas)-1]
-		loser := p.redundant(a, b)
+		loser := p.redundant(env.Now(), a, b)
 		if loser == nil {
+			env.Arm(&p.settle, settleAgain)
 			return
 		}
 		loser.close(env, "another IKE SA with the peer takes its place")
@@ -101,7 +106,7 @@ func (p *peer) expired(env *core.Env, _ *core.Timer) {
 // redundant is which of two SAs is to go, nil when the peer is to see to it. Of two that were made at once it is the
 // one made with the lowest nonce, and who began that closes it, as section 2.8.1 has it for children; an SA that is
 // older than that the peer has forgotten, or it would not have begun another.
-func (p *peer) redundant(a, b *sa) *sa {
+func (p *peer) redundant(now time.Duration, a, b *sa) *sa {
 	if b.since-a.since > halfOpenTime/3 || b.supersedes {
 		return a
 	}
@@ -109,7 +114,7 @@ func (p *peer) redundant(a, b *sa) *sa {
 	if bytes.Compare(a.lowest, b.lowest) < 0 {
 		loser = a
 	}
-	if !loser.began() {
+	if !loser.began() && now-b.since < settleOver {
 		return nil
 	}
 	return loser
