@@ -56,6 +56,23 @@ func TestFragmentOuter(t *testing.T) {
 	}
 }
 
+func TestFragmentOuterInClear(t *testing.T) {
+	needRoot(t, "ping")
+	t.Parallel()
+	for _, e := range []dataplane.Encapsulation{dataplane.GRE, dataplane.GREUDP} {
+		for _, ipv6 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%v over IPv6 %v", e, ipv6), func(t *testing.T) {
+				w, a, _ := pair(t, dataplane.Tunnel{MTU: 9000, FragmentOuter: true, Encapsulation: e}, ipv6)
+				w.in("a", "ping -c 3 -i 0.05 -W 2 -M do -s 8900 10.0.0.2")
+				w.in("a", "ping -c 3 -i 0.05 -W 2 -M do -s 8900 fd00::2")
+				if a.drops("tun0", "too-big") > 0 {
+					t.Errorf("drops %v", a.Stats()[0].Drops)
+				}
+			})
+		}
+	}
+}
+
 // A path of less than 1280 and headers: IPv6 is cut outside, RFC 2473 section 7.1, in clear and protected.
 func TestNarrowUnderlayCarriesIPv6(t *testing.T) {
 	needRoot(t, "ping")
