@@ -39,7 +39,11 @@ func (a *app) doctor(c *cobra.Command) error {
 	case err != nil:
 		return &exitError{exitCheck, err}
 	}
-	checks := sys.Doctor(doctorInput(cfg, a.daemonRuns(c.Context())))
+	in := doctorInput(cfg, a.daemonRuns(c.Context()))
+	if in.Running {
+		in.Daemon = sys.Listener(a.socket)
+	}
+	checks := sys.Doctor(in)
 	if err := a.findings(checks); err != nil {
 		return err
 	}
@@ -63,7 +67,7 @@ func doctorInput(c *conf.Config, running bool) sys.DoctorInput {
 		d := sys.DoctorTunnel{
 			Name: t.Name, UnderlayInterface: t.UnderlayInterface, UnderlayAddress: t.UnderlayAddress,
 			UnderlayIPv6: t.UnderlayIPv6, Addresses: t.Addresses, MTU: t.MTU,
-			Overhead: dataplane.Overhead(outer(t)), UDP: t.Encapsulation == dataplane.GREUDP,
+			Overhead: dataplane.Overhead(outer(t)), UDP: t.Encapsulation == dataplane.GREUDP, Protected: t.Protect != "",
 		}
 		if t.NHRP != nil {
 			for _, s := range t.NHRP.Servers {

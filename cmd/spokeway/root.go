@@ -22,6 +22,8 @@ type app struct {
 	out, err io.Writer
 	start    func(daemonOptions) (daemon, error)
 	able     func() error // says why this process cannot make tunnels
+	harden   func() error // keeps keys out of core dumps
+	enter    func(sys.Sandbox) ([]sys.Check, error)
 
 	config string
 	socket string
@@ -31,7 +33,7 @@ type app struct {
 }
 
 func newApp(out, err io.Writer) *app {
-	return &app{out: out, err: err, start: startRouter, able: sys.Preflight}
+	return &app{out: out, err: err, start: startRouter, able: sys.Preflight, harden: sys.Harden, enter: sys.Sandbox.Enter}
 }
 
 func (a *app) main(args []string) int {

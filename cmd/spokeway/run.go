@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -43,6 +45,7 @@ type daemonOptions struct {
 type runFlags struct {
 	group, state        string
 	logLevel, logFormat string
+	noSandbox           bool
 }
 
 // goodbye is how long a stopping router may take before it is left.
@@ -54,7 +57,8 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run",
 		Short: "run the router in the foreground",
 		Long: "Run the router in the foreground. The configuration is checked first: with an error in it nothing is touched and\n" +
-			"the exit code is 6. SIGHUP reloads it; SIGTERM and SIGINT say goodbye to the peers and end.",
+			"the exit code is 6. SIGHUP reloads it; SIGTERM and SIGINT say goodbye to the peers and end.\n" +
+			"Once it runs, the process gives up the rights that it needs no more: capabilities, other programs, most files.",
 		Args: exactly(0, ""),
 		RunE: func(c *cobra.Command, _ []string) error { return a.run(c.Context(), f) },
 	}
@@ -62,11 +66,15 @@ func (a *app) runCommand() *cobra.Command {
 	c.Flags().StringVar(&f.state, "state", conf.DefaultState, "keep what must survive a restart in this `FOLDER`")
 	c.Flags().StringVar(&f.logLevel, "log-level", "", "log this `LEVEL` and above: debug, info, warn or error (default: the configuration's)")
 	c.Flags().StringVar(&f.logFormat, "log-format", "", "write logs as `FORMAT`: auto, logfmt or json (default: the configuration's)")
+	c.Flags().BoolVar(&f.noSandbox, "no-sandbox", false, "keep all rights of the process, for containers that forbid to give them up")
 	return c
 }
 
 func (a *app) run(ctx context.Context, f runFlags) error {
 	if err := f.check(); err != nil {
+		return err
+	}
+	if err := a.harden(); err != nil && !f.noSandbox { // before the first key is read
 		return err
 	}
 	hangup := make(chan os.Signal, 1)
@@ -92,8 +100,15 @@ func (a *app) run(ctx context.Context, f runFlags) error {
 		return err
 	}
 	defer r.metrics.end()
+	folders, err := sandbox(a.config, a.socket, f.state, c)
+	if err != nil {
+		return err
+	}
 	d, err := a.start(daemonOptions{Config: c, Load: r.load, Log: r.log.Logger(), State: f.state})
 	if err != nil {
+		return err
+	}
+	if err := a.confine(folders, f, r); err != nil {
 		return err
 	}
 	return serve(ctx, d, r, socket, hangup)
@@ -131,12 +146,17 @@ type reloader struct {
 	log     *logs.Log
 	metrics scrapes
 
+	confined bool // to the folders of the configuration we started with
+
 	mu    sync.Mutex
 	debug []string // peers that the configuration debugs
 }
 
 func (r *reloader) load() (*conf.Config, error) {
 	c, warnings, err := conf.Load(r.path)
+	if err != nil && r.confined && strings.Contains(err.Error(), fs.ErrPermission.Error()) {
+		err = fmt.Errorf("%w\na running router reads the folders that its configuration named when it started: put the file there, or restart", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", query.ErrConfig, err)
 	}

@@ -30,7 +30,9 @@ var testFiles = sync.OnceValue(func() fstest.MapFS {
 	late := ca.issue("late.example.com", now.Add(72*time.Hour))
 	stranger := authority("Other CA")
 	out := fstest.MapFS{}
-	add := func(name string, mode fs.FileMode, text string) { out[name] = &fstest.MapFile{Data: []byte(text), Mode: mode} }
+	add := func(name string, mode fs.FileMode, text string) {
+		out[name] = &fstest.MapFile{Data: []byte(text), Mode: mode}
+	}
 	add("good", 0o640, "vyos\n")
 	add("cloud.password", 0o640, "vyos\n")
 	add("open", 0o644, "vyos\n")

@@ -291,3 +291,29 @@ func (c *Config) holdsKeys() bool {
 			slices.ContainsFunc(p.src.ppks, func(k ppk) bool { return here(k.secret) })
 	})
 }
+
+// Files are the names, as written, of all files that the configuration was read from besides its own.
+func (c *Config) Files() []string {
+	var out []string
+	add := func(name string) {
+		if name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	for _, t := range c.Tunnels {
+		add(t.AuthenticationFile)
+	}
+	for _, p := range c.Profiles {
+		add(p.src.psk.file)
+		for _, s := range p.src.psks {
+			add(s.file)
+		}
+		for _, k := range p.src.ppks {
+			add(k.file)
+		}
+		for _, f := range slices.Concat(p.src.certificate, p.src.key, p.src.ca, p.src.crl) {
+			add(f.name)
+		}
+	}
+	return out
+}

@@ -20,6 +20,7 @@
 //	clock.go     the time since boot
 //	systemd.go   sd_notify
 //	doctor*.go   is this host fit for it
+//	confine.go   what a running router gives up: capabilities; landlock.go files; seccomp*.go system calls
 //	preflight.go may this process make tunnels at all
 //
 // Left out: tables other than main, VRF devices, and sockets and devices that carry packets (package

@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ type DoctorInput struct {
 	Forwarding bool
 	Tunnels    []DoctorTunnel
 	Running    bool // a daemon of ours runs: what it holds is not taken by others
+	Daemon     int  // its process, where that is known
 }
 
 // DoctorTunnel is what the doctor needs to know of a tunnel.
@@ -49,6 +51,7 @@ type DoctorTunnel struct {
 	MTU               int // 0 = measured
 	Overhead          int // octets; see dataplane.Overhead
 	UDP               bool
+	Protected         bool
 	Servers           []string // addresses or names
 }
 
@@ -67,7 +70,7 @@ func Doctor(in DoctorInput) []Check {
 		}
 	}
 	checks = append(checks, h.firewall()...)
-	return append(checks, h.module(), h.port(), h.rivals())
+	return append(checks, h.module(), h.port(), h.portsIKE(), h.rivals(), checkConfinement(in.Daemon, h.status))
 }
 
 // patient is a host under examination: facts first, then verdicts, which tests give facts of their own.
@@ -82,12 +85,19 @@ type patient struct {
 	modules  string   // /proc/modules
 	commands []string // of the processes
 	port4754 error    // of taking it
+	ikePorts error    // of taking 500 and 4500
+	status   string   // /proc/PID/status of the daemon
 }
 
 func examine(in DoctorInput) (*patient, error) {
 	h := &patient{in: in, sysctl: readSysctl, command: run, names: lookup, way: routeTo}
 	modules, _ := os.ReadFile("/proc/modules")
 	h.modules, h.commands, h.port4754 = string(modules), processes(), takePort(4754)
+	h.ikePorts = cmp.Or(takePort(500), takePort(4500))
+	if in.Daemon != 0 {
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", in.Daemon))
+		h.status = string(status)
+	}
 	c, err := dial(ackBuffer)
 	if err != nil {
 		return h, err
@@ -149,7 +159,7 @@ func checkCapabilities() Check {
 		}
 	}
 	if slices.Sort(missing); len(missing) > 0 {
-		return Check{name, Fail, "missing: " + strings.Join(missing, ", "), "run as root, or: setcap cap_net_admin,cap_net_raw+ep $(command -v spokeway)"}
+		return Check{name, Fail, "missing: " + strings.Join(missing, ", "), "run as root, or: setcap cap_net_admin,cap_net_raw,cap_net_bind_service+ep $(command -v spokeway)"}
 	}
 	return Check{name, OK, "CAP_NET_ADMIN and CAP_NET_RAW", ""}
 }
@@ -344,6 +354,25 @@ func (h *patient) port() Check {
 		return Check{name, Fail, "another program has it", "ss -ulpn sport = :4754"}
 	}
 	return Check{name, Warn, "cannot be tried: " + h.port4754.Error(), ""}
+}
+
+// portsIKE looks whether IKE can have its ports, RFC 7296 section 2.
+func (h *patient) portsIKE() Check {
+	const name = "udp ports 500 and 4500"
+	if !slices.ContainsFunc(h.in.Tunnels, func(t DoctorTunnel) bool { return t.Protected }) {
+		return Check{name, Skip, "no tunnel is protected", ""}
+	}
+	switch {
+	case h.ikePorts == nil:
+		return Check{name, OK, "free", ""}
+	case errors.Is(h.ikePorts, unix.EADDRINUSE) && h.in.Running:
+		return Check{name, OK, "taken, by the running daemon", ""}
+	case errors.Is(h.ikePorts, unix.EADDRINUSE):
+		return Check{name, Fail, "another program has one of them, an IKE daemon perhaps", "ss -ulpn '( sport = :500 or sport = :4500 )'"}
+	case errors.Is(h.ikePorts, unix.EACCES):
+		return Check{name, Fail, "may not be opened: CAP_NET_BIND_SERVICE is missing", "run as root, or: setcap cap_net_admin,cap_net_raw,cap_net_bind_service+ep $(command -v spokeway)"}
+	}
+	return Check{name, Warn, "cannot be tried: " + h.ikePorts.Error(), ""}
 }
 
 // rivals are other programs that speak NHRP on this host.
