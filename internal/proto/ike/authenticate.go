@@ -26,12 +26,12 @@ func (t *prove) start(env *core.Env, s *sa) bool {
 	}
 	b.secret = secret
 	ppk := s.choosePPK()
-	octets := [2][]byte{s.signed(true, id), nil}
+	octets := [2][]byte{s.signed(true, claim), nil}
 	if ppk != nil {
 		b.unmixed = s.keys.Clone()
 		octets[1] = octets[0]
 		s.keys.AddPPK(s.suite, ppk.Secret)
-		octets[0] = s.signed(true, id)
+		octets[0] = s.signed(true, claim)
 	}
 	s.proof(env, octets, func(env *core.Env, proofs [2]proof) {
 		p := wire.Payloads{claim}
@@ -122,7 +122,7 @@ func (s *sa) ownSecret() ([]byte, error) {
 }
 
 // signed are the octets that one side proves itself with, RFC 7296 section 2.15.
-func (s *sa) signed(byInitiator bool, id auth.Identity) []byte {
+func (s *sa) signed(byInitiator bool, id *wire.ID) []byte {
 	b := s.boot
 	message, nonce, key := b.request, b.peerNonce, s.keys.Pi
 	if !s.initiator {
@@ -208,6 +208,7 @@ func (s *sa) certRequests() wire.Payloads {
 // claim is who a peer says it is, and how it proves that.
 type claim struct {
 	id     auth.Identity
+	sent   *wire.ID // what AUTH covers, its reserved octets too
 	method uint8
 	data   []byte
 	chain  [][]byte
@@ -232,7 +233,7 @@ func readClaim(p wire.Payloads, initiator bool) (c claim, err error) {
 		}
 	}
 	c.id, err = auth.FromWire(id.IDType, id.Data)
-	c.method, c.data = a.Method, a.Data
+	c.method, c.data, c.sent = a.Method, a.Data, id
 	return c, err
 }
 
@@ -276,7 +277,7 @@ func (s *sa) judgePSK(c claim, octets []byte) verdict {
 	switch {
 	case v.secret != nil:
 	case !tried:
-		auth.VerifyPSK(s.suite.PRF, make([]byte, 32), octets, c.data)
+		auth.VerifyPSK(s.suite.PRF, nil, octets, c.data)
 		v.err = fmt.Errorf("profile %s has no pre-shared key for %s", s.profile.Name, c.id)
 	default:
 		v.err = errors.New("the pre-shared keys differ")
@@ -295,7 +296,7 @@ func judgeSignature(trust *auth.Trust, c claim, octets []byte, o auth.Options, n
 		v.err = err
 		return v
 	}
-	v.subject = leaf.Subject.String()
+	v.subject = auth.Subject(leaf)
 	v.err = auth.Verify(leaf, c.method, c.data, octets, o)
 	return v
 }
@@ -320,7 +321,7 @@ func (s *sa) authRequest(env *core.Env, p wire.Payloads) {
 		s.reject(env, err)
 		return
 	}
-	s.judge(env, c, s.signed(true, c.id), func(env *core.Env, v verdict) {
+	s.judge(env, c, s.signed(true, c.sent), func(env *core.Env, v verdict) {
 		if v.err == nil {
 			v.err = s.profile.admitted(c.id)
 		}
@@ -376,8 +377,9 @@ func (s *sa) admit(env *core.Env, request wire.Payloads) {
 		}
 		s.boot.secret = secret
 	}
-	s.proof(env, [2][]byte{s.signed(false, id), nil}, func(env *core.Env, proofs [2]proof) {
-		p := wire.Payloads{&wire.ID{IDType: id.Kind, Data: []byte(id.Data)}}
+	claim := &wire.ID{IDType: id.Kind, Data: []byte(id.Data)}
+	s.proof(env, [2][]byte{s.signed(false, claim), nil}, func(env *core.Env, proofs [2]proof) {
+		p := wire.Payloads{claim}
 		p = append(append(p, s.certificates()...), proofs[0].payload())
 		if s.boot.unmixed != nil {
 			p = append(p, &wire.Notify{Kind: wire.PPKIdentity})
@@ -388,7 +390,11 @@ func (s *sa) admit(env *core.Env, request wire.Payloads) {
 		}
 		b := s.boot
 		s.establish(env, request.Notify(wire.InitialContact) != nil)
-		grant, refusal := s.grantChild(env, request, b.peerNonce, b.nonce, nil, nil, nil)
+		a, refusal := s.agree(request, false, 0)
+		var grant granted
+		if refusal == nil {
+			grant, refusal = s.grantChild(env, a, childOffer{ni: b.peerNonce, nr: b.nonce}, nil, nil)
+		}
 		if refusal != nil {
 			s.answer(env, wire.IKEAuth, append(p, refusal))
 			s.childless(env, "no child: "+refusal.Kind.Words())
@@ -414,7 +420,7 @@ func (t *prove) answered(env *core.Env, s *sa, p wire.Payloads) {
 		return
 	}
 	s.identity = c.id
-	s.judge(env, c, s.signed(false, c.id), func(env *core.Env, v verdict) {
+	s.judge(env, c, s.signed(false, c.sent), func(env *core.Env, v verdict) {
 		if v.err == nil {
 			v.err = s.profile.admitted(c.id)
 		}

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -85,7 +86,7 @@ func (s *sa) accept(p wire.Payloads, o childOffer) (a agreement, err error) {
 	if a.suite, a.peerSPI, err = suite.CheckChild(answer, s.profile.ESP, o.group != 0); err != nil {
 		return a, err
 	}
-	if a.suite.Group != o.group {
+	if a.suite.Group != o.group && a.suite.Group != 0 {
 		return a, fmt.Errorf("the peer chose the key exchange %s instead of %s", a.suite.Group, o.group)
 	}
 	a.tunnel = p.Notify(wire.UseTransportMode) == nil
@@ -133,6 +134,10 @@ func (s *sa) childless(env *core.Env, reason string) {
 
 // makeChild derives keys and lets the peer's packets in.
 func (s *sa) makeChild(env *core.Env, a agreement, o childOffer, began bool) *child {
+	if a.suite.Group == 0 {
+		clear(o.secret)
+		o.secret = nil // the peer wants no key exchange of the child's own, RFC 7296 section 1.3.1
+	}
 	fromInitiator, fromResponder := suite.ChildKeys(s.suite, s.keys.D, a.suite, o.secret, o.ni, o.nr)
 	clear(o.secret)
 	in, out := fromInitiator, fromResponder
@@ -286,22 +291,13 @@ type granted struct {
 	payloads wire.Payloads
 }
 
-// grantChild makes the child that an initiator asks for. nonce and public are put into the answer where they are ours
-// to say: not in IKE_AUTH.
-func (s *sa) grantChild(env *core.Env, p wire.Payloads, ni, nr []byte, secret []byte, ke *wire.KE, nonce *wire.Nonce) (granted, *wire.Notify) {
-	group := suite.Group(0)
-	if ke != nil {
-		group = suite.Group(ke.Group)
-	}
-	a, refusal := s.agree(p, ke != nil, group)
-	if refusal != nil {
-		return granted{}, refusal
-	}
-	spi := s.m.newChildSPI()
-	if spi == 0 {
+// grantChild makes the child that was agreed on for an initiator. The nonce and our half of a key exchange go into the
+// answer where there are any: not in IKE_AUTH.
+func (s *sa) grantChild(env *core.Env, a agreement, o childOffer, ke *wire.KE, nonce *wire.Nonce) (granted, *wire.Notify) {
+	if o.spi = s.m.newChildSPI(); o.spi == 0 {
 		return granted{}, &wire.Notify{Kind: wire.NoAdditionalSAs}
 	}
-	a.chosen.SPI = []byte{byte(spi >> 24), byte(spi >> 16), byte(spi >> 8), byte(spi)}
+	a.chosen.SPI = binary.BigEndian.AppendUint32(nil, o.spi)
 	out := wire.Payloads{&wire.SA{Proposals: []wire.Proposal{a.chosen}}}
 	if nonce != nil {
 		out = append(out, nonce)
@@ -309,6 +305,6 @@ func (s *sa) grantChild(env *core.Env, p wire.Payloads, ni, nr []byte, secret []
 	if ke != nil {
 		out = append(out, ke)
 	}
-	c := s.makeChild(env, a, childOffer{spi: spi, ni: ni, nr: nr, secret: secret, group: group}, false)
+	c := s.makeChild(env, a, o, false)
 	return granted{c, append(out, a.reply...)}, nil
 }

@@ -194,7 +194,10 @@ func (s *sa) sealOne(c *suite.Cipher, h wire.Header, first wire.PayloadType, fra
 	b := h.Append(make([]byte, 0, h.Length))
 	b = append(b, byte(first), 0, byte(body>>8), byte(body))
 	b = append(b, fragment...)
-	return c.Seal(b, b, plain, s.m.random)
+	if b = c.Seal(b, b, plain, s.m.random); b == nil {
+		panic("ike: a message cannot be sealed: no randomness, or 2^64 messages by one key")
+	}
+	return b
 }
 
 func (s *sa) header(exchange wire.Exchange, id uint32, response bool, next wire.PayloadType) wire.Header {
@@ -272,13 +275,16 @@ func (s *sa) open(outer wire.Payloads, b []byte, h wire.Header) (plain []byte, f
 	if f == nil || !s.fragments {
 		return nil, 0, false, false
 	}
-	plain, err := s.cipher(false).Open(nil, b[:f.Offset], f.Body)
-	if err != nil {
-		return nil, 0, false, false
-	}
 	p := &s.partial[0]
 	if h.Flags&wire.Response != 0 {
 		p = &s.partial[1]
+	}
+	if p.id == h.MessageID && !p.parts.Wants(f.Number, f.Total) {
+		return nil, 0, false, false
+	}
+	plain, err := s.cipher(false).Open(nil, b[:f.Offset], f.Body)
+	if err != nil {
+		return nil, 0, false, false
 	}
 	if p.id != h.MessageID {
 		*p = partial{id: h.MessageID}
@@ -303,7 +309,7 @@ func (s *sa) message(env *core.Env, ev dataplane.ReceivedIKE, h wire.Header, fir
 	if !response && s.busy {
 		return
 	}
-	p, err := wire.ParsePayloads(first, plain)
+	p, err := wire.ParseInner(first, plain)
 	switch {
 	case response && err != nil:
 		s.broken(env, "its response cannot be read: "+err.Error())

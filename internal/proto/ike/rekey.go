@@ -126,11 +126,11 @@ func (t *rekeyChild) answered(env *core.Env, s *sa, p wire.Payloads) {
 		return
 	}
 	nonce, ke := wire.Get[*wire.Nonce](p), wire.Get[*wire.KE](p)
-	if nonce == nil || (ke != nil) != (t.group != 0) {
+	if nonce == nil {
 		t.refused(env, s, &wire.Notify{Kind: wire.InvalidSyntax})
 		return
 	}
-	if t.group == 0 {
+	if t.group == 0 || ke == nil { // accept refuses a group that was chosen and not used
 		t.finish(env, s, p, nonce.Data, nil)
 		return
 	}
@@ -223,6 +223,9 @@ func (t *rekeyChild) failed(env *core.Env, s *sa, reason string) {
 func (t *rekeyChild) finish(env *core.Env, s *sa, p wire.Payloads, nr, secret []byte) {
 	o := childOffer{spi: t.spi, tunnel: t.tunnel(s), ni: t.nonce, nr: nr, secret: secret, group: t.group, old: t.old}
 	a, err := s.accept(p, o)
+	if err == nil && a.suite.Group != 0 && secret == nil {
+		err = fmt.Errorf("the peer chose the key exchange %s and did not do it", a.suite.Group)
+	}
 	if err != nil {
 		t.failed(env, s, err.Error())
 		return
@@ -304,11 +307,11 @@ func (s *sa) createChild(env *core.Env, p wire.Payloads, ni []byte) {
 		guess = suite.Group(ke.Group)
 	}
 	a, refusal := s.agree(p, true, guess)
+	if refusal == nil && a.suite.Group == 0 {
+		guess = 0 // a KE payload for nothing is ignored, RFC 7296 section 1.3.1
+	}
 	if refusal == nil && a.suite.Group != guess {
 		refusal = &wire.Notify{Kind: wire.InvalidKEPayload, Data: wire.GroupData(uint16(a.suite.Group))}
-		if a.suite.Group == 0 {
-			refusal = &wire.Notify{Kind: wire.NoProposalChosen}
-		}
 	}
 	if refusal != nil {
 		s.answer(env, wire.CreateChildSA, wire.Payloads{refusal})
@@ -316,7 +319,7 @@ func (s *sa) createChild(env *core.Env, p wire.Payloads, ni []byte) {
 	}
 	nr := s.m.bytes(nonceLen)
 	if guess == 0 {
-		s.give(env, p, old, ni, nr, nil, nil)
+		s.give(env, a, old, childOffer{ni: ni, nr: nr}, nil)
 		return
 	}
 	s.busy = true
@@ -330,7 +333,7 @@ func (s *sa) createChild(env *core.Env, p wire.Payloads, ni []byte) {
 			s.refuse(env, wire.CreateChildSA, wire.InvalidSyntax)
 			return
 		}
-		s.give(env, p, old, ni, nr, made.secret, &wire.KE{Group: uint16(guess), Data: made.public})
+		s.give(env, a, old, childOffer{ni: ni, nr: nr, secret: made.secret, group: guess}, &wire.KE{Group: uint16(guess), Data: made.public})
 	})
 }
 
@@ -354,12 +357,12 @@ func (s *sa) rekeyed(p wire.Payloads) (*child, *wire.Notify) {
 }
 
 // give makes the child and answers. We send by it when the peer does, or has deleted the old one: then it has it too.
-func (s *sa) give(env *core.Env, p wire.Payloads, old *child, ni, nr, secret []byte, ke *wire.KE) {
+func (s *sa) give(env *core.Env, a agreement, old *child, o childOffer, ke *wire.KE) {
 	if s.phase != established || s.peer == nil {
 		s.refuse(env, wire.CreateChildSA, wire.TemporaryFailure)
 		return
 	}
-	grant, refusal := s.grantChild(env, p, ni, nr, secret, ke, &wire.Nonce{Data: nr})
+	grant, refusal := s.grantChild(env, a, o, ke, &wire.Nonce{Data: o.nr})
 	if refusal != nil {
 		s.answer(env, wire.CreateChildSA, wire.Payloads{refusal})
 		return
