@@ -8,10 +8,11 @@
 //	lab.go         namespaces and processes
 //	router.go      Spokeway and wireguard-go as processes, and the CPU time they take
 //	hubd.go        the router with pprof: the process behind the load and profile parts
+//	static.go      the data plane alone, protected with static keys: what is measured is ESP, not IKE
 //	iperf.go       iperf3
 //	probe.go       our own ICMP prober, and the ear at the far end
 //	stats.go       medians, percentiles, ratios; report.go tables and JSON; update.go into the document
-//	throughput.go  between two namespaces: veth, VXLAN, wireguard-go, GRE, GRE in UDP
+//	throughput.go  between two namespaces: veth, VXLAN, wireguard-go, GRE, GRE in UDP, ESP in UDP, ESP
 //	hub.go         spoke, hub, spoke
 //	load.go        thousands of spokes register with one hub; generator.go is all of the spokes
 //	shortcut.go    first packet to direct path, again and again

@@ -32,7 +32,7 @@ func (r *receiver) natted(from netip.AddrPort, class uint8, b []byte) {
 	case len(b) < markerLen:
 		r.wire.drop(dataplane.DropBadESP)
 	case binary.BigEndian.Uint32(b) == 0:
-		r.ike(dataplane.NATPort, from, b[markerLen:])
+		r.ike(from, b[markerLen:])
 	default:
 		r.esp(from, class, b)
 	}
@@ -41,16 +41,12 @@ func (r *receiver) natted(from netip.AddrPort, class uint8, b []byte) {
 // esp opens one packet of ESP. Its payload goes where what is inside will most likely be wanted: behind the frame that is
 // merged, or with room around it to be sealed again.
 func (r *receiver) esp(from netip.AddrPort, class uint8, b []byte) {
-	pl := r.wire.plane
-	if tap := pl.tap.Load(); tap != nil {
-		(*tap).Outer(In, r.wire.endpoint(from), from, b)
-	}
 	if len(b) < 8 {
 		r.wire.drop(dataplane.DropBadESP)
 		return
 	}
 	spi := binary.BigEndian.Uint32(b)
-	in := pl.tables.Inbound(spi)
+	in := r.wire.plane.tables.Inbound(spi)
 	if in == nil {
 		r.stray(from, spi)
 		return
@@ -76,7 +72,7 @@ func (r *receiver) esp(from netip.AddrPort, class uint8, b []byte) {
 func (r *receiver) stray(from netip.AddrPort, spi uint32) {
 	r.wire.drop(dataplane.DropUnknownSPI)
 	if pl := r.wire.plane; pl.tables.StrayDue(from, spi, r.now) {
-		pl.post(dataplane.UnknownSPI{Local: r.wire.endpoint(from), Remote: from, SPI: spi})
+		pl.post(dataplane.UnknownSPI{Local: r.local(), Remote: from, SPI: spi})
 	}
 }
 
@@ -104,7 +100,7 @@ func (r *receiver) opened(in *dataplane.Inbound, from netip.AddrPort, class uint
 		pl.post(dataplane.Opened{SA: in.SA, SPI: in.SPI})
 	}
 	if pl.tables.RoamDue(in, from, r.now) {
-		pl.post(dataplane.Roamed{SA: in.SA, Local: r.wire.endpoint(from), Remote: from})
+		pl.post(dataplane.Roamed{SA: in.SA, Local: r.local(), Remote: from})
 	}
 	if next != esp.NoNextHeader {
 		r.payload(in, from, class, payload, next)

@@ -242,6 +242,26 @@ func TestProtectedFastPath(t *testing.T) {
 	}
 }
 
+// Every peer gets a copy of its own, from one and the same buffer.
+func TestSealedMulticast(t *testing.T) {
+	r, e := newProtectedRig(t, dataplane.Tunnel{Key: key(42)}, inUDP)
+	far := e.association
+	far.out, far.in = 0x2001, 0x1001
+	r.link.keep = true
+	b := packet.AppendUDP(nil, packet.Header{Source: toPeer4.Source, Destination: netip.MustParseAddr("224.0.0.5"), TTL: 1}, 1, 2, marked)
+	r.frame(append(make([]byte, vnetLen), b...))
+	r.sender.flush()
+	if len(r.link.sent) != 2 {
+		t.Fatalf("%d messages, want 2", len(r.link.sent))
+	}
+	for i, end := range []*peerEnd{e, newPeerEnd(t, far)} {
+		got := end.opened(t, &fakeLink{sent: r.link.sent[i : i+1], sizes: r.link.sizes[i : i+1]})
+		if len(got) != 1 || !bytes.Equal(got[0], b) {
+			t.Errorf("peer %d got %x, want %x", i, got, b)
+		}
+	}
+}
+
 // Authentic packets from another place are told, those that are not authentic are not: RFC 7296 section 2.23.
 func TestRoamedAndOpened(t *testing.T) {
 	r, e := newProtectedRig(t, dataplane.Tunnel{}, inUDP)

@@ -77,14 +77,14 @@ func (b *budget) allow(now time.Duration) bool {
 }
 
 // ike hands a datagram of IKE to the loop.
-func (r *receiver) ike(port uint16, from netip.AddrPort, b []byte) {
+func (r *receiver) ike(from netip.AddrPort, b []byte) {
 	pl := r.wire.plane
 	if len(b) < ikeHeader || len(b) > maxIKE {
 		r.wire.drop(dataplane.DropMalformed)
 		return
 	}
 	if !pl.ike.allow(from, b, r.now) || !pl.post(dataplane.ReceivedIKE{
-		Local: netip.AddrPortFrom(r.wire.at.local, port), Remote: from, Payload: slices.Clone(b),
+		Local: r.local(), Remote: from, Payload: slices.Clone(b),
 	}) {
 		r.wire.drop(dataplane.DropControlQueueFull)
 	}
@@ -103,6 +103,9 @@ func (p *Plane) sendIKE(e dataplane.SendIKE) {
 		k = udpESP
 	}
 	p.letter.write(k, remote, e.Payload)
+	if tap := p.tap.Load(); tap != nil {
+		(*tap).Outer(Out, local, remote, p.letter.b[p.letter.from:])
+	}
 	s := w.through(k, w.sockets[0])
 	errno := p.letter.send(w, s)
 	if errno == unix.EMSGSIZE {

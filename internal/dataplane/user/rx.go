@@ -169,20 +169,25 @@ func (r *receiver) datagrams(from netip.AddrPort, class uint8, b []byte, size in
 
 // datagram takes what one packet of the underlay carried.
 func (r *receiver) datagram(from netip.AddrPort, class uint8, b []byte) {
+	if tap := r.wire.plane.tap.Load(); tap != nil {
+		(*tap).Outer(In, r.local(), from, b)
+	}
 	switch r.socket.kind {
 	case udpIKE:
-		r.ike(dataplane.IKEPort, from, b)
+		r.ike(from, b)
 	case udpESP:
 		r.natted(from, class, b)
 	case rawESP:
 		r.esp(from, class, b)
 	default:
-		if tap := r.wire.plane.tap.Load(); tap != nil {
-			(*tap).Outer(In, r.wire.endpoint(from), from, b)
-		}
 		r.landing = landing{}
 		r.gre(dataplane.Origin{Endpoint: from}, class, b)
 	}
+}
+
+// local is where the socket's packets come to.
+func (r *receiver) local() netip.AddrPort {
+	return netip.AddrPortFrom(r.wire.at.local, uint16(kindOf[r.socket.kind].port))
 }
 
 // ancillary reads the outer traffic class, and the size of the datagrams that were joined.

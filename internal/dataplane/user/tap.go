@@ -19,7 +19,7 @@ const (
 type Tap interface {
 	// Inner gets a packet of the overlay, and the peer that it is from or goes to.
 	Inner(dir Direction, tunnel string, peer dataplane.Origin, p []byte)
-	// Outer gets what is behind the outer IP header, and UDP's where the endpoints have ports: ESP, or GRE.
+	// Outer gets what is behind the outer IP header, and UDP's where the endpoints have ports: ESP, GRE or IKE.
 	Outer(dir Direction, local, remote netip.AddrPort, p []byte)
 }
 
