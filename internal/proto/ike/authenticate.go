@@ -1,8 +1,10 @@
 package ike
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -330,6 +332,7 @@ func (s *sa) authRequest(env *core.Env, p wire.Payloads) {
 			return
 		}
 		s.subject, s.method, s.boot.secret = v.subject, v.method, v.secret
+		s.proven = fingerprint(v.secret)
 		s.admit(env, p)
 	})
 }
@@ -429,6 +432,7 @@ func (t *prove) answered(env *core.Env, s *sa, p wire.Payloads) {
 			return
 		}
 		s.subject, s.method = v.subject, v.method
+		s.proven = fingerprint(v.secret)
 		s.mobike = s.profile.MOBIKE && p.Notify(wire.MOBIKESupported) != nil
 		b := s.boot
 		s.establish(env, false)
@@ -481,6 +485,36 @@ func (s *sa) establish(env *core.Env, initialContact bool) {
 	delete(s.m.refused, s.remote.Addr())
 	if want != nil {
 		want.trying = nil
+	}
+}
+
+// fingerprint is that of a PSK, to know it again without keeping it; "" for none.
+func fingerprint(secret []byte) string {
+	if secret == nil {
+		return ""
+	}
+	sum := sha256.Sum256(secret)
+	return string(sum[:])
+}
+
+// stands reports whether a changed profile would come to the SA as well: its peer is wanted still, by the PSK that it
+// proved itself with, and what protects the SA is still good enough. It is asked of PSKs alone: a certificate is checked
+// anew by meeting anew.
+func (s *sa) stands(now *Profile) bool {
+	if s.phase != established || s.proven == "" || now.admitted(s.identity) != nil || s.peer == nil ||
+		s.ownIdentity() != (&sa{profile: now, local: s.local}).ownIdentity() || now.Mode != s.profile.Mode ||
+		!reflect.DeepEqual(now.IKE, s.profile.IKE) || !reflect.DeepEqual(now.ESP, s.profile.ESP) ||
+		!slices.Equal(now.allowed(s.identity), s.peer.allowed) || now.NeedPPK && !s.profile.NeedPPK {
+		return false
+	}
+	return slices.ContainsFunc(now.PSKs, func(k PSK) bool { return fingerprint(k.Secret) == s.proven && k.matches(s.identity) })
+}
+
+// adopt goes on under a changed profile. New lifetimes count from the next rekey on.
+func (s *sa) adopt(now *Profile) {
+	s.profile = now
+	if s.peer != nil {
+		s.peer.profile = now
 	}
 }
 

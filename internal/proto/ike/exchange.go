@@ -248,10 +248,12 @@ func (s *sa) encrypted(env *core.Env, ev dataplane.ReceivedIKE, h wire.Header) {
 		return
 	}
 	s.m.handling = s
-	s.arrived = dataplane.ReceivedIKE{Local: ev.Local, Remote: ev.Remote}
-	s.authentic(env, ev)
 	if !whole {
 		return
+	}
+	if h.Flags&wire.Response != 0 || h.MessageID == s.expect { // what comes a second time may be a replay, from anywhere
+		s.arrived = dataplane.ReceivedIKE{Local: ev.Local, Remote: ev.Remote}
+		s.authentic(env, ev)
 	}
 	s.message(env, ev, h, first, plain)
 }

@@ -301,7 +301,7 @@ func (m *Module) respond(env *core.Env, ev dataplane.ReceivedIKE, h wire.Header)
 		s.greetedAgain(env, ev)
 		return
 	}
-	if h.MessageID != 0 || h.SPIi == 0 {
+	if h.MessageID != 0 || h.SPIi == 0 || len(ev.Payload) > maxGreeting {
 		m.count("malformed")
 		return
 	}
@@ -352,8 +352,9 @@ func withoutMore(ps []suite.Policy) []suite.Policy {
 
 // Bounds of what strangers can have us hold and compute at once.
 const (
-	maxHalfOpen = 8192
+	maxHalfOpen = 4096
 	maxWorking  = 2048
+	maxGreeting = 8192 // octets of a first message, which is kept until its sender is authenticated
 )
 
 // welcome makes the half-open SA of a responder.

@@ -205,8 +205,8 @@ func (m *Module) profileAt(local netip.Addr) (*Profile, Encapsulation) {
 	return nil, 0
 }
 
-// configure takes new profiles. SAs made by a profile that differs now are closed, so that what was revoked does not
-// live on; those that are wanted begin again.
+// configure takes new profiles. SAs that the new profile would not have come to are closed, so that what was revoked does
+// not live on; those that are wanted begin again.
 func (m *Module) configure(env *core.Env, c Configure) {
 	before := m.profiles
 	m.profiles, m.tunnels = map[string]*Profile{}, map[string]Tunnel{}
@@ -225,9 +225,14 @@ func (m *Module) configure(env *core.Env, c Configure) {
 		}
 	}
 	for _, s := range m.sortedSAs() {
-		if changed[s.profile] {
-			s.close(env, "the profile was changed")
+		if !changed[s.profile] {
+			continue
 		}
+		if now := m.profiles[s.profile.Name]; now != nil && s.stands(now) {
+			s.adopt(now)
+			continue
+		}
+		s.close(env, "the profile was changed")
 	}
 	for _, w := range m.sortedWants() {
 		w.reconfigure(env)

@@ -537,7 +537,7 @@ func (s *sa) inheritFrom(old *sa, peerSPI uint64, chosen suite.IKE, secret, ni, 
 	s.nonces(ni, nr)
 	s.phase = established
 	s.local, s.remote, s.encapsulation, s.ours = old.local, old.remote, old.encapsulation, old.ours
-	s.identity, s.subject, s.method = old.identity, old.subject, old.method
+	s.identity, s.subject, s.method, s.proven = old.identity, old.subject, old.method, old.proven
 	s.natLocal, s.natRemote, s.spokeway = old.natLocal, old.natRemote, old.spokeway
 	s.fragments, s.mobike, s.heard, s.since = old.fragments, old.mobike, old.heard, old.since
 }
@@ -566,7 +566,8 @@ func (s *sa) settleIKE(env *core.Env, ours *sa) {
 func (s *sa) handOver(env *core.Env, to *sa) {
 	s.replacement = nil
 	p := s.peer
-	if p == nil {
+	if p == nil { // we were closing it when the peer's rekey came through
+		to.close(env, "the IKE SA before it was closed")
 		return
 	}
 	s.peer, to.peer = nil, p

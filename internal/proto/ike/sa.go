@@ -52,6 +52,7 @@ type sa struct {
 	identity auth.Identity // of the peer
 	subject  string        // of its certificate, for people
 	method   string        // how it proved itself
+	proven   string        // fingerprint of the PSK it did that with
 
 	natLocal, natRemote bool // which of us is behind one
 	spokeway            bool // the peer is a router of this kind
