@@ -78,6 +78,7 @@ func (r *Router) Reload(context.Context) (changes []string, err error) {
 	r.notify(sys.Reloading())
 	defer r.notify(sys.Ready)
 	err = r.ask(func(*core.Loop) {
+		c.Adopt(r.config)
 		for _, change := range conf.Diff(r.config, c) {
 			changes = append(changes, change.String())
 		}
