@@ -68,10 +68,13 @@ func (s *Stage) Up(f *scenario.File) error {
 	return nil
 }
 
-// Down ends the routers.
+// Down ends the routers. It fails when one that is to protect everything has sent something in clear.
 func (s *Stage) Down() error {
 	for _, n := range s.world.nodes {
 		n.kill()
+	}
+	if leaks := s.world.Leaks; len(leaks) > 0 {
+		return fmt.Errorf("%d packets in clear, the first: %s", len(leaks), leaks[0])
 	}
 	return nil
 }
