@@ -12,12 +12,13 @@
 //	answer.go    answering, passing on, redirecting, taking answers back
 //	peer.go      whether a resolved peer answers through the direct path
 //	shortcut.go  prefixes reached through peers, as routes
+//	place.go     who a peer is: an SA, or an endpoint; protection.go the SAs that IKE tells of, and what hangs on them
 //	limit.go     what one peer may make us do
 //	snapshot.go  show; why.go  why
 //
 // A binding has up to three sources: we are registered there, it is registered here, or we resolved it. It has an
-// adjacency in the data plane while one of them is good. A shortcut waits until its peer has answered through the
-// direct path, so that making one loses no packet.
+// adjacency in the data plane while one of them is good. On a protected tunnel all of them are known by SA rather than by
+// address. A shortcut waits until its peer has answered through the direct path, so that making one loses no packet.
 //
 // Left out: address aggregation by a registration (RFC 2332 section 5.2.3 allows clients to register prefixes; each
 // registers itself), server synchronisation (RFC 2334), and Cisco's vendor attributes, which are passed on unread.
