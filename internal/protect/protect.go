@@ -15,7 +15,8 @@ const IKE = "ike"
 type (
 	// Ensure asks for an SA with the router at an NBMA address, and for it to stay until [Release]. It is answered by
 	// [Up] at once when there is one, else when there is; by [Failed] after each attempt that came to nothing. Attempts
-	// go on, further and further apart, until Release. The same Ensure again tries at once.
+	// go on, further and further apart, until Release. The same Ensure again tries at once or, when there is an SA, asks
+	// the peer whether it lives.
 	Ensure struct {
 		Tunnel        string // on whose behalf; its profile is used
 		Local, Remote netip.Addr

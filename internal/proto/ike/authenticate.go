@@ -481,7 +481,7 @@ func (s *sa) establish(env *core.Env, initialContact bool) {
 		s.m.forgetBefore(env, s, begun)
 	}
 	s.log(env, core.Info, "established", "suite", s.suite.String(), "by", s.method, "nat", s.natLocal || s.natRemote)
-	s.m.count("established")
+	s.m.count(CountEstablished)
 	delete(s.m.refused, s.remote.Addr())
 	if want != nil {
 		want.trying = nil

@@ -18,6 +18,7 @@ const (
 	initTries   = 5 // 15.5 s in all
 	shortTries  = 4 // 7.5 s, of a direct path that need not be
 	authTries   = 6 // 31.5 s
+	tries       = 5 // 15.5 s, of an established SA
 	quickTries  = 4 // of a peer that seems to have restarted
 	quickResend = 250 * time.Millisecond
 )
@@ -104,6 +105,8 @@ func (s *sa) tries() int {
 	switch {
 	case s.quick:
 		return quickTries
+	case s.phase >= established:
+		return tries
 	case s.phase > greeting:
 		return authTries
 	case s.boot != nil && s.boot.want != nil && !s.boot.want.urgent:

@@ -39,6 +39,7 @@ func (m *Module) turnAway(env *core.Env, s *sa, reason string) {
 }
 
 func (m *Module) noteRefusal(env *core.Env, remote netip.AddrPort, identity, reason string) {
+	m.countFailure(reason)
 	r := m.refused[remote.Addr()]
 	if r == nil {
 		m.makeRoom(env.Now())

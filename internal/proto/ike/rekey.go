@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/packet/esp"
 	"github.com/spokeway/spokeway/internal/proto/ike/suite"
 	"github.com/spokeway/spokeway/internal/proto/ike/wire"
 )
@@ -417,15 +418,28 @@ func (t *rekeyIKE) start(env *core.Env, s *sa) bool {
 		}
 		t.private = made.private
 		s.ask(env, wire.CreateChildSA, wire.Payloads{
-			suite.OfferIKE(s.rekeyPolicies(), binary.BigEndian.AppendUint64(nil, t.next.spi)),
+			suite.OfferIKE(s.samePolicy(group), binary.BigEndian.AppendUint64(nil, t.next.spi)),
 			&wire.Nonce{Data: t.nonce}, &wire.KE{Group: uint16(group), Data: made.public},
 		})
 	})
 	return true
 }
 
-// rekeyPolicies are those of a rekey. The additional key exchanges are not repeated: what they gave is in the old SK_d,
-// which the new keys are made of.
+// samePolicy is what a rekey asks for: the suite that both ends have agreed on. The additional key exchanges are not
+// repeated: what they gave is in the old SK_d, which the new keys are made of. That the PRF stays is of use beside
+// implementations that make the new keys with the old PRF, against section 2.18.
+func (s *sa) samePolicy(group suite.Group) []suite.Policy {
+	p := suite.Policy{
+		Encryptions: []suite.EncryptionChoice{{Encryption: s.suite.Encryption, KeyBits: s.suite.KeyBits}},
+		PRFs:        []suite.PRF{s.suite.PRF}, Groups: []suite.Group{group},
+	}
+	if s.suite.Integrity != esp.NoIntegrity {
+		p.Integrities = []esp.Integrity{s.suite.Integrity}
+	}
+	return []suite.Policy{p}
+}
+
+// rekeyPolicies are those that a peer's rekey is answered by: all of the profile, without additional key exchanges.
 func (s *sa) rekeyPolicies() []suite.Policy {
 	ps := slices.Clone(s.profile.IKE)
 	for i := range ps {
@@ -449,7 +463,7 @@ func (t *rekeyIKE) answered(env *core.Env, s *sa, p wire.Payloads) {
 		t.failed(env, s, refusedly, "its answer is not complete")
 		return
 	}
-	chosen, err := suite.CheckIKE(answer, s.rekeyPolicies())
+	chosen, err := suite.CheckIKE(answer, s.samePolicy(t.group))
 	peerSPI := binary.BigEndian.Uint64(answer.Proposals[0].SPI)
 	if err == nil && (chosen.Group != t.group || ke.Group != uint16(t.group) || peerSPI == 0) {
 		err = fmt.Errorf("the peer chose the key exchange %s instead of %s", chosen.Group, t.group)
@@ -610,7 +624,10 @@ func (s *sa) createIKE(env *core.Env, p wire.Payloads, offer *wire.SA, ni []byte
 		s.refuse(env, wire.CreateChildSA, wire.TemporaryFailure)
 		return
 	}
-	chosen, proposal, err := suite.ChooseIKE(offer, s.rekeyPolicies(), suite.Group(ke.Group))
+	chosen, proposal, err := suite.ChooseIKE(offer, s.samePolicy(s.suite.Group), suite.Group(ke.Group))
+	if err != nil || chosen.Group != suite.Group(ke.Group) {
+		chosen, proposal, err = suite.ChooseIKE(offer, s.rekeyPolicies(), suite.Group(ke.Group))
+	}
 	switch {
 	case err != nil:
 		s.refuse(env, wire.CreateChildSA, wire.NoProposalChosen)

@@ -13,42 +13,42 @@ import (
 // SARow is one row of `show sas`: a peer, and what protects the traffic with it.
 type SARow struct {
 	Profile       string  `json:"profile"`
-	Local         string  `json:"local"`
+	Local         string  `json:"local" table:",wide"`
 	Remote        string  `json:"remote"`
-	LocalID       string  `json:"localId"`
+	LocalID       string  `json:"localId" table:",wide"`
 	RemoteID      string  `json:"remoteId"`
-	State         string  `json:"state"` // up down
-	IKE           string  `json:"ike"`   // suite of the IKE SA
+	State         string  `json:"state"`             // up down
+	IKE           string  `json:"ike" table:",wide"` // suite of the IKE SA
 	Suite         string  `json:"suite"`
-	Mode          string  `json:"mode"`
-	Encapsulation string  `json:"encapsulation"` // esp, udp
-	PathMTU       int     `json:"pathMtu"`       // octets of the outer packet; 0 = not known
+	Mode          string  `json:"mode" table:",wide"`
+	Encapsulation string  `json:"encapsulation" table:"in"`    // esp, udp
+	PathMTU       int     `json:"pathMtu" table:"mtu,empty=-"` // octets of the outer packet; 0 = not known
 	SPIIn         string  `json:"spiIn" table:",wide"`
 	SPIOut        string  `json:"spiOut" table:",wide"`
-	BytesIn       uint64  `json:"bytesIn"`
-	BytesOut      uint64  `json:"bytesOut"`
+	BytesIn       uint64  `json:"bytesIn" table:",wide"`
+	BytesOut      uint64  `json:"bytesOut" table:",wide"`
 	PacketsIn     uint64  `json:"packetsIn"`
 	PacketsOut    uint64  `json:"packetsOut"`
 	RekeyIn       float64 `json:"rekeyIn"` // seconds
 	UpFor         float64 `json:"upFor"`   // seconds
 
-	Drops map[string]uint64 `json:"drops" table:",optional"`
+	Drops map[string]uint64 `json:"drops" table:",optional,wide"`
 }
 
 // IKERow is one row of `show ike`: an IKE SA, a peer that is being tried, or one that was turned away.
 type IKERow struct {
 	Profile  string   `json:"profile"`
-	Local    string   `json:"local"`
+	Local    string   `json:"local" table:",wide"`
 	Remote   string   `json:"remote"`
-	LocalID  string   `json:"localId"`
+	LocalID  string   `json:"localId" table:",wide"`
 	RemoteID string   `json:"remoteId"`
 	State    string   `json:"state"` // established, IKE_SA_INIT, IKE_AUTH, waiting, refused …
 	Role     string   `json:"role"`  // initiator responder
 	Suite    string   `json:"suite"`
-	Method   string   `json:"method"` // how the peer proved its identity
-	NAT      string   `json:"nat"`    // none local remote both
-	Flags    []string `json:"flags"`  // mobike fragmentation spokeway
-	Children int      `json:"children"`
+	Method   string   `json:"method" table:",wide"` // how the peer proved its identity
+	NAT      string   `json:"nat"`                  // none local remote both
+	Flags    []string `json:"flags" table:",wide"`  // mobike fragmentation spokeway
+	Children int      `json:"children" table:",wide"`
 	RekeyIn  float64  `json:"rekeyIn"` // seconds
 	UpFor    float64  `json:"upFor"`   // seconds
 	Reason   string   `json:"reason" table:",optional"`
@@ -194,7 +194,7 @@ func (m *Module) Why(remote netip.Addr, now time.Duration) (stages []Stage) {
 		}
 	}
 	if r := m.refused[remote]; r != nil && len(stages) == 0 {
-		stages = append(stages, Stage{Name: "IKE", State: "failed", Detail: fmt.Sprintf("it came to us and was turned away %d times: %s", r.count, r.reason), Remedy: remedy(r.reason)})
+		stages = append(stages, Stage{Name: "IKE", State: "failed", Detail: fmt.Sprintf("it came to us and was turned away %d times: %s", r.count, r.reason), Remedy: Remedy(r.reason)})
 	}
 	return stages
 }
@@ -223,12 +223,12 @@ func (w *want) why(now time.Duration) []Stage {
 		st := Stage{Name: "IKE", State: "waiting", Detail: fmt.Sprintf("%s with %s is under way since %s", s.phase, s.remote, (now - s.begunAt).Round(100*time.Millisecond))}
 		if w.reason != "" {
 			st.Detail += "; the last attempt failed: " + w.reason
-			st.Remedy = remedy(w.reason)
+			st.Remedy = Remedy(w.reason)
 		}
 		return []Stage{st}
 	}
 	if w.reason == "" {
 		return []Stage{{Name: "IKE", State: "waiting", Detail: "about to begin"}}
 	}
-	return []Stage{{Name: "IKE", State: "failed", Detail: fmt.Sprintf("%s; next attempt in %s", w.reason, max(w.retry.At()-now, 0).Round(time.Second)), Remedy: remedy(w.reason)}}
+	return []Stage{{Name: "IKE", State: "failed", Detail: fmt.Sprintf("%s; next attempt in %s", w.reason, max(w.retry.At()-now, 0).Round(time.Second)), Remedy: Remedy(w.reason)}}
 }

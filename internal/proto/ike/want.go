@@ -56,10 +56,17 @@ func (m *Module) ensure(env *core.Env, e protect.Ensure) {
 		w.retry = core.Timer{Name: "protect " + e.Remote.String(), Of: w}
 		m.wants[at] = w
 	}
+	again := w.tunnels[e.Tunnel]
 	w.profile, w.encapsulation = profile, t.Encapsulation
 	w.tunnels[e.Tunnel] = true
 	w.urgent = w.urgent || e.Urgent
-	if w.satisfied(env) || w.trying != nil {
+	if w.satisfied(env) {
+		if again {
+			m.doubted(env, at)
+		}
+		return
+	}
+	if w.trying != nil {
 		return
 	}
 	w.fails = 0
@@ -68,6 +75,16 @@ func (m *Module) ensure(env *core.Env, e protect.Ensure) {
 		wait = env.Jitter(spread, 1) // the other end may be about to do the same
 	}
 	env.Arm(&w.retry, wait)
+}
+
+// doubted asks peers whether they live, quickly: who asked for one again has heard nothing of it.
+func (m *Module) doubted(env *core.Env, at pair) {
+	for _, p := range m.at[at.remote] {
+		if s := p.newest(); p.local == at.local && s != nil && s.request == nil && s.phase == established {
+			s.quick = true
+			s.enqueue(env, &liveness{})
+		}
+	}
 }
 
 // satisfied tells of the handles that lead to the wanted address, if there are any.
@@ -120,6 +137,7 @@ func (w *want) failed(env *core.Env, s *sa, reason string) {
 	if w.m.wants[w.pair] != w {
 		return
 	}
+	w.m.countFailure(reason)
 	w.fails++
 	w.turn++
 	w.reason = reason

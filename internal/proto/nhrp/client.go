@@ -156,6 +156,7 @@ func (r *registration) lost(env *core.Env, reason string) {
 	}
 	if was {
 		t.log(env, core.Warn, "server-lost", "peer", h.nbma, "protocol", r.protocolOrOwn(), "cause", reason)
+		t.doubt(env, h.nbma)
 	} else if news {
 		t.log(env, core.Warn, "register-failed", "peer", h.nbma, "cause", reason)
 	}

@@ -122,6 +122,13 @@ func (t *tunnel) request(env *core.Env, nbma netip.Addr, urgent bool) {
 	env.Request(protect.IKE, protect.Ensure{Tunnel: t.name(), Local: t.link.Local, Remote: nbma, Urgent: urgent})
 }
 
+// doubt has IKE ask a router that is silent whether it lives: it may have lost its SAs without a word.
+func (t *tunnel) doubt(env *core.Env, nbma netip.Addr) {
+	if t.link.Protected && t.needs[nbma] != nil {
+		t.request(env, nbma, true)
+	}
+}
+
 // release gives an SA back. The last who needed it tells IKE.
 func (t *tunnel) release(env *core.Env, nbma netip.Addr) {
 	n := t.needs[nbma]
