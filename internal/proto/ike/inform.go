@@ -142,6 +142,9 @@ func (m *Module) badHeader(env *core.Env, ev dataplane.ReceivedIKE, h wire.Heade
 	var later *wire.VersionError
 	if errors.As(err, &later) {
 		m.count("other-version")
+		if h.Flags&wire.Response != 0 {
+			return // two that do not understand each other must not talk for ever
+		}
 		m.reply(env, ev, h, &wire.Notify{Kind: wire.InvalidMajorVersion, Data: []byte{2}})
 		return
 	}
