@@ -151,12 +151,14 @@ func (r *registration) lost(env *core.Env, reason string) {
 	h, t := r.hub, r.hub.s.t
 	was, news := r.up, r.reason != reason
 	r.down(env, reason)
+	if was && t.usable(h.sa) {
+		t.doubt(env, h.nbma)
+	}
 	if t.usable(h.sa) && !h.up() {
 		h.sa = h.another()
 	}
 	if was {
 		t.log(env, core.Warn, "server-lost", "peer", h.nbma, "protocol", r.protocolOrOwn(), "cause", reason)
-		t.doubt(env, h.nbma)
 	} else if news {
 		t.log(env, core.Warn, "register-failed", "peer", h.nbma, "cause", reason)
 	}
