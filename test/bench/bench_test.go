@@ -298,11 +298,13 @@ func TestUpdateReplacesWhatIsMarked(t *testing.T) {
 
 func TestConfigurationsAreValid(t *testing.T) {
 	for name, text := range map[string]string{
-		"hub of a pair":   pairConfig(1, "gre", ""),
-		"spoke of a pair": pairConfig(2, "udp", ", servers: [{nbma: 10.9.0.1}]"),
-		"hub of a star":   starHub(cloud{encapsulation: "udp", fast: true}),
-		"spoke of a star": starSpoke(cloud{encapsulation: "gre", shortcut: true}, 2),
-		"loaded hub":      loadConfig("/32"),
+		"hub of a pair":             pairConfig(1, carrier{"esp", true}, ""),
+		"spoke of a pair":           pairConfig(2, carrier{"udp", false}, ", servers: [{nbma: 10.9.0.1}]"),
+		"hub of a star":             starHub(cloud{carrier: carrier{"udp", false}, fast: true}),
+		"hub of a protected star":   starHub(cloud{carrier: carrier{"auto", true}}),
+		"spoke of a star":           starSpoke(cloud{carrier: carrier{"gre", false}, shortcut: true}, 2),
+		"spoke of a protected star": starSpoke(cloud{carrier: carrier{"auto", true}, shortcut: true}, 2),
+		"loaded hub":                loadConfig("/32"),
 	} {
 		file := t.TempDir() + "/spokeway.yaml"
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -12,7 +12,8 @@
 //	iperf.go       iperf3
 //	probe.go       our own ICMP prober, and the ear at the far end
 //	stats.go       medians, percentiles, ratios; report.go tables and JSON; update.go into the document
-//	throughput.go  between two namespaces: veth, VXLAN, wireguard-go, GRE, GRE in UDP, ESP in UDP, ESP
+//	throughput.go  between two namespaces: veth, VXLAN, wireguard-go, nebula, strongSwan, GRE and ESP, each also in UDP
+//	others.go      nebula, and charon of the tree that test/peers/install makes
 //	hub.go         spoke, hub, spoke
 //	load.go        thousands of spokes register with one hub; generator.go is all of the spokes
 //	shortcut.go    first packet to direct path, again and again

@@ -85,13 +85,16 @@ func hubSystems(l *lab, o options, rep *report) (systems []*system, err error) {
 		systems = append(systems, s)
 	}
 	for _, c := range []struct {
-		name, space, encapsulation string
-		fast                       bool
+		name, space string
+		carrier
+		fast bool
 	}{
-		{"GRE, kernel path", "gk", "gre", false},
-		{"GRE, fast path", "gf", "gre", true},
-		{"GRE-in-UDP, kernel path", "uk", "udp", false},
-		{"GRE-in-UDP, fast path", "uf", "udp", true},
+		{"GRE, kernel path", "gk", carrier{"gre", false}, false},
+		{"GRE, fast path", "gf", carrier{"gre", false}, true},
+		{"GRE-in-UDP, kernel path", "uk", carrier{"udp", false}, false},
+		{"GRE-in-UDP, fast path", "uf", carrier{"udp", false}, true},
+		{"ESP in UDP, kernel path", "ek", carrier{"auto", true}, false},
+		{"ESP in UDP, fast path", "ef", carrier{"auto", true}, true},
 	} {
 		if !o.wants(c.name) {
 			continue
@@ -100,24 +103,10 @@ func hubSystems(l *lab, o options, rep *report) (systems []*system, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := t.routers(o, cloud{encapsulation: c.encapsulation, fast: c.fast}); err != nil {
+		if err := t.routers(o, cloud{carrier: c.carrier, fast: c.fast}); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
 		systems = append(systems, &system{name: c.name, flow: t.flow(), daemons: []*process{t.hub.process}})
-	}
-	for _, fast := range []bool{false, true} {
-		name, space := "ESP in UDP, kernel path", "ek"
-		if fast {
-			name, space = "ESP in UDP, fast path", "ef"
-		}
-		if !o.wants(name) {
-			continue
-		}
-		s, err := staticHub(l, o, name, space, fast)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		systems = append(systems, s)
 	}
 	return systems, nil
 }
@@ -175,7 +164,7 @@ func (s *star) flow() flow {
 
 // cloud is what the routers of a star are to do.
 type cloud struct {
-	encapsulation  string
+	carrier
 	fast, shortcut bool
 }
 
@@ -200,13 +189,12 @@ tunnels:
     address: 10.100.0.1/24
     key: 42
     mtu: %d
-    encapsulation: %s
-    fast-path: %v
+%s    fast-path: %v
     nhrp: {network-id: 1}
 routes:
   - {to: 192.168.1.0/24, via: 10.100.0.2}
   - {to: 192.168.2.0/24, via: 10.100.0.3}
-`, innerMTU, c.encapsulation, c.fast)
+%s`, innerMTU, c.tunnel(), c.fast, c.profiles())
 }
 
 func starSpoke(c cloud, host int) string {
@@ -217,11 +205,10 @@ tunnels:
     address: 10.100.0.%d/24
     key: 42
     mtu: %d
-    encapsulation: %s
-    nhrp: {network-id: 1, shortcut: %v, servers: [{nbma: 10.9.0.1, protocol: 10.100.0.1}]}
+%s    nhrp: {network-id: 1, shortcut: %v, servers: [{nbma: 10.9.0.1, protocol: 10.100.0.1}]}
 routes:
   - {to: 192.168.0.0/16, via: 10.100.0.1}
-`, host, innerMTU, c.encapsulation, c.shortcut)
+%s`, host, innerMTU, c.tunnel(), c.shortcut, c.profiles())
 }
 
 // wireguardHub is a star whose hub forwards between two WireGuard peers.

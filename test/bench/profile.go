@@ -19,8 +19,11 @@ func profile(ctx context.Context, o options) (*report, error) {
 		return nil, err
 	}
 	var ends []end
-	for _, e := range []struct{ name, encapsulation string }{{"GRE", "gre"}, {"GRE-in-UDP", "udp"}} {
-		files, err := profilePair(ctx, o, e.encapsulation)
+	for _, e := range []struct {
+		name string
+		carrier
+	}{{"GRE-in-UDP", carrier{encapsulation: "udp"}}, {"ESP in UDP", carrier{"auto", true}}} {
+		files, err := profilePair(ctx, o, e.carrier)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.name, err)
 		}
@@ -51,7 +54,7 @@ type function struct {
 const profileSeconds = 5
 
 // profilePair gives the profiles of the sender and the receiver.
-func profilePair(ctx context.Context, o options, encapsulation string) (files []string, err error) {
+func profilePair(ctx context.Context, o options, c carrier) (files []string, err error) {
 	l, err := newLab(ctx, "p")
 	if err != nil {
 		return nil, err
@@ -60,11 +63,11 @@ func profilePair(ctx context.Context, o options, encapsulation string) (files []
 	if err := l.pair("p"); err != nil {
 		return nil, err
 	}
-	receiver, receiverSocket, err := l.profiled(o, "p-b", pairConfig(1, encapsulation, ""))
+	receiver, receiverSocket, err := l.profiled(o, "p-b", pairConfig(1, c, ""))
 	if err != nil {
 		return nil, err
 	}
-	_, senderSocket, err := l.profiled(o, "p-a", pairConfig(2, encapsulation, ", servers: [{nbma: 10.9.0.2}]"))
+	_, senderSocket, err := l.profiled(o, "p-a", pairConfig(2, c, ", servers: [{nbma: 10.9.0.2}]"))
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +85,7 @@ func profilePair(ctx context.Context, o options, encapsulation string) (files []
 	}()
 	time.Sleep(time.Second) // into the stream
 	for _, who := range []string{"sender", "receiver"} {
-		files = append(files, filepath.Join(o.profiles, encapsulation+"-"+who+".pprof"))
+		files = append(files, filepath.Join(o.profiles, c.encapsulation+"-"+who+".pprof"))
 	}
 	return files, errors.Join(takeProfiles(files, []string{senderSocket, receiverSocket}), <-ran)
 }

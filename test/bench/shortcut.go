@@ -26,8 +26,11 @@ const (
 func shortcut(ctx context.Context, o options) (*report, error) {
 	rep := &report{Part: fmt.Sprintf("First packet to direct path, %d tries", o.tries)}
 	t := table{Columns: []string{"a probe each millisecond", "least", "median", "p99", "greatest", "probes", "lost"}}
-	for _, c := range []struct{ name, encapsulation string }{{"GRE", "gre"}, {"GRE-in-UDP", "udp"}} {
-		tries, err := shortcuts(ctx, o, c.encapsulation)
+	for _, c := range []struct {
+		name string
+		carrier
+	}{{"GRE", carrier{encapsulation: "gre"}}, {"GRE-in-UDP", carrier{encapsulation: "udp"}}, {"ESP in UDP", carrier{"auto", true}}} {
+		tries, err := shortcuts(ctx, o, c.name, c.carrier)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -59,7 +62,7 @@ func timesRow(title string, ms []float64) []string {
 	return row
 }
 
-func shortcuts(ctx context.Context, o options, encapsulation string) (r tries, err error) {
+func shortcuts(ctx context.Context, o options, name string, c carrier) (r tries, err error) {
 	l, err := newLab(ctx, "s")
 	if err != nil {
 		return r, err
@@ -69,7 +72,7 @@ func shortcuts(ctx context.Context, o options, encapsulation string) (r tries, e
 	if err != nil {
 		return r, err
 	}
-	if err := s.routers(o, cloud{encapsulation: encapsulation, shortcut: true}); err != nil {
+	if err := s.routers(o, cloud{carrier: c, shortcut: true}); err != nil {
 		return r, err
 	}
 	h := &hearer{}
@@ -83,7 +86,7 @@ func shortcuts(ctx context.Context, o options, encapsulation string) (r tries, e
 			return r, fmt.Errorf("try %d: %w", n+1, err)
 		}
 		if (n+1)%25 == 0 {
-			progress("shortcut over "+encapsulation, n+1, o.tries)
+			progress("shortcut over "+name, n+1, o.tries)
 		}
 	}
 	return r, nil

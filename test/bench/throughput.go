@@ -29,6 +29,9 @@ const (
 
 	nameESPUDP = "Spokeway ESP in UDP"
 	nameESP    = "Spokeway ESP"
+
+	nameNebula   = "nebula"
+	nameLibipsec = "strongSwan libipsec"
 )
 
 // innerMTU is everybody's, on an underlay of 1500: every system carries packets of one size.
@@ -95,7 +98,7 @@ func namesOf(systems []*system) (names []string) {
 // throughputSystems sets all of them up. What this machine cannot have is noted and left out.
 func throughputSystems(l *lab, o options, rep *report) (systems []*system, err error) {
 	for _, make := range []func(*lab, options, *report) (*system, error){
-		vethSystem, vxlanSystem, wireguardSystem, greSystem, udpSystem, espUDPSystem, espSystem,
+		vethSystem, vxlanSystem, wireguardSystem, nebulaSystem, libipsecSystem, greSystem, udpSystem, espSystem, espUDPSystem,
 	} {
 		s, err := make(l, o, rep)
 		if err != nil {
@@ -188,31 +191,63 @@ func wireguardSystem(l *lab, _ options, rep *report) (*system, error) {
 func wgDevice(end string) string { return fmt.Sprintf("wg%d%s", os.Getpid(), end) }
 
 func greSystem(l *lab, o options, _ *report) (*system, error) {
-	return spokewaySystem(l, o, nameGRE, "gre")
+	return spokewaySystem(l, o, nameGRE, "gre", carrier{encapsulation: "gre"})
 }
 
 func udpSystem(l *lab, o options, _ *report) (*system, error) {
-	return spokewaySystem(l, o, nameUDP, "udp")
+	return spokewaySystem(l, o, nameUDP, "udp", carrier{encapsulation: "udp"})
+}
+
+func espSystem(l *lab, o options, _ *report) (*system, error) {
+	return spokewaySystem(l, o, nameESP, "esp", carrier{"esp", true})
+}
+
+// espUDPSystem is what `encapsulation: auto` comes to between two routers of this kind.
+func espUDPSystem(l *lab, o options, _ *report) (*system, error) {
+	return spokewaySystem(l, o, nameESPUDP, "auto", carrier{"auto", true})
+}
+
+// carrier is what a tunnel's packets are in.
+type carrier struct {
+	encapsulation string
+	protected     bool
+}
+
+// tunnel is the lines of a tunnel's configuration.
+func (c carrier) tunnel() string {
+	lines := "    encapsulation: " + c.encapsulation + "\n"
+	if c.protected {
+		lines += "    protect: bench\n"
+	}
+	return lines
+}
+
+// profiles is the profile that these lines name: wireguard-go's work with AES-256-GCM, keys by IKEv2 as by default.
+func (c carrier) profiles() string {
+	if !c.protected {
+		return ""
+	}
+	return "profiles:\n  bench: {psk: no secret at all, esp: aes256gcm}\n"
 }
 
 // spokewaySystem is a hub and a spoke that is registered with it.
-func spokewaySystem(l *lab, o options, name, encapsulation string) (*system, error) {
-	if err := l.pair(encapsulation); err != nil {
+func spokewaySystem(l *lab, o options, name, space string, c carrier) (*system, error) {
+	if err := l.pair(space); err != nil {
 		return nil, err
 	}
-	a, err := l.spokeway(o, encapsulation+"-a", pairConfig(1, encapsulation, ""))
+	a, err := l.spokeway(o, space+"-a", pairConfig(1, c, ""))
 	if err != nil {
 		return nil, err
 	}
-	b, err := l.spokeway(o, encapsulation+"-b", pairConfig(2, encapsulation, ", servers: [{nbma: 10.9.0.1}]"))
+	b, err := l.spokeway(o, space+"-b", pairConfig(2, c, ", servers: [{nbma: 10.9.0.1}]"))
 	if err != nil {
 		return nil, err
 	}
-	f := l.flow(encapsulation, "10.100.0.1", "10.100.0.2")
+	f := l.flow(space, "10.100.0.1", "10.100.0.2")
 	return &system{name: name, flow: f, daemons: []*process{a.process, b.process}}, a.registered(1)
 }
 
-func pairConfig(host int, encapsulation, servers string) string {
+func pairConfig(host int, c carrier, servers string) string {
 	return fmt.Sprintf(`version: 1
 tunnels:
   tun0:
@@ -220,9 +255,8 @@ tunnels:
     address: 10.100.0.%d/24
     key: 42
     mtu: %d
-    encapsulation: %s
-    nhrp: {network-id: 1%s}
-`, host, innerMTU, encapsulation, servers)
+%s    nhrp: {network-id: 1%s}
+%s`, host, innerMTU, c.tunnel(), servers, c.profiles())
 }
 
 // pings is how many make one measurement, a millisecond apart.
