@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/proto/ike/auth"
 	"github.com/spokeway/spokeway/internal/proto/ike/suite"
 	"github.com/spokeway/spokeway/internal/proto/ike/wire"
 )
@@ -151,7 +152,52 @@ func (s *sa) twin(w *world) *sa {
 	o := &sa{m: New(rand.Reader), profile: s.profile, initiator: !s.initiator, spi: s.peerSPI, peerSPI: s.spi, suite: s.suite}
 	o.keys, o.nextID, o.expect, o.ivs, o.fragments = s.keys.Clone(), s.expect, s.nextID, 1<<40, s.fragments
 	o.local, o.remote, o.phase = s.remote, s.local, s.phase
+	if b := s.boot; b != nil {
+		o.boot = &boot{nonce: b.peerNonce, peerNonce: b.nonce, request: b.request, response: b.response, intI: b.intI, intR: b.intR, authID: s.expect}
+	}
 	return o
+}
+
+// proof is what an initiator proves itself with: who it is, AUTH by a pre-shared key, and its wish for a child.
+func (s *sa) proofBy(secret, id string) wire.Payloads {
+	i, err := auth.ParseIdentity(id)
+	if err != nil {
+		panic(err)
+	}
+	claim := &wire.ID{Initiator: true, IDType: i.Kind, Data: []byte(i.Data)}
+	p := wire.Payloads{
+		claim, &wire.Auth{Method: methodPSK, Data: auth.PSKAuth(s.suite.PRF, []byte(secret), s.signed(true, claim))},
+	}
+	return append(p, s.offerChild(0x0badcafe, false, 0, nil)...)
+}
+
+const rightPSK = "correct horse battery staple"
+
+// open is a responder whose initiator, by hand, has done IKE_SA_INIT and nothing more.
+func halfOpen(t *testing.T, n *node, s *stranger) *sa {
+	t.Helper()
+	s.knock(n, s.hello())
+	o := n.module.begun[beginning{s.from, s.spi}]
+	if o == nil || o.phase != authenticating {
+		t.Fatalf("there is no half-open SA: %v", n.logs)
+	}
+	return o
+}
+
+// rawAsk is ask with payloads as octets.
+func (n *node) rawAsk(s *sa, x wire.Exchange, first wire.PayloadType, plain []byte) (wire.Payloads, bool) {
+	peer := s.twin(n.w)
+	id := peer.nextID
+	peer.nextID++
+	c := peer.cipher(true)
+	b := peer.sealOne(c, peer.header(x, id, false, wire.TypeEncrypted), first, nil, plain)
+	peer.ivs = c.Sent()
+	for _, m := range n.deliver(s, [][]byte{b}) {
+		if m.response() && m.header.MessageID == id {
+			return peer.read(n.w.t, m.sent.Payload), true
+		}
+	}
+	return nil, false
 }
 
 // ask sends n a request that its peer could have sent next, with the right keys, and reads the answer.
@@ -277,4 +323,23 @@ func (n *node) reaches(o *node) bool {
 		}
 	}
 	return false
+}
+
+func identity(text string) auth.Identity {
+	id, err := auth.ParseIdentity(text)
+	if err != nil {
+		panic(err)
+	}
+	return id
+}
+
+func patterns(texts ...string) (out []auth.Pattern) {
+	for _, text := range texts {
+		p, err := auth.ParsePattern(text)
+		if err != nil {
+			panic(err)
+		}
+		out = append(out, p)
+	}
+	return out
 }

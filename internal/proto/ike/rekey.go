@@ -36,7 +36,8 @@ func (c *child) rekey(env *core.Env) {
 }
 
 func (t *rekeyChild) start(env *core.Env, s *sa) bool {
-	if s.phase != established || t.old != nil && (t.old.closing || t.old.drained || t.old.successor != nil) {
+	if s.phase != established || t.old == nil && len(s.children) > 0 || // one has come meanwhile
+		t.old != nil && (t.old.closing || t.old.drained || t.old.successor != nil) {
 		t.end()
 		return false
 	}
