@@ -99,7 +99,11 @@ func (p *peer) expired(env *core.Env, _ *core.Timer) {
 			env.Arm(&p.settle, settleAgain)
 			return
 		}
-		loser.close(env, "another IKE SA with the peer takes its place")
+		const reason = "another IKE SA with the peer takes its place"
+		for _, c := range slices.Clone(loser.children) {
+			c.drain(env, reason) // the peer sends by it until it has read our goodbye
+		}
+		loser.close(env, reason)
 	}
 }
 
