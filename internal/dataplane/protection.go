@@ -66,10 +66,12 @@ type (
 	AskSA struct{ SA SA }
 
 	// SendIKE sends a datagram of IKE. From [NATPort] the plane puts the non-ESP marker before it, RFC 7296 section 2.23.
-	// A packet of one octet 0xff from there is a keepalive and goes as it is.
+	// A packet of one octet 0xff from there is a keepalive and goes as it is. What is Whole is lost where it does not fit,
+	// other long ones are cut by IP: not every peer knows fragments of IKE.
 	SendIKE struct {
 		Local, Remote netip.AddrPort
 		Payload       []byte
+		Whole         bool
 	}
 )
 

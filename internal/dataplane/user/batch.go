@@ -160,8 +160,8 @@ func (b *batch) settle() {
 	if c.packets == 0 {
 		return
 	}
-	c.device.tunnel.CountOut(c.packets, c.bytes)
-	if c.peer != nil {
+	if c.peer != nil { // what the control plane sends is no traffic of the tunnel's
+		c.device.tunnel.CountOut(c.packets, c.bytes)
 		c.peer.CountOut(c.packets, c.bytes)
 	}
 	if c.out != nil && c.out.CountOut(c.packets, c.bytes) {

@@ -241,6 +241,12 @@ func TestWhatDoesNotEnter(t *testing.T) {
 		}
 	}
 	r, e := newProtectedRig(t, dataplane.Tunnel{Key: k}, inUDP)
+	r.apply(dataplane.MoveSA{SA: 1, Local: netip.MustParseAddrPort("192.0.2.77:4500"), Remote: e.remote})
+	r.datagram(e.remote, e.gre(k, good))
+	if s := r.sender.device.tunnel.Stats(); s.Drops["wrong-peer"] != 1 || s.PacketsIn != 0 {
+		t.Errorf("by an SA of another local address: counted %+v", s)
+	}
+	r, e = newProtectedRig(t, dataplane.Tunnel{Key: k}, inUDP)
 	b := e.gre(k, good)
 	for range 3 {
 		r.datagram(e.remote, b)

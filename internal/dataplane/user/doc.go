@@ -40,6 +40,8 @@
 // Several cores: a TUN device has half as many queues as there are cores, from 4 on, and so has a UDP port. A raw
 // socket cannot be shared without each getting everything. The kernel keeps a flow in one queue, so packets keep order.
 //
-// Left out: link-local underlay addresses; an underlay in a VRF. What is known of an SA's addresses is used to send to its
-// peer, but not checked on what arrives: keys say who it is.
+// An SA is good at the local address that it was made for alone: tunnels elsewhere may trust others. Where its peer's
+// packets come from is not checked, but told: keys say who it is.
+//
+// Left out: link-local underlay addresses; an underlay in a VRF.
 package user

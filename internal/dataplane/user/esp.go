@@ -51,6 +51,10 @@ func (r *receiver) esp(from netip.AddrPort, class uint8, b []byte) {
 		r.stray(from, spi)
 		return
 	}
+	if o := in.Outbound(); o == nil || o.Local.Addr() != r.wire.at.local {
+		r.spoilt(in, dataplane.DropWrongPeer) // who may come in at one address may not at another
+		return
+	}
 	var dst []byte
 	if r.hairpin {
 		dst = r.scratch[:headroom]

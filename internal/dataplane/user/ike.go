@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/packet"
 )
 
 const (
@@ -18,8 +19,9 @@ const (
 	ikeExchange = 18 // where the header has the exchange
 	ikeSAInit   = 34
 	maxIKE      = 64 << 10
-	markerLen   = 4    // RFC 3948 section 2.2
-	keepalive   = 0xff // RFC 3948 section 2.3
+	longestIKE  = maxIKE - 100 // that is sent: UDP's limit, less headers
+	markerLen   = 4            // RFC 3948 section 2.2
+	keepalive   = 0xff         // RFC 3948 section 2.3
 )
 
 // ikeLimits bound what IKE may bring into the control plane's queue. Everybody may send it, and from any address, so
@@ -94,33 +96,45 @@ func (r *receiver) ike(from netip.AddrPort, b []byte) {
 func (p *Plane) sendIKE(e dataplane.SendIKE) {
 	local, remote := plainEndpoint(e.Local), plainEndpoint(e.Remote)
 	w := p.wires[place{local.Addr(), dataplane.ESP}]
-	if w == nil {
+	switch {
+	case w == nil:
 		p.fail("", "send IKE to "+remote.String(), errors.New("no protected tunnel is at "+local.Addr().String()))
+		return
+	case local.Addr().Is4() != remote.Addr().Is4() || len(e.Payload) == 0 || len(e.Payload) > longestIKE:
+		w.drop(dataplane.DropSendFailed)
 		return
 	}
 	k := udpIKE
 	if local.Port() == dataplane.NATPort {
 		k = udpESP
 	}
-	p.letter.write(k, remote, e.Payload)
+	l := &p.letter
+	l.write(k, remote, e.Payload)
 	if tap := p.tap.Load(); tap != nil {
-		(*tap).Outer(Out, local, remote, p.letter.b[p.letter.from:])
+		(*tap).Outer(Out, local, remote, l.b)
 	}
-	s := w.through(k, w.sockets[0])
-	errno := p.letter.send(w, s)
-	if errno == unix.EMSGSIZE {
-		p.letter.frank(kindOf[k].port, remote)
-		errno = p.letter.send(w, w.others[cutUDP])
-	}
-	if errno != 0 {
+	if errno := l.deliver(w, k, local, remote, e.Whole); errno != 0 {
 		w.drop(dataplane.DropSendFailed)
 	}
 }
 
+// deliver sends the datagram. A long one leaves without DF, so that it arrives where ICMP does not; one that is Whole
+// leaves with it, or not at all.
+func (l *letter) deliver(w *wire, k kind, local, remote netip.AddrPort, whole bool) unix.Errno {
+	if whole || len(l.b)+outerHeader(remote) <= everywhere4 {
+		errno := l.send(w, w.through(k, w.sockets[0]))
+		if whole && errno == unix.EMSGSIZE { // that was the question
+			return 0
+		}
+		return errno
+	}
+	l.frank(netip.AddrPortFrom(local.Addr(), uint16(kindOf[k].port)), remote)
+	return l.send(w, w.others[cutUDP])
+}
+
 // letter is one datagram of IKE, on its way.
 type letter struct {
-	b       []byte // with room for a UDP header
-	from    int
+	b       []byte
 	message [1]mmsg
 	iov     unix.Iovec
 	name    sockaddr
@@ -129,7 +143,7 @@ type letter struct {
 
 // write makes the datagram: from port 4500 with the non-ESP marker, unless it is a keepalive.
 func (l *letter) write(k kind, remote netip.AddrPort, payload []byte) {
-	l.b, l.from = append(l.b[:0], make([]byte, udpHeader)...), udpHeader
+	l.b = l.b[:0]
 	if k == udpESP && !isKeepalive(payload) {
 		l.b = append(l.b, make([]byte, markerLen)...)
 	}
@@ -140,16 +154,16 @@ func (l *letter) write(k kind, remote netip.AddrPort, payload []byte) {
 func isKeepalive(b []byte) bool { return len(b) == 1 && b[0] == keepalive }
 
 // frank puts the UDP header before the datagram, for a raw socket, whose names have no port.
-func (l *letter) frank(port int, remote netip.AddrPort) {
-	putUDP((*[udpHeader]byte)(l.b), port, remote, len(l.b)-udpHeader)
-	l.from = 0
+func (l *letter) frank(local, remote netip.AddrPort) {
+	h := packet.Header{Source: local.Addr(), Destination: remote.Addr()}
+	l.b = packet.AppendUDP(nil, h, local.Port(), remote.Port(), l.b)[ipHeader(local.Addr()):]
 	l.message[0].hdr.Namelen = l.name.put(netip.AddrPortFrom(remote.Addr(), 0))
 }
 
 func (l *letter) send(w *wire, s *socket) unix.Errno {
 	h := &l.message[0].hdr
-	l.iov.Base = &l.b[l.from]
-	l.iov.SetLen(len(l.b) - l.from)
+	l.iov.Base = &l.b[0]
+	l.iov.SetLen(len(l.b))
 	h.Iov, h.Iovlen, h.Name = &l.iov, 1, &l.name[0]
 	l.control.n = 0
 	w.putClass(&l.control, classControl, 0)

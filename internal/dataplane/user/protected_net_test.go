@@ -211,6 +211,11 @@ func TestIKEDatagrams(t *testing.T) {
 		if got := event[dataplane.ReceivedIKE](b); got.Payload[0] != 7 {
 			t.Errorf("a keepalive is told as %x", got.Payload)
 		}
+		a.do(dataplane.SendIKE{Local: from, Remote: to, Payload: make([]byte, 5000), Whole: true}, // a probe that does not fit
+			dataplane.SendIKE{Local: from, Remote: to, Payload: make([]byte, 1300), Whole: true})
+		if got := event[dataplane.ReceivedIKE](b); len(got.Payload) != 1300 {
+			t.Errorf("%d octets came whole", len(got.Payload))
+		}
 		if d := b.Stats()[0].Drops; d["esp-malformed"]+d["malformed"] > 0 {
 			t.Errorf("drops %v", d)
 		}

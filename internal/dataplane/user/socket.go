@@ -48,10 +48,6 @@ func (k kind) raw() bool { return kindOf[k].raw }
 // deaf reports whether sockets of the kind only send.
 func (k kind) deaf() bool { return k >= cutGRE }
 
-// fragments reports whether the kernel may fragment what is sent. IKE has fragments of its own (RFC 7383), but a
-// peer need not know them.
-func (k kind) fragments() bool { return k.deaf() || k == udpIKE }
-
 // bulk reports whether the kernel is to cut and join datagrams.
 func (k kind) bulk() bool { return k == udpGRE || k == udpESP }
 
@@ -161,7 +157,7 @@ func options(k kind, local netip.Addr, reuse bool) []option {
 
 func options4(k kind) []option {
 	discover := unix.IP_PMTUDISC_DO
-	if k.fragments() {
+	if k.deaf() {
 		discover = unix.IP_PMTUDISC_DONT
 	}
 	return []option{
@@ -173,7 +169,7 @@ func options4(k kind) []option {
 
 func options6(k kind) []option {
 	discover, whole := unix.IPV6_PMTUDISC_DO, 1
-	if k.fragments() {
+	if k.deaf() {
 		discover, whole = unix.IPV6_PMTUDISC_DONT, 0
 	}
 	list := []option{

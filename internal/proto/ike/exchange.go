@@ -83,12 +83,12 @@ func (s *sa) ask(env *core.Env, exchange wire.Exchange, p wire.Payloads) {
 
 // transmit sends the request once more and waits.
 func (s *sa) transmit(env *core.Env, r *request) {
-	out := r.datagrams
+	out, whole := r.datagrams, r.small != nil
 	if r.tries >= 2 && r.small != nil {
-		out = r.small // RFC 7383 section 2.5.2
+		out, whole = r.small, false // RFC 7383 section 2.5.2
 	}
 	for _, d := range out {
-		s.send(env, s.remote, d)
+		env.Emit(dataplane.SendIKE{Local: s.local, Remote: s.remote, Payload: d, Whole: whole})
 	}
 	if r.tries == 0 {
 		r.sent = env.Now()
@@ -126,8 +126,12 @@ func (s *sa) again(env *core.Env) {
 		s.transmit(env, r)
 		return
 	}
-	if s.phase < established {
+	switch {
+	case s.phase < established:
 		s.fail(env, s.unanswered(r))
+		return
+	case s.phase == closing:
+		s.destroy(env, "")
 		return
 	}
 	s.log(env, core.Warn, "dead", "cause", s.unanswered(r))
