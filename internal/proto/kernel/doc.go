@@ -16,8 +16,11 @@
 // nobody wants any more are removed. A route of ours that the kernel dropped, because its interface went down
 // or somebody deleted it, is written again.
 //
+// Prefixes that protected tunnels lead to have a guard beneath their routes ([Guard]): a blackhole that outlives them.
+//
 //	kernel.go  events, effects
 //	module.go  the module: events in
+//	guard.go   what stays closed when there is no tunnel and no process
 //	plan.go    what should be in the kernel and in the data plane
 //
 // Left out: tables other than main, type of service, source routes, nexthop objects of our own.

@@ -24,13 +24,14 @@ const (
 
 // Module is the module named "kernel".
 type Module struct {
-	entries map[table]*entry
-	links   map[string]core.Link
-	tunnels map[string]bool
-	settled bool
-	stopped bool
-	dirty   map[table]bool // to be looked at by repair
-	failed  map[table]bool // to be looked at by retry
+	entries  map[table]*entry
+	links    map[string]core.Link
+	tunnels  map[string]bool
+	settled  bool
+	stopped  bool
+	guarding bool           // a Guard has come
+	dirty    map[table]bool // to be looked at by repair
+	failed   map[table]bool // to be looked at by retry
 
 	settle, repair, retry core.Timer
 }
@@ -77,6 +78,8 @@ func (m *Module) Handle(env *core.Env, ev core.Event) {
 		m.Handle(env, ev.Body)
 	case Settled:
 		m.sweep(env)
+	case Guard:
+		m.guards(env, ev)
 	case core.Expired:
 		m.expired(env, ev.Timer)
 	case core.Stop:
@@ -98,6 +101,10 @@ func (m *Module) entry(vrf string, p netip.Prefix) *entry {
 func (m *Module) learned(env *core.Env, l Learned) {
 	l.Prefix = l.Prefix.Masked()
 	e := m.entry(l.VRF, l.Prefix)
+	if isGuard(l) {
+		m.guardLearned(env, e)
+		return
+	}
 	if old := e.at(l.Metric); old != nil && old.Ours == l.Ours && old.Connected == l.Connected {
 		*old = l // in place: the RIB shall see a change, not a loss
 		delete(e.leaving, l.Metric)
@@ -115,6 +122,10 @@ func (m *Module) learned(env *core.Env, l Learned) {
 
 func (m *Module) forgotten(env *core.Env, k Key) {
 	e := m.entry(k.VRF, k.Prefix)
+	if e.guard.standing && k.Metric == GuardMetric {
+		m.guardForgotten(env, e)
+		return
+	}
 	m.drop(env, e, k.Metric)
 	if e.asked != nil && e.asked.Metric == k.Metric {
 		m.suspect(env, e)
@@ -185,6 +196,10 @@ func (m *Module) reconcile(env *core.Env, e *entry) {
 		m.remove(env, e, before.Key()) // its echo is still on the way
 	}
 	m.present(env, e, lent)
+	m.tidy(e)
+}
+
+func (m *Module) tidy(e *entry) {
 	if e.empty() {
 		delete(m.entries, e.table)
 	}
@@ -239,6 +254,10 @@ func (m *Module) present(env *core.Env, e *entry, lent []rib.NextHop) {
 
 func (m *Module) refused(env *core.Env, r Refused) {
 	e := m.entries[table{r.VRF, r.Prefix.Masked()}]
+	if e != nil && r.Metric == GuardMetric {
+		m.guardRefused(env, e, r)
+		return
+	}
 	if e == nil || e.asked == nil || !e.asked.Equal(r.Route) {
 		if e != nil && e.leaving[r.Metric] { // a removal: it is due again
 			delete(e.leaving, r.Metric)
@@ -395,6 +414,8 @@ func (m *Module) again(env *core.Env, set *map[table]bool) {
 	}
 	*set = map[table]bool{}
 	m.visit(all, func(e *entry) {
+		m.raise(env, e)
+		m.lower(env, e)
 		was := e.refused
 		if e.asked != nil && !e.has(*e.asked) {
 			e.asked = nil
@@ -416,7 +437,7 @@ func (m *Module) sweep(env *core.Env) {
 	m.each(func(e *entry) { m.reconcile(env, e) })
 }
 
-// stop takes our routes out of the kernel: a router that was told to stop leaves nothing behind.
+// stop takes our routes out of the kernel: a router that was told to stop leaves nothing behind but guards.
 func (m *Module) stop(env *core.Env) {
 	m.stopped, m.settled = true, true
 	env.Stop(&m.settle)
