@@ -58,7 +58,7 @@ func (a *app) main(args []string) int {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "spokeway",
-		Short: "dynamic multipoint VPN for Linux: NHRP and multipoint GRE from one binary and one file",
+		Short: "dynamic multipoint VPN for Linux: NHRP, multipoint GRE, IKEv2 and ESP from one binary and one file",
 		Long: "Spokeway turns a Linux host into a hub or a spoke of a dynamic multipoint VPN (DMVPN).\n" +
 			"Every command word may be cut short as long as it stays unique: `spokeway sh nh` is `spokeway show nhrp`.",
 		SilenceErrors:     true,
@@ -70,8 +70,8 @@ func (a *app) root() *cobra.Command {
 	f.StringVarP(&a.config, "config", "c", conf.DefaultPath, "configuration `FILE`")
 	f.StringVar(&a.socket, "socket", conf.DefaultSocket, "control socket `PATH` of the daemon; $SPOKEWAY_SOCKET changes the default")
 	a.socket = cmp.Or(os.Getenv("SPOKEWAY_SOCKET"), a.socket)
-	f.StringVarP(&a.output, "output", "o", "table", "print `FORMAT`: table or json")
-	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	f.StringVarP(&a.output, "output", "o", "table", "print `FORMAT`: table, wide (a table with more columns) or json")
+	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "wide", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
 		a.runCommand(), a.checkCommand(), a.reloadCommand(),
 		a.showCommand(), a.whyCommand(), a.monitorCommand(), a.clearCommand(), a.debugCommand(),
@@ -83,8 +83,8 @@ func (a *app) root() *cobra.Command {
 }
 
 func (a *app) begin(*cobra.Command, []string) error {
-	if a.output != "table" && a.output != "json" {
-		return usagef("-o %s: want table or json", a.output)
+	if a.output != "table" && a.output != "wide" && a.output != "json" {
+		return usagef("-o %s: want table, wide or json", a.output)
 	}
 	a.running = true
 	return nil

@@ -42,7 +42,7 @@ func (a *app) show(c *cobra.Command, cmd query.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	return cmd.Text(a.out, rows)
+	return cmd.Text(a.out, rows, a.output == "wide")
 }
 
 // list is a table of commands for the help.

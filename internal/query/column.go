@@ -18,13 +18,15 @@ import (
 const none = "-"
 
 // column is a field of a row struct. The tag `table:"heading,option…"` changes the heading, which is otherwise the
-// words of the JSON key. The option "optional" hides a column that is empty in every row, "empty=word" says what an
-// empty cell means, and the heading "-" hides the column always.
+// words of the JSON key. The option "optional" hides a column that is empty in every row, "wide" one that was not asked
+// for, "empty=word" says what an empty cell or the number 0 means, and the heading "-" hides the column always.
 type column struct {
 	header   string
 	index    []int
 	empty    string // what is printed for nothing
+	zero     bool   // the number 0 is nothing too
 	optional bool
+	wide     bool
 	right    bool
 }
 
@@ -42,7 +44,9 @@ func columns(row reflect.Type) (cols []column) {
 			header:   strings.ToUpper(cmp.Or(heading, words(key))),
 			index:    f.Index,
 			empty:    option(options, "empty=", none),
+			zero:     strings.Contains(options, "empty="),
 			optional: strings.Contains(options, "optional"),
+			wide:     strings.Contains(options, "wide"),
 			right:    f.Type.Kind() >= reflect.Int && f.Type.Kind() <= reflect.Float64,
 		})
 	}
@@ -87,6 +91,9 @@ func (c column) cell(v reflect.Value) string {
 		return cmp.Or(string(text), none)
 	case fmt.Stringer:
 		return cmp.Or(x.String(), none)
+	}
+	if c.zero && c.right && v.IsZero() {
+		return c.empty
 	}
 	switch v.Kind() {
 	case reflect.Float64:

@@ -42,6 +42,16 @@ func Shows() []Command {
 			Help:    "hubs and spokes, how they are reached, and why not",
 			Metrics: peerMetrics(),
 		}, Source.Peers),
+		show(Command{
+			Name: "sas", Aliases: []string{"crypto ipsec sa", "crypto session", "crypto sa"},
+			Help:    "the security association with each peer: who it is, keys, traffic",
+			Metrics: saMetrics(),
+		}, Source.SAs),
+		show(Command{
+			Name: "ike", Aliases: []string{"crypto ikev2 sa", "crypto ike sa", "crypto isakmp sa"},
+			Help:    "IKE: SAs, peers that are being tried, those turned away, and why",
+			Metrics: ikeMetrics(),
+		}, Source.IKE),
 		routes(),
 		show(Command{
 			Name: "interfaces", Aliases: []string{"interface", "tunnels", "ip interface", "ipv6 interface"},
@@ -68,6 +78,8 @@ func Clears() []Command {
 			Help: "forget learned NHRP entries; FILTER is an interface, address or prefix"},
 		{Name: "shortcuts", Aliases: []string{"ip nhrp shortcut", "ipv6 nhrp shortcut", "nhrp shortcut"}, Args: "[FILTER]",
 			Help: "drop shortcuts; traffic goes by the hub until they form again"},
+		{Name: "ike", Aliases: []string{"sas", "crypto session", "crypto sa", "crypto ikev2 sa", "crypto ipsec sa"}, Args: "[FILTER]",
+			Help: "close SAs, which come anew when needed; FILTER is an address, prefix or identity"},
 		{Name: "counters", Aliases: []string{"ip nhrp counters", "ip nhrp traffic", "statistics"}, Args: "[FILTER]",
 			Help: "set counters to zero; FILTER is a module or interface"},
 	}
@@ -79,12 +91,12 @@ func (c Command) Snapshot(src Source, args []string) (any, error) { return c.sna
 // Decode reads rows back from what [JSON] wrote. Keys it does not know are ignored.
 func (c Command) Decode(data []byte) (any, error) { return c.decode(data) }
 
-// Text prints rows for people.
-func (c Command) Text(w io.Writer, rows any) error {
+// Text prints rows for people; wide with every column.
+func (c Command) Text(w io.Writer, rows any, wide bool) error {
 	if c.text != nil {
 		return c.text(w, rows)
 	}
-	return Table(w, rows)
+	return table(w, rows, wide)
 }
 
 // show completes a command whose rows come from one method and may be filtered.

@@ -33,6 +33,11 @@ func Filter[T any](rows []T, filters []string) ([]T, error) {
 	return kept, nil
 }
 
+// Matches reports whether a filter, as those of [Filter], matches one of the values of a row.
+func Matches(f string, values ...string) bool {
+	return slices.ContainsFunc(values, parseFilter(f).text)
+}
+
 type filter struct {
 	word   string
 	addr   netip.Addr

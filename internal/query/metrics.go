@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 )
 
@@ -69,6 +70,48 @@ func peerMetrics() []Metric {
 	}
 }
 
+func saMetrics() []Metric {
+	return []Metric{
+		gauge("sas", "peers by the state of their security associations", "profile state encapsulation",
+			func(r ike.SARow, e emit) { e(1, r.Profile, r.State, r.Encapsulation) }),
+		saCounter("sa_receive_packets_total", "packets received by a peer's SAs", func(r ike.SARow) uint64 { return r.PacketsIn }),
+		saCounter("sa_receive_bytes_total", "bytes received by a peer's SAs", func(r ike.SARow) uint64 { return r.BytesIn }),
+		saCounter("sa_transmit_packets_total", "packets sent by a peer's SAs", func(r ike.SARow) uint64 { return r.PacketsOut }),
+		saCounter("sa_transmit_bytes_total", "bytes sent by a peer's SAs", func(r ike.SARow) uint64 { return r.BytesOut }),
+		counter("sa_drops_total", "packets dropped at a peer's SAs, by reason", "profile remote identity reason",
+			func(r ike.SARow, e emit) {
+				for reason, n := range r.Drops {
+					e(float64(n), r.Profile, r.Remote, r.RemoteID, reason)
+				}
+			}),
+	}
+}
+
+func saCounter(name, help string, of func(ike.SARow) uint64) Metric {
+	return counter(name, help, "profile remote identity",
+		func(r ike.SARow, e emit) { e(float64(of(r)), r.Profile, r.Remote, r.RemoteID) })
+}
+
+func ikeMetrics() []Metric {
+	return []Metric{
+		gauge("ike_sas", "IKE SAs, peers that are being tried and those turned away, by state", "profile state role",
+			func(r ike.IKERow, e emit) { e(1, r.Profile, r.State, r.Role) }),
+	}
+}
+
+// handshakes are the metrics of counters that package ike counts for them.
+func handshakes(r CounterRow, e emit) {
+	if r.Module == ike.Name && r.Name == ike.CountEstablished {
+		e(float64(r.Value))
+	}
+}
+
+func handshakeFailures(r CounterRow, e emit) {
+	if class, ok := strings.CutPrefix(r.Name, ike.CountFailure); ok && r.Module == ike.Name {
+		e(float64(r.Value), class)
+	}
+}
+
 func routeMetrics() []Metric {
 	return []Metric{
 		gauge("routes", "routes offered by a protocol, and whether they are selected", "vrf protocol selected",
@@ -110,6 +153,9 @@ func counterMetrics() []Metric {
 	return []Metric{
 		counter("events_total", "what `show counters` counts", "module interface name",
 			func(r CounterRow, e emit) { e(float64(r.Value), r.Module, r.Interface, r.Name) }),
+		counter("ike_handshakes_total", "IKE SAs made with a peer that proved who it is", "", handshakes),
+		counter("ike_handshake_failures_total", "attempts to make an IKE SA that failed, from either side, by the class of reason", "class",
+			handshakeFailures),
 	}
 }
 

@@ -7,15 +7,24 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
 // Table writes a snapshot as text: a heading, then a line per row. A column marked optional is left out when
-// it is empty in every row.
-func Table(w io.Writer, rows any) error {
+// it is empty in every row, one marked wide always.
+func Table(w io.Writer, rows any) error { return table(w, rows, false) }
+
+// Wide is [Table] with the columns marked wide.
+func Wide(w io.Writer, rows any) error { return table(w, rows, true) }
+
+func table(w io.Writer, rows any, wide bool) error {
 	v := reflect.ValueOf(rows)
 	cols := columns(v.Type().Elem())
+	if !wide {
+		cols = slices.DeleteFunc(cols, func(c column) bool { return c.wide })
+	}
 	cells := make([][]string, v.Len())
 	for i := range cells {
 		cells[i] = make([]string, len(cols))

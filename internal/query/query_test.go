@@ -48,7 +48,7 @@ func TestShowPrintsTablesAndJSON(t *testing.T) {
 				t.Fatal(err)
 			}
 			var text, data bytes.Buffer
-			if err := errors.Join(c.Text(&text, rows), query.JSON(&data, rows)); err != nil {
+			if err := errors.Join(c.Text(&text, rows, false), query.JSON(&data, rows)); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, c.Name+".txt", text.Bytes())
@@ -70,8 +70,8 @@ func TestTextSurvivesTheSocket(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Text(&near, rows)
-		c.Text(&far, decoded)
+		c.Text(&near, rows, false)
+		c.Text(&far, decoded, false)
 		if near.String() != far.String() {
 			t.Errorf("show %s: near\n%s\nfar\n%s", c.Name, near.String(), far.String())
 		}
@@ -122,10 +122,44 @@ func TestEmptySnapshot(t *testing.T) {
 			t.Fatal(err)
 		}
 		var text, data bytes.Buffer
-		c.Text(&text, rows)
+		c.Text(&text, rows, false)
 		query.JSON(&data, rows)
 		if data.String() != "[]\n" || strings.Count(text.String(), "\n") != 1 {
 			t.Errorf("show %s: %q and %q, want [] and a heading", c.Name, data.String(), text.String())
+		}
+	}
+}
+
+func TestMatches(t *testing.T) {
+	tests := []struct {
+		filter string
+		want   bool
+	}{
+		{"192.0.2.1", true}, {"192.0.2.1:4500", true}, {"192.0.2.0/24", true}, {"Hub.example", true},
+		{"192.0.2.1:500", false}, {"192.0.2.2", false}, {"hub", false}, {"", false},
+	}
+	for _, tt := range tests {
+		if got := query.Matches(tt.filter, "192.0.2.1:4500", "hub.example"); got != tt.want {
+			t.Errorf("%q: %v, want %v", tt.filter, got, tt.want)
+		}
+	}
+}
+
+// People read tables on a screen: those of SAs stay within 120 characters but for the words of a reason.
+func TestTablesFitTheScreen(t *testing.T) {
+	src := querytest.Spoke()
+	for name, rows := range map[string]any{"sas": src.SAs(), "ike": src.IKE()} {
+		var narrow, wide bytes.Buffer
+		query.Table(&narrow, rows)
+		query.Wide(&wide, rows)
+		for line := range strings.Lines(narrow.String()) {
+			line, _, _ = strings.Cut(line, "no answer to")
+			if n := len(strings.TrimSpace(line)); n > 120 {
+				t.Errorf("show %s is %d characters wide:\n%s", name, n, line)
+			}
+		}
+		if strings.Contains(narrow.String(), "LOCAL ID") || !strings.Contains(wide.String(), "LOCAL ID") {
+			t.Errorf("show %s: the wide table has more columns:\n%s%s", name, narrow.String(), wide.String())
 		}
 	}
 }
@@ -153,8 +187,9 @@ func TestMatch(t *testing.T) {
 		{"nhrp", "nhrp", ""}, {"nh", "nhrp", ""}, {"NHRP", "nhrp", ""}, {"nhrp tun100", "nhrp", "tun100"},
 		{"ip nhrp", "nhrp", ""}, {"ip nh 10.0.0.1", "nhrp", "10.0.0.1"}, {"ipv6 nhrp", "nhrp", ""},
 		{"dmvpn", "peers", ""}, {"dm", "peers", ""}, {"ip nhrp nhs", "peers", ""},
-		{"ip nhrp shortcut", "shortcuts", ""}, {"s", "shortcuts", ""}, {"r", "routes", ""}, {"run", "config", ""},
-		{"ip route 10.1.2.3", "routes", "10.1.2.3"}, {"i", "interfaces", ""}, {"conf", "config", ""},
+		{"ip nhrp shortcut", "shortcuts", ""}, {"sh", "shortcuts", ""}, {"sa", "sas", ""}, {"ik", "ike", ""}, {"crypto ikev2 sa", "ike", ""}, {"cry ikev2 s", "ike", ""},
+		{"crypto ipsec sa 10.0.0.2", "sas", "10.0.0.2"}, {"crypto session", "sas", ""}, {"r", "routes", ""}, {"run", "config", ""},
+		{"ip route 10.1.2.3", "routes", "10.1.2.3"}, {"in", "interfaces", ""}, {"conf", "config", ""},
 		{"ip nhrp traffic", "counters", ""}, {"t", "timers", ""}, {"routes nhrp selected", "routes", "nhrp selected"},
 	}
 	for _, tt := range tests {
@@ -169,6 +204,7 @@ func TestMatchFails(t *testing.T) {
 	tests := []struct{ words, want string }{
 		{"", "show what? one of: nhrp, shortcuts,"},
 		{"c", "show c: which one: config, counters"},
+		{"crypto", "which one: crypto ipsec sa,"},
 		{"ip", "which one: ip nhrp,"},
 		{"nonsense", "show nonsense: no such command, see `spokeway show --help`"},
 		{"nhrpx", "no such command"},
@@ -196,10 +232,11 @@ func TestEveryNameAndAliasFindsItsCommand(t *testing.T) {
 
 func TestComplete(t *testing.T) {
 	tests := []struct{ words, begin, want string }{
-		{"", "", "config counters interfaces nhrp peers routes shortcuts timers"},
-		{"", "i", "interface interfaces ip ipv6"},
+		{"", "", "config counters ike interfaces nhrp peers routes sas shortcuts timers"},
+		{"", "i", "ike interface interfaces ip ipv6"},
 		{"ip", "", "interface nhrp route"},
 		{"ip nhrp", "s", "shortcut"},
+		{"crypto", "", "ike ikev2 ipsec isakmp sa session"},
 		{"timers", "", ""},
 	}
 	for _, tt := range tests {
@@ -227,7 +264,8 @@ func TestFilter(t *testing.T) {
 		{"nhrp nat", 1}, {"nhrp 2001:db8::1", 1}, {"nhrp 2001:DB8:0::1", 1},
 		{"peers up", 2}, {"peers hub up", 1}, {"peers 0.0.0.0", 0},
 		{"shortcuts 192.168.11.200", 1}, {"shortcuts 192.168.11.0/24", 1}, {"shortcuts 192.168.0.0/16", 0},
-		{"routes tun6", 1}, {"routes static", 3}, {"interfaces fd00::12", 1}, {"counters checksum", 1},
+		{"sas hub1.example.com", 1}, {"sas 198.51.100.7", 1}, {"sas 198.51.100.7:4500 down", 1}, {"sas 10.0.0.0/8", 1}, {"sas 10.9.9.9", 0},
+		{"ike waiting", 1}, {"ike IKE_SA_INIT", 1}, {"counters 10.0.0.2", 1}, {"routes tun6", 1}, {"routes static", 3}, {"interfaces fd00::12", 1}, {"counters checksum", 1},
 	}
 	for _, tt := range tests {
 		c, rest, err := query.Match("show", query.Shows(), strings.Fields(tt.show))

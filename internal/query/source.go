@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 
+	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 )
 
@@ -13,6 +14,8 @@ type Source interface {
 	NHRP() []nhrp.CacheRow
 	Shortcuts() []nhrp.ShortcutRow
 	Peers() []nhrp.PeerRow
+	SAs() []ike.SARow
+	IKE() []ike.IKERow
 	Routes() []RouteRow
 	Interfaces() []InterfaceRow
 	Timers() []TimerRow
@@ -94,6 +97,7 @@ type TimerRow struct {
 type CounterRow struct {
 	Module    string `json:"module"`
 	Interface string `json:"interface"`
-	Name      string `json:"name"` // in words: "received registration request", "dropped: bad checksum"
+	Peer      string `json:"peer" table:",optional"` // whose SA, for what is counted by it
+	Name      string `json:"name"`                   // in words: "received registration request", "dropped: bad checksum"
 	Value     uint64 `json:"value"`
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spokeway/spokeway/internal/conf"
 	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/query"
 	"github.com/spokeway/spokeway/internal/sys"
@@ -31,6 +32,12 @@ func (r *Router) Shortcuts() []nhrp.ShortcutRow { return get(r, View.Shortcuts) 
 
 // Peers implements [query.Source].
 func (r *Router) Peers() []nhrp.PeerRow { return get(r, View.Peers) }
+
+// SAs implements [query.Source].
+func (r *Router) SAs() []ike.SARow { return get(r, View.SAs) }
+
+// IKE implements [query.Source].
+func (r *Router) IKE() []ike.IKERow { return get(r, View.IKE) }
 
 // Routes implements [query.Source].
 func (r *Router) Routes() []query.RouteRow { return get(r, View.Routes) }

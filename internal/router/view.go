@@ -10,6 +10,7 @@ import (
 	"github.com/spokeway/spokeway/internal/conf"
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/query"
 	"github.com/spokeway/spokeway/internal/rib"
@@ -34,7 +35,23 @@ func (v View) NHRP() []nhrp.CacheRow { return v.Modules.NHRP.Cache(v.now()) }
 func (v View) Shortcuts() []nhrp.ShortcutRow { return v.Modules.NHRP.Shortcuts(v.now()) }
 
 // Peers is `show peers`.
-func (v View) Peers() []nhrp.PeerRow { return v.Modules.NHRP.Peers(v.now()) }
+func (v View) Peers() []nhrp.PeerRow {
+	rows := v.Modules.NHRP.Peers(v.now())
+	mtus := map[dataplane.SA]int{0: 0}
+	for _, s := range v.Plane.SAs() {
+		mtus[s.SA] = s.PathMTU
+	}
+	for i := range rows {
+		rows[i].MTU = mtus[rows[i].SA]
+	}
+	return rows
+}
+
+// SAs is `show sas`.
+func (v View) SAs() []ike.SARow { return v.Modules.IKE.SAs(v.now(), v.Plane.SAs()) }
+
+// IKE is `show ike`.
+func (v View) IKE() []ike.IKERow { return v.Modules.IKE.IKE(v.now()) }
 
 // Routes is `show routes`.
 func (v View) Routes() (rows []query.RouteRow) {
@@ -131,6 +148,13 @@ func (v View) Counters() []query.CounterRow {
 			})
 		}
 	}
+	for _, s := range v.SAs() {
+		for _, reason := range slices.Sorted(maps.Keys(s.Drops)) {
+			rows = append(rows, query.CounterRow{
+				Module: "dataplane", Peer: s.Remote, Name: "dropped by the peer's SA: " + reason, Value: s.Drops[reason],
+			})
+		}
+	}
 	return rows
 }
 
@@ -140,6 +164,10 @@ func (v View) controlCounters() (rows []query.CounterRow) {
 		for _, name := range slices.Sorted(maps.Keys(all[tunnel])) {
 			rows = append(rows, query.CounterRow{Module: nhrp.Name, Interface: tunnel, Name: name, Value: all[tunnel][name]})
 		}
+	}
+	counted := v.Modules.IKE.Counters()
+	for _, name := range slices.Sorted(maps.Keys(counted)) {
+		rows = append(rows, query.CounterRow{Module: ike.Name, Name: name, Value: counted[name]})
 	}
 	for _, module := range slices.Sorted(maps.Keys(v.Loop.Panics)) {
 		rows = append(rows, query.CounterRow{Module: module, Name: "handler panics", Value: uint64(v.Loop.Panics[module])})
@@ -165,8 +193,13 @@ func (v View) Clear(what, filter string) (count int, err error) {
 	case "nhrp", "shortcuts":
 		v.Loop.Post(nhrp.Name, core.Request{Body: nhrp.Clear{What: what, Filter: filter, Count: &count}})
 		v.Loop.Run(v.now())
+	case "ike", "sas":
+		keep := func(remote, identity string) bool { return filter != "" && !query.Matches(filter, remote, identity) }
+		v.Loop.Post(ike.Name, core.Request{Body: ike.Clear{Keep: keep, Count: &count}})
+		v.Loop.Run(v.now())
 	case "counters":
 		v.Modules.NHRP.ClearCounters()
+		v.Modules.IKE.ClearCounters()
 		v.Plane.Do(dataplane.ClearStats{})
 		count = len(v.Plane.Stats())
 	default:

@@ -21,14 +21,14 @@ type SARow struct {
 	IKE           string  `json:"ike" table:",wide"` // suite of the IKE SA
 	Suite         string  `json:"suite"`
 	Mode          string  `json:"mode" table:",wide"`
-	Encapsulation string  `json:"encapsulation" table:"in"`    // esp, udp
+	Encapsulation string  `json:"encapsulation" table:"via"`   // esp, udp
 	PathMTU       int     `json:"pathMtu" table:"mtu,empty=-"` // octets of the outer packet; 0 = not known
 	SPIIn         string  `json:"spiIn" table:",wide"`
 	SPIOut        string  `json:"spiOut" table:",wide"`
 	BytesIn       uint64  `json:"bytesIn" table:",wide"`
 	BytesOut      uint64  `json:"bytesOut" table:",wide"`
-	PacketsIn     uint64  `json:"packetsIn"`
-	PacketsOut    uint64  `json:"packetsOut"`
+	PacketsIn     uint64  `json:"packetsIn" table:"in"`
+	PacketsOut    uint64  `json:"packetsOut" table:"out"`
 	RekeyIn       float64 `json:"rekeyIn"` // seconds
 	UpFor         float64 `json:"upFor"`   // seconds
 
@@ -42,8 +42,8 @@ type IKERow struct {
 	Remote   string   `json:"remote"`
 	LocalID  string   `json:"localId" table:",wide"`
 	RemoteID string   `json:"remoteId"`
-	State    string   `json:"state"` // established, IKE_SA_INIT, IKE_AUTH, waiting, refused …
-	Role     string   `json:"role"`  // initiator responder
+	State    string   `json:"state"`              // established, IKE_SA_INIT, IKE_AUTH, waiting, refused …
+	Role     string   `json:"role" table:",wide"` // initiator responder
 	Suite    string   `json:"suite"`
 	Method   string   `json:"method" table:",wide"` // how the peer proved its identity
 	NAT      string   `json:"nat"`                  // none local remote both

@@ -1,6 +1,10 @@
 package nhrp
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/spokeway/spokeway/internal/dataplane"
+)
 
 // CacheRow is one row of `show nhrp`.
 type CacheRow struct {
@@ -36,9 +40,12 @@ type PeerRow struct {
 	Path      string     `json:"path"`  // direct via-hub
 	State     string     `json:"state"` // resolving protecting registering up waiting probing refused …
 	Identity  string     `json:"identity" table:",optional"`
-	RTT       float64    `json:"rtt"`   // seconds; 0 = unknown
-	UpFor     float64    `json:"upFor"` // seconds
+	MTU       int        `json:"mtu" table:",optional,empty=-"` // octets of the outer packet that fit on the way; 0 = unknown
+	RTT       float64    `json:"rtt"`                           // seconds; 0 = unknown
+	UpFor     float64    `json:"upFor"`                         // seconds
 	Reason    string     `json:"reason" table:",optional"`
+
+	SA dataplane.SA `json:"-"` // what protects the way; 0 = nothing
 }
 
 // Stage is one step on the way to a peer, for `why`.

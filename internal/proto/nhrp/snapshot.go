@@ -229,7 +229,7 @@ func (s *server) peerRows(now time.Duration) []PeerRow {
 func (h *hub) peerRows(now time.Duration) []PeerRow {
 	row := PeerRow{
 		Interface: h.s.t.name(), Protocol: h.s.cfg.Protocol, NBMA: show(h.endpoint()), Role: "hub", Path: "direct",
-		Identity: h.s.t.identity(h.place()), State: "waiting", Reason: cmp.Or(h.s.t.reason, "a better server is in use"),
+		Identity: h.s.t.identity(h.place()), SA: h.place().sa, State: "waiting", Reason: cmp.Or(h.s.t.reason, "a better server is in use"),
 	}
 	if len(h.regs) == 0 && h.s.t.up && !h.wantsAny() {
 		row.Reason = "at the address of another server, which registers"
@@ -258,7 +258,7 @@ func (h *hub) peerRows(now time.Duration) []PeerRow {
 func (b *binding) peerRow(now time.Duration) PeerRow {
 	row := PeerRow{
 		Interface: b.t.name(), Protocol: b.protocol, NBMA: show(b.endpoint()), Role: "spoke", Path: "direct", State: "up",
-		Identity: b.t.identity(b.place()),
+		Identity: b.t.identity(b.place()), SA: b.place().sa,
 	}
 	if b.peer != nil {
 		row.RTT = b.peer.rtt.Seconds()
@@ -267,7 +267,7 @@ func (b *binding) peerRow(now time.Duration) PeerRow {
 		row.UpFor = (now - b.since).Seconds()
 		return row
 	}
-	row.Path, row.State, row.Identity, row.Reason = "via-hub", "probing", "", b.waitsFor()
+	row.Path, row.State, row.Identity, row.SA, row.Reason = "via-hub", "probing", "", 0, b.waitsFor()
 	if b.peer != nil {
 		row.NBMA, row.State = show(b.peer.endpoint()), b.peer.state()
 	}

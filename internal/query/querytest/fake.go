@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/query"
 )
@@ -16,6 +17,8 @@ type Fake struct {
 	NHRPRows      []nhrp.CacheRow
 	ShortcutRows  []nhrp.ShortcutRow
 	PeerRows      []nhrp.PeerRow
+	SARows        []ike.SARow
+	IKERows       []ike.IKERow
 	RouteRows     []query.RouteRow
 	InterfaceRows []query.InterfaceRow
 	TimerRows     []query.TimerRow
@@ -32,6 +35,8 @@ var _ query.Source = (*Fake)(nil)
 func (f *Fake) NHRP() []nhrp.CacheRow            { return f.NHRPRows }
 func (f *Fake) Shortcuts() []nhrp.ShortcutRow    { return f.ShortcutRows }
 func (f *Fake) Peers() []nhrp.PeerRow            { return f.PeerRows }
+func (f *Fake) SAs() []ike.SARow                 { return f.SARows }
+func (f *Fake) IKE() []ike.IKERow                { return f.IKERows }
 func (f *Fake) Routes() []query.RouteRow         { return f.RouteRows }
 func (f *Fake) Interfaces() []query.InterfaceRow { return f.InterfaceRows }
 func (f *Fake) Timers() []query.TimerRow         { return f.TimerRows }
@@ -84,6 +89,20 @@ func Spoke() *Fake {
 			{Interface: "tun100", Protocol: addr("10.100.100.11"), NBMA: "198.51.100.7:4754", Role: "spoke", Path: "direct", State: "up", RTT: 0.00042, UpFor: 48.6},
 			{Interface: "tun100", Protocol: addr("10.100.100.13"), Role: "spoke", Path: "via-hub", State: "resolving"},
 		},
+		SARows: []ike.SARow{
+			{Profile: "corp", Local: "192.0.2.12", Remote: "10.0.0.2", LocalID: "spoke2.example.com", RemoteID: "hub1.example.com", State: "up",
+				IKE: "aes256gcm-sha384-x25519-mlkem768", Suite: "aes256gcm-esn", Mode: "transport", Encapsulation: "esp", PathMTU: 1500,
+				SPIIn: "00c0ffee", SPIOut: "0badcafe", BytesIn: 1 << 20, BytesOut: 999999, PacketsIn: 1200, PacketsOut: 1100, RekeyIn: 2951, UpFor: 93784,
+				Drops: map[string]uint64{"replayed": 2}},
+			{Profile: "corp", Local: "192.0.2.12:4500", Remote: "198.51.100.7:4500", LocalID: "spoke2.example.com", RemoteID: "spoke1.example.com", State: "down",
+				IKE: "aes256gcm-sha384-x25519", Encapsulation: "udp"},
+		},
+		IKERows: []ike.IKERow{
+			{Profile: "corp", Local: "192.0.2.12:500", Remote: "10.0.0.2:500", LocalID: "spoke2.example.com", RemoteID: "hub1.example.com", State: "established",
+				Role: "initiator", Suite: "aes256gcm-sha384-x25519-mlkem768", Method: "ECDSA P-256", NAT: "none", Flags: []string{"mobike", "fragmentation"},
+				Children: 1, RekeyIn: 11930, UpFor: 93784},
+			{Profile: "corp", Local: "192.0.2.12", Remote: "10.0.0.6", State: "waiting", Role: "initiator", RekeyIn: 12.4, Reason: "no answer to IKE_SA_INIT"},
+		},
 		RouteRows: []query.RouteRow{
 			{Prefix: prefix("0.0.0.0/0"), Protocol: "kernel", Metric: 100, NextHops: hops("192.0.2.1", "eth0"), Selected: true, Age: 90061},
 			{Prefix: prefix("10.100.100.0/24"), Protocol: "connected", NextHops: hops("", "tun100"), Selected: true, Age: 90000},
@@ -108,6 +127,9 @@ func Spoke() *Fake {
 			{Module: "nhrp", Interface: "tun100", Name: "received registration reply", Value: 17},
 			{Module: "nhrp", Interface: "tun100", Name: "dropped: bad checksum", Value: 2},
 			{Module: "core", Name: "panics", Value: 0},
+			{Module: "ike", Name: "established", Value: 9},
+			{Module: "ike", Name: "handshake failed: no answer", Value: 3},
+			{Module: "dataplane", Peer: "10.0.0.2", Name: "dropped: replayed", Value: 2},
 		},
 		YAML: "version: 1\nnode: spoke2\ntunnels:\n  tun100:\n    underlay: eth0\n    key: 42\n    nhrp:\n      authentication: <redacted>\n",
 		Stages: map[string][]nhrp.Stage{
