@@ -41,6 +41,7 @@ type (
 		Identity string             // of the peer, in words, as its credentials proved it
 		NAT      bool               // one is between us
 		Allowed  []netip.Prefix     // tunnel addresses the peer may claim; nil: any
+		Anew     bool               // the peer has begun anew: what it knew of us is gone
 	}
 
 	// Moved tells that the handle's peer is at another endpoint, or we are.

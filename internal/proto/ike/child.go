@@ -164,11 +164,18 @@ func (s *sa) makeChild(env *core.Env, a agreement, o childOffer, began bool) *ch
 	return c
 }
 
-// begin sends by the child, if nothing else serves.
+// begin sends by the child, if nothing else serves, or what does is said to be forgotten by the peer.
 func (c *child) begin(env *core.Env) {
 	p := c.sa.peer
-	if p != nil && (p.active == nil || p.active == c.predecessor) {
+	switch {
+	case p == nil:
+	case p.active == nil || p.active == c.predecessor:
 		p.send(env, c)
+	case c.sa.supersedes:
+		p.send(env, c)
+		anew := p.notice()
+		anew.Anew = true
+		env.Publish(anew)
 	}
 }
 

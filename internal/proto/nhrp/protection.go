@@ -42,6 +42,8 @@ func (m *Module) protected(env *core.Env, up protect.Up) {
 		m.unfile(old)
 	}
 	moved := old != nil && (old.Local != up.Local || old.Remote != up.Remote)
+	anew := up.Anew
+	up.Anew = false
 	m.sas[up.SA] = &up
 	if a := up.Remote.Addr(); !slices.Contains(m.remotes[a], up.SA) {
 		m.remotes[a] = append(m.remotes[a], up.SA)
@@ -50,6 +52,18 @@ func (m *Module) protected(env *core.Env, up protect.Up) {
 		if t.up && t.link.Protected {
 			t.settleUsers(env, up.SA, moved)
 			t.offer(env, &up)
+			if anew {
+				t.introduce(env, up.SA)
+			}
+		}
+	}
+}
+
+// introduce registers again with a hub that has begun anew and knows us no more.
+func (t *tunnel) introduce(env *core.Env, sa dataplane.SA) {
+	for _, h := range t.byPriority() {
+		if h.sa == sa {
+			h.registerNow(env)
 		}
 	}
 }
