@@ -143,3 +143,33 @@ func TestTranslatorAndESP(t *testing.T) {
 		t.Errorf("ESP comes back to %v", d.Destination)
 	}
 }
+
+// Two spokes begin to talk to each other at once, a packet every 5 ms: both ask for an SA, two come about, and one is
+// closed. Nothing is lost, whatever crosses on the way.
+func TestBothBeginAtOnce(t *testing.T) {
+	seeds := uint64(20)
+	if testing.Short() {
+		seeds = 5
+	}
+	for seed := range seeds {
+		c := generate(Options{Seed: seed, Hubs: 1, Spokes: 2, Protect: true})
+		k := newChecker(c)
+		c.boot()
+		c.run(5 * time.Second)
+		there := must(c.spokes[0].startPing(scenario.Ping{From: lanHost(0), To: lanHost(1), Interval: 5 * time.Millisecond}))
+		back := must(c.spokes[1].startPing(scenario.Ping{From: lanHost(1), To: lanHost(0), Interval: 5 * time.Millisecond}))
+		c.run(5 * time.Second)
+		for _, p := range []*ping{there, back} {
+			if r := p.finish(); r.Lost() > 0 || len(k.violations) > 0 {
+				t.Errorf("seed %d: %d of %d lost, %v", seed, r.Lost(), r.Sent(), k.violations)
+			}
+		}
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

@@ -243,6 +243,7 @@ func (s *sa) ended(env *core.Env) {
 	}
 	if s.peer != nil {
 		s.log(env, core.Info, "closed", "cause", "by the peer")
+		s.peer.drain(env, s, "closed by the peer") // packets overtake each other
 	}
 	s.destroy(env, "closed by the peer")
 }

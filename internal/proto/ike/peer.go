@@ -100,10 +100,19 @@ func (p *peer) expired(env *core.Env, _ *core.Timer) {
 			return
 		}
 		const reason = "another IKE SA with the peer takes its place"
-		for _, c := range slices.Clone(loser.children) {
-			c.drain(env, reason) // the peer sends by it until it has read our goodbye
-		}
+		p.drain(env, loser, reason) // the peer sends by it until it has read our goodbye
 		loser.close(env, reason)
+	}
+}
+
+// drain has the peer's other SA take over from one that ends, and lets in what is still on its way by that. Nothing is
+// to be let in when there is no other: then it is the peer that ends.
+func (p *peer) drain(env *core.Env, s *sa, reason string) {
+	if len(p.sas) < 2 {
+		return
+	}
+	for _, c := range slices.Clone(s.children) {
+		c.drain(env, reason)
 	}
 }
 
