@@ -38,7 +38,8 @@ type daemonOptions struct {
 	Config *conf.Config
 	Load   func() (*conf.Config, error) // for reload
 	Log    *slog.Logger
-	State  string // folder of what is kept over restarts
+	State  string                  // folder of what is kept over restarts
+	KeyLog func(file, line string) // of a laboratory, else nil
 }
 
 // runFlags are the flags of `run`.
@@ -104,7 +105,11 @@ func (a *app) run(ctx context.Context, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	d, err := a.start(daemonOptions{Config: c, Load: r.load, Log: r.log.Logger(), State: f.state})
+	keyLog, err := openKeyLog(r.log.Logger())
+	if err != nil {
+		return err
+	}
+	d, err := a.start(daemonOptions{Config: c, Load: r.load, Log: r.log.Logger(), State: f.state, KeyLog: keyLog})
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,8 @@ type Options struct {
 	Config *conf.Config
 	Load   func() (*conf.Config, error) // reads the configuration again, for Reload
 	Log    *slog.Logger
-	State  string // folder of what is kept over restarts; "" keeps nothing
+	State  string                  // folder of what is kept over restarts; "" keeps nothing
+	KeyLog func(file, line string) // where keys are exported to, for laboratories; nil: nowhere
 }
 
 // Router is a router on this host. Its exported methods may be called from any goroutine.
@@ -84,6 +85,7 @@ func New(o Options) (*Router, error) {
 	r.loop = core.NewLoop(edge.Now(), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), doer{r})
 	r.loop.Log, r.loop.Clock = r.log, time.Now
 	r.modules = Assemble(r.loop, edge.Stored(), crand.Reader)
+	r.modules.IKE.ExportKeys(o.KeyLog)
 	return r, nil
 }
 
