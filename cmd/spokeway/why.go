@@ -16,9 +16,9 @@ func (a *app) whyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "why PEER",
 		Short: "walk the way to a peer and name the first stage that fails, with cause and remedy",
-		Long: "Walk the way to a peer, named by its protocol or NBMA address: resolve server, underlay route, registered,\n" +
-			"resolution, adjacency, path. The first stage that fails is told with its cause and a remedy; the exit code is\n" +
-			"3 then, and 4 when the peer is unknown.",
+		Long: "Walk the way to a peer, named by its protocol or NBMA address: resolve server, underlay route, IKE, ESP,\n" +
+			"protection, registered, resolution, adjacency, path. The first stage that fails is told with its cause and a\n" +
+			"remedy; the exit code is 3 then, and 4 when the peer is unknown.",
 		Args: exactly(1, "PEER: its protocol or NBMA address"),
 		ValidArgsFunction: func(c *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -178,13 +179,51 @@ func (v View) controlCounters() (rows []query.CounterRow) {
 // Config is the running configuration as canonical YAML, without secrets.
 func (v View) Config() string { return string(v.Running.Redacted()) }
 
-// Why is the way to a peer, stage by stage.
-func (v View) Why(peer string) ([]nhrp.Stage, error) {
-	stages := v.Modules.NHRP.Why(peer, v.now(), v.Loop.RIB())
+// Why is the way to a peer, stage by stage. What IKE knows of its protection stands before what NHRP makes of that.
+func (v View) Why(peer string) (stages []nhrp.Stage, err error) {
+	for _, s := range v.Modules.NHRP.Why(peer, v.now(), v.Loop.RIB()) {
+		if s.Name == nhrp.StageProtection {
+			below := v.protection(s)
+			stages, s.Remedy = append(stages, below...), v.remedy(s, below)
+		}
+		stages = append(stages, s)
+	}
+	if addr, err := netip.ParseAddr(peer); err == nil && len(stages) == 0 { // who came to us and got no further, say
+		stages = fromIKE(v.Modules.IKE.Why(addr, v.now()))
+	}
 	if len(stages) == 0 {
 		return nil, fmt.Errorf("why %s: %w: neither a server, a peer nor a destination in a cloud; see `spokeway show peers`", peer, query.ErrNotFound)
 	}
 	return stages, nil
+}
+
+// protection is how far IKE has come with the peer of a stage.
+func (v View) protection(s nhrp.Stage) []nhrp.Stage {
+	switch {
+	case s.SA != 0:
+		return fromIKE(v.Modules.IKE.WhySA(s.SA, v.now()))
+	case s.NBMA.IsValid():
+		return fromIKE(v.Modules.IKE.Why(s.NBMA, v.now()))
+	}
+	return nil
+}
+
+// remedy is that of a stage about protection. Where IKE has one, it is the better: it knows what was said.
+func (v View) remedy(s nhrp.Stage, below []nhrp.Stage) string {
+	if slices.ContainsFunc(below, func(s nhrp.Stage) bool { return s.Remedy != "" }) {
+		return ""
+	}
+	if s.State == "failed" {
+		return cmp.Or(ike.Remedy(s.Detail), s.Remedy)
+	}
+	return s.Remedy
+}
+
+func fromIKE(stages []ike.Stage) (rows []nhrp.Stage) {
+	for _, s := range stages {
+		rows = append(rows, nhrp.Stage{Name: s.Name, State: s.State, Detail: s.Detail, Remedy: s.Remedy})
+	}
+	return rows
 }
 
 // Clear forgets the rows of a `clear` command that filter matches and counts them.

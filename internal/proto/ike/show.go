@@ -199,6 +199,14 @@ func (m *Module) Why(remote netip.Addr, now time.Duration) (stages []Stage) {
 	return stages
 }
 
+// WhySA is [Module.Why] for the peer of a handle: several may share an address.
+func (m *Module) WhySA(sa dataplane.SA, now time.Duration) []Stage {
+	if p := m.peers[sa]; p != nil {
+		return p.why(now)
+	}
+	return nil
+}
+
 func (p *peer) why(now time.Duration) []Stage {
 	s := p.newest()
 	stages := []Stage{{Name: "IKE", State: "ok", Detail: fmt.Sprintf(

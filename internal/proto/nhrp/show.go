@@ -54,4 +54,8 @@ type Stage struct {
 	State  string `json:"state"`
 	Detail string `json:"detail"`
 	Remedy string `json:"remedy,omitempty"`
+
+	// Whose protection a stage named [StageProtection] is about: IKE knows more of it.
+	NBMA netip.Addr   `json:"-"`
+	SA   dataplane.SA `json:"-"` // 0 when there is none
 }

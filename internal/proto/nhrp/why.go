@@ -18,9 +18,12 @@ const (
 	stageFailed  = "failed"
 )
 
+// StageProtection is the [Stage] that the other module has a hand in.
+const StageProtection = "protection"
+
 // Stages that a direct path can fail at, besides the resolution.
 const (
-	stageProtection = "protection"
+	stageProtection = StageProtection
 	stageAdjacency  = "adjacency"
 )
 
@@ -52,6 +55,12 @@ func (m *Module) Why(peer string, now time.Duration, table *rib.RIB) []Stage {
 func (q *inquiry) add(name, state, detail, remedy string) bool {
 	q.stages = append(q.stages, Stage{Name: name, State: state, Detail: detail, Remedy: remedy})
 	return state == stageOK
+}
+
+// about notes whose protection the last stage is.
+func (q *inquiry) about(nbma netip.Addr, sa dataplane.SA) {
+	s := &q.stages[len(q.stages)-1]
+	s.NBMA, s.SA = nbma, sa
 }
 
 // server walks to a next hop server.
@@ -136,14 +145,17 @@ func (q *inquiry) protected(t *tunnel, at place, nbma netip.Addr, why string) bo
 	case !t.link.Protected:
 		return true
 	case a != nil && t.usable(at.sa):
+		defer q.about(nbma, at.sa)
 		detail := fmt.Sprintf("%s at %s by profile %s", a.Identity, show(a.Remote), a.Profile)
 		if a.NAT {
 			detail += "; a NAT is on the way"
 		}
 		return q.add(stageProtection, stageOK, detail, "")
 	case why == "":
+		defer q.about(nbma, 0)
 		return q.add(stageProtection, stageWaiting, fmt.Sprintf("waiting for a security association with %v", nbma), "")
 	}
+	defer q.about(nbma, 0)
 	return q.add(stageProtection, stageFailed, fmt.Sprintf("no security association with %v: %s; it is tried again", nbma, why),
 		"spokeway show ike on both ends; compare the profiles' keys, identities and proposals; let UDP ports 500 and 4500 and IP protocol 50 pass")
 }
@@ -275,6 +287,7 @@ func (q *inquiry) peerProtected(b *binding) bool {
 		return true
 	}
 	if x.waits() {
+		defer q.about(x.nbma, 0)
 		return q.add(stageProtection, stageWaiting, fmt.Sprintf("waiting for a security association with %v; traffic goes by the hub", x.nbma), "")
 	}
 	return q.protected(b.t, x.place, x.nbma, "")
