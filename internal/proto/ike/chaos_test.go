@@ -3,6 +3,7 @@ package ike
 import (
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +140,9 @@ func (n *node) tidy(t *testing.T) {
 	for _, s := range n.module.sas {
 		if s.phase == established && !s.over {
 			count++
+			if live := slices.DeleteFunc(slices.Clone(s.children), func(c *child) bool { return c.rekeying != nil || c.closing || c.redundant || c.successor != nil }); len(live) > 1 {
+				t.Errorf("%s has %d children\n%s", n.name, len(live), strings.Join(n.logs, "\n"))
+			}
 		}
 	}
 	if count != 1 || len(n.module.peers) != 1 || len(n.out) != 1 {

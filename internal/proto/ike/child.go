@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -191,11 +192,21 @@ func (c *child) expired(env *core.Env, t *core.Timer) {
 	switch {
 	case c.drained:
 		c.forget(env)
+	case t == &c.soft && c.spare():
+		c.close(env, "another child serves")
 	case t == &c.soft:
 		c.rekey(env)
 	default:
 		c.close(env, "its lifetime is over and it could not be rekeyed")
 	}
+}
+
+// spare reports whether another child does the same, as after both ends made one at once where there was none. Both ends
+// keep the one whose nonces are the higher.
+func (c *child) spare() bool {
+	return c.successor == nil && c.rekeying == nil && slices.ContainsFunc(c.sa.children, func(o *child) bool {
+		return o != c && !o.closing && !o.redundant && bytes.Compare(c.lowest, o.lowest) < 0
+	})
 }
 
 // close deletes the child at both ends, RFC 7296 section 1.4.1.

@@ -236,7 +236,7 @@ func (t *rekeyChild) finish(env *core.Env, s *sa, p wire.Payloads, nr, secret []
 	c := s.makeChild(env, a, o, true)
 	t.spi = 0
 	old := t.old
-	if old == nil || old.drained {
+	if old == nil || old.drained && old.successor == nil {
 		c.begin(env)
 		return
 	}
