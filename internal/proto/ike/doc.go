@@ -11,7 +11,7 @@
 //	initial.go       IKE_SA_INIT and IKE_INTERMEDIATE (RFC 7296 section 1.2, RFC 9242, RFC 9370)
 //	authenticate.go  IKE_AUTH (RFC 7296 section 2.15, RFC 7427, RFC 8784)
 //	child.go         ESP SAs: selectors.go narrows them
-//	rekey.go         CREATE_CHILD_SA, and collisions (RFC 7296 sections 1.3, 2.8, 2.25)
+//	rekey.go         CREATE_CHILD_SA, and collisions (RFC 7296 sections 1.3, 2.8, 2.25); followup.go IKE_FOLLOWUP_KE (RFC 9370)
 //	inform.go        INFORMATIONAL, liveness, peers that forgot us; mobike.go addresses that change (RFC 4555)
 //	nat.go           NAT detection, port 4500, keepalives (RFC 7296 section 2.23)
 //	mtu.go           what fits on the way (RFC 8899)
@@ -25,6 +25,5 @@
 // plane once and never again, because sequence numbers, and so nonces, would begin anew.
 //
 // Left out: IKEv1 (RFC 9395 made it historic), EAP, configuration payloads, IKE over TCP, puzzles, session resumption,
-// the window above 1, and key exchanges beyond the first in rekeys (IKE_FOLLOWUP_KE): what the additional exchanges of
-// the initial one gave stays in SK_d, which all later keys are made of.
+// the window above 1, and additional key exchanges of children.
 package ike

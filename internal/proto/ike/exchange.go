@@ -406,6 +406,8 @@ func (s *sa) handle(env *core.Env, ev dataplane.ReceivedIKE, h wire.Header, p wi
 		s.m.count("untimely") // nothing else is heard before the peer has proved who it is
 	case h.Exchange == wire.CreateChildSA:
 		s.create(env, p)
+	case h.Exchange == wire.FollowupKE:
+		s.followed(env, p)
 	case h.Exchange == wire.Informational:
 		s.informed(env, ev, p)
 	default:

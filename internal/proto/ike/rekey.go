@@ -283,7 +283,7 @@ func (s *sa) create(env *core.Env, p wire.Payloads) {
 		s.refuse(env, wire.CreateChildSA, wire.TemporaryFailure)
 	case offer.Proposals[0].Protocol == wire.ProtocolIKE:
 		s.createIKE(env, p, offer, nonce.Data)
-	case s.rekeying != nil:
+	case s.rekeying != nil, s.renewing(env):
 		s.refuse(env, wire.CreateChildSA, wire.TemporaryFailure)
 	default:
 		s.createChild(env, p, nonce.Data)
@@ -384,15 +384,22 @@ func (s *sa) give(env *core.Env, a agreement, old *child, o childOffer, ke *wire
 
 // rekeyIKE is CREATE_CHILD_SA for the IKE SA itself, RFC 7296 section 1.3.2.
 type rekeyIKE struct {
-	next    *sa
-	nonce   []byte
-	group   suite.Group
-	private suite.Private
+	next             *sa
+	nonce, peerNonce []byte
+	group            suite.Group
+	private          suite.Private
+	chosen           suite.IKE
+	peerSPI          uint64
+	secrets          [][]byte // of the key exchanges so far
+	link             []byte   // the peer's name for this rekey
 }
 
 // rekey asks the peer for an IKE SA in the place of s.
 func (s *sa) rekey(env *core.Env) {
-	if s.rekeying == nil && s.replacement == nil && s.peer != nil {
+	switch {
+	case s.renewing(env):
+		env.Arm(&s.lifetime, halfOpenTime)
+	case s.rekeying == nil && s.replacement == nil && s.peer != nil:
 		s.enqueue(env, &rekeyIKE{group: s.suite.Group})
 	}
 }
@@ -426,9 +433,9 @@ func (t *rekeyIKE) start(env *core.Env, s *sa) bool {
 	return true
 }
 
-// samePolicy is what a rekey asks for: the suite that both ends have agreed on. The additional key exchanges are not
-// repeated: what they gave is in the old SK_d, which the new keys are made of. That the PRF stays is of use beside
-// implementations that make the new keys with the old PRF, against section 2.18.
+// samePolicy is what a rekey asks for: the suite that both ends have agreed on. Between ourselves the additional key
+// exchanges are not repeated: what they gave is in the old SK_d, which the new keys are made of. That the PRF stays is of
+// use beside implementations that make the new keys with the old PRF, against section 2.18.
 func (s *sa) samePolicy(group suite.Group) []suite.Policy {
 	p := suite.Policy{
 		Encryptions: []suite.EncryptionChoice{{Encryption: s.suite.Encryption, KeyBits: s.suite.KeyBits}},
@@ -436,6 +443,11 @@ func (s *sa) samePolicy(group suite.Group) []suite.Policy {
 	}
 	if s.suite.Integrity != esp.NoIntegrity {
 		p.Integrities = []esp.Integrity{s.suite.Integrity}
+	}
+	if !s.spokeway {
+		for _, g := range s.suite.Additional {
+			p.Additional = append(p.Additional, []suite.Group{g})
+		}
 	}
 	return []suite.Policy{p}
 }
@@ -487,9 +499,8 @@ func (t *rekeyIKE) answered(env *core.Env, s *sa, p wire.Payloads) {
 		case !ok || made.err != nil:
 			t.failed(env, s, refusedly, fmt.Sprint(trouble(result)))
 		default:
-			s.rekeying = nil
-			t.next.inheritFrom(s, peerSPI, chosen, made.secret, t.nonce, nonce.Data)
-			s.settleIKE(env, t.next)
+			t.chosen, t.peerSPI, t.peerNonce, t.secrets = chosen, peerSPI, nonce.Data, [][]byte{made.secret}
+			t.follow(env, s, p)
 		}
 		s.free(env)
 	})
@@ -540,14 +551,16 @@ func (t *rekeyIKE) failed(env *core.Env, s *sa, wait time.Duration, reason strin
 }
 
 // inheritFrom makes a new SA of the keys of the old one and a fresh secret, RFC 7296 section 2.18.
-func (s *sa) inheritFrom(old *sa, peerSPI uint64, chosen suite.IKE, secret, ni, nr []byte) {
+func (s *sa) inheritFrom(old *sa, peerSPI uint64, chosen suite.IKE, ni, nr []byte, secrets [][]byte) {
 	s.suite, s.peerSPI = chosen, peerSPI
 	spii, spir := s.spi, s.peerSPI
 	if !s.initiator {
 		spii, spir = spir, spii
 	}
-	s.keys = chosen.Rekey(old.suite.PRF, old.keys.D, secret, ni, nr, spii, spir)
-	clear(secret)
+	s.keys = chosen.Rekey(old.suite.PRF, old.keys.D, secrets[0], ni, nr, spii, spir, secrets[1:]...)
+	for _, secret := range secrets {
+		clear(secret)
+	}
 	s.exportIKE()
 	s.nonces(ni, nr)
 	s.phase = established
@@ -634,6 +647,8 @@ func (s *sa) createIKE(env *core.Env, p wire.Payloads, offer *wire.SA, ni []byte
 		s.refuse(env, wire.CreateChildSA, wire.NoProposalChosen)
 	case chosen.Group != suite.Group(ke.Group):
 		s.answer(env, wire.CreateChildSA, wire.Payloads{&wire.Notify{Kind: wire.InvalidKEPayload, Data: wire.GroupData(uint16(chosen.Group))}})
+	case len(chosen.Additional) > 0 && s.rekeying != nil: // one at a time, where it takes several exchanges
+		s.refuse(env, wire.CreateChildSA, wire.TemporaryFailure)
 	default:
 		s.renew(env, chosen, proposal, peerSPIOf(offer, proposal), ke.Data, ni)
 	}
@@ -684,14 +699,19 @@ func (s *sa) renew(env *core.Env, chosen suite.IKE, proposal wire.Proposal, peer
 		}
 		nr := s.m.bytes(nonceLen)
 		n := s.m.newSA(s.profile, false)
-		n.inheritFrom(s, peerSPI, chosen, made.secret, ni, nr)
+		r := &renewal{next: n, chosen: chosen, peerSPI: peerSPI, ni: ni, nr: nr, secrets: [][]byte{made.secret}, begun: env.Now()}
 		proposal.SPI = binary.BigEndian.AppendUint64(nil, n.spi)
-		s.answer(env, wire.CreateChildSA, wire.Payloads{
+		out := wire.Payloads{
 			&wire.SA{Proposals: []wire.Proposal{proposal}}, &wire.Nonce{Data: nr}, &wire.KE{Group: uint16(group), Data: made.public},
-		})
-		s.replacement = n
-		if s.rekeying == nil {
-			s.handOver(env, n)
 		}
+		if r.done() {
+			s.answer(env, wire.CreateChildSA, out)
+			s.takeRenewal(env, r)
+			return
+		}
+		s.dropRenewal(env)
+		r.link = s.m.bytes(linkLen)
+		s.renewal = r
+		s.answer(env, wire.CreateChildSA, append(out, r.linked()))
 	})
 }

@@ -59,6 +59,7 @@ type sa struct {
 	fragments           bool // RFC 7383 was agreed
 	mobike              bool // RFC 4555 was agreed
 	begunAt             time.Duration
+	renewal             *renewal              // a rekey of the peer's whose key exchanges are not all done
 	replacement         *sa                   // that the peer made by a rekey, not settled yet
 	ours                bool                  // we began with this peer
 	supersedes          bool                  // what the peer is said to have forgotten
@@ -238,6 +239,7 @@ func (s *sa) destroy(env *core.Env, reason string) {
 		}
 	}
 	s.request, s.queue, s.reply = nil, nil, nil
+	s.dropRenewal(env)
 	if s.replacement != nil && s.replacement.peer == nil {
 		s.replacement.destroy(env, reason)
 	}
