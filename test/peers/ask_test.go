@@ -135,6 +135,7 @@ type runner interface {
 // router is one of either make.
 type router interface {
 	runner
+	address() string
 	cache() ([]string, error)
 	shortcuts() ([]string, error)
 	nhrpRoutes() ([]string, error)
@@ -160,5 +161,31 @@ func pings(r runner, to string, count int, options ...string) func() error {
 			return fmt.Errorf("%d of %d echoes: %v", received, count, err)
 		}
 		return nil
+	}
+}
+
+// flow is pings that go on while something happens.
+type flow struct {
+	from *node
+	done chan string
+}
+
+// traffic pings a router for so many seconds.
+func traffic(from *node, to router, seconds int) *flow {
+	f := &flow{from: from, done: make(chan string, 1)}
+	go func() {
+		out, err := from.run("ping", "-n", "-q", "-i", "0.02", "-W", "2", "-c", strconv.Itoa(seconds*50), to.address())
+		f.done <- fmt.Sprint(out, err)
+	}()
+	return f
+}
+
+// end waits for the last ping and wants none to be lost.
+func (f *flow) end(s *scene) {
+	s.t.Helper()
+	out := <-f.done
+	found := pingSummary.FindStringSubmatch(out)
+	if found == nil || found[1] != found[2] {
+		s.t.Errorf("%s lost packets: %s", f.from.name, out)
 	}
 }

@@ -2,6 +2,7 @@ package peers
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -26,12 +27,8 @@ func (s *scene) nhrpPackets(filter string) []emitted {
 	for _, f := range fields {
 		args = append(args, "-e", f)
 	}
-	out, err := exec.Command("tshark", args...).Output()
-	if err != nil {
-		s.t.Fatalf("tshark: %v", err)
-	}
 	var all []emitted
-	for row := range strings.Lines(string(out)) {
+	for _, row := range s.tshark(args...) {
 		f := strings.SplitN(strings.TrimSpace(row), "|", 6)
 		if len(f) < 6 {
 			s.t.Fatalf("tshark printed %q", row)
@@ -39,6 +36,18 @@ func (s *scene) nhrpPackets(filter string) []emitted {
 		all = append(all, emitted{frame: f[0], from: outer(f[1]), kind: outer(f[2]), lengths: outer(f[3]) + " " + outer(f[4]), remarks: f[5]})
 	}
 	return all
+}
+
+// tshark gives the lines that it prints, with the keys of protected traffic.
+func (s *scene) tshark(args ...string) []string {
+	s.t.Helper()
+	c := exec.Command("tshark", args...)
+	c.Env = append(os.Environ(), "WIRESHARK_CONFIG_DIR="+s.keys())
+	out, err := c.Output()
+	if err != nil {
+		s.t.Fatalf("tshark %v: %v", args, err)
+	}
+	return slices.Collect(strings.Lines(string(out)))
 }
 
 // outer is the first value of a field: those of what is inside an indication follow it.

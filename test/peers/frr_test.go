@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,7 +27,7 @@ func (s *scene) boot(specs ...spec) []*guest {
 		netns, port := s.attach(p)
 		made[i] = &guest{s: s, spec: p}
 		folder := filepath.Join(s.run, "frr", p.name)
-		writeFiles(s, folder, map[string]string{"setup": p.frrSetup(), "frr.conf": p.frrConfig()})
+		writeFiles(s, folder, made[i].files())
 		jobs = append(jobs, func() {
 			_, errs[i] = s.try("./peer", p.name, "--netns", netns, "--nic", p.name+"@"+port, "--config", folder)
 		})
@@ -42,6 +43,18 @@ func (s *scene) boot(specs ...spec) []*guest {
 		g.register()
 	}
 	return made
+}
+
+// files are a guest's configuration.
+func (g *guest) files() map[string]string {
+	files := map[string]string{"setup": g.frrSetup(), "frr.conf": g.frrConfig()}
+	switch {
+	case g.libreswan:
+		maps.Copy(files, g.libreswanFiles())
+	case len(g.partners) > 0:
+		maps.Copy(files, g.strongSwanFiles())
+	}
+	return files
 }
 
 // register names the hubs to nhrpd, once it knows its own NBMA address: told before, it may wait for two minutes.
@@ -63,10 +76,10 @@ func (g *guest) register() {
 
 func writeFiles(s *scene, folder string, files map[string]string) {
 	s.t.Helper()
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		s.t.Fatal(err)
-	}
 	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(folder, name)), 0o755); err != nil {
+			s.t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			s.t.Fatal(err)
 		}
@@ -88,6 +101,11 @@ func (p spec) frrSetup() string {
 		fmt.Sprintf("ip link set %s addrgenmode none", tunnelName),
 		fmt.Sprintf("ip link set %s mtu 1400 multicast on up", tunnelName),
 		fmt.Sprintf("ip address add %s/32 dev %s", p.address(), tunnelName),
+	}
+	if len(p.partners) > 0 { // what no SA protects stays here
+		setup = append(setup,
+			"iptables-legacy -A OUTPUT -p gre -m policy --dir out --pol none -j DROP",
+			"iptables-legacy -A INPUT -p gre -m policy --dir in --pol none -j DROP")
 	}
 	if p.isHub() {
 		setup = append(setup,

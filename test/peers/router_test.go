@@ -8,19 +8,23 @@ import (
 // spec is a router of either make. All that is not here follows from its site N: underlay 10.0.N.2/24, tunnel address
 // 10.255.255.N, LAN 192.168.N.0/24 with the router at .1. Key and network-id are 42, the holding time is 10 s.
 type spec struct {
-	name     string
-	site     int
-	length   int    // of the tunnel's prefix
-	password string // "" = none
-	servers  []server
-	clients  []int // a hub's: the sites whose LANs are behind their tunnel addresses
-	routes   []route
-	unique   bool
-	ipv6     bool     // also fd00:255::N on the tunnel and fd00:N::1/64 on the LAN, with routes as those of IPv4
-	nat      bool     // behind a translator, which has the site's 10.0.N.2; the router itself has 172.16.N.2
-	tunnel   int      // the tunnel address's last octet, when it is not the site
-	extra    []string // lines of our YAML, in nhrp
-	ospf     bool     // FRR speaks OSPF on its tunnel and LAN, which then replaces all routes of the overlay
+	name      string
+	site      int
+	length    int    // of the tunnel's prefix
+	password  string // "" = none
+	servers   []server
+	clients   []int // a hub's: the sites whose LANs are behind their tunnel addresses
+	routes    []route
+	unique    bool
+	ipv6      bool       // also fd00:255::N on the tunnel and fd00:N::1/64 on the LAN, with routes as those of IPv4
+	nat       bool       // behind a translator, which has the site's 10.0.N.2; the router itself has 172.16.N.2
+	tunnel    int        // the tunnel address's last octet, when it is not the site
+	extra     []string   // lines of our YAML, in nhrp
+	refused   bool       // its hubs will not have it
+	protect   protection // with its hubs, when it has a name
+	partners  []spec     // with whom a guest has associations, by strongSwan
+	libreswan bool       // or by libreswan
+	ospf      bool       // FRR speaks OSPF on its tunnel and LAN, which then replaces all routes of the overlay
 }
 
 // server is a hub as a spoke has it configured.

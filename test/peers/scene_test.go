@@ -24,6 +24,8 @@ type scene struct {
 	tcpdump *exec.Cmd
 	nodes   []*node
 	guests  []*guest
+
+	authority pki // of protected scenes
 }
 
 const (
@@ -45,6 +47,7 @@ func newScene(t *testing.T, suite string) *scene {
 	}
 	s.sweepLater()
 	t.Cleanup(s.keepLogs)
+	writeFiles(s, s.keys(), map[string]string{"preferences": wireshark})
 	s.space(s.netns)
 	for _, key := range []string{"ip_forward=1", "conf.all.send_redirects=0", "conf.default.send_redirects=0"} {
 		s.in(s.netns, "sysctl", "-qw", "net.ipv4."+key)
@@ -61,7 +64,7 @@ func needs(t *testing.T, suite string) {
 	if os.Getuid() != 0 {
 		t.Skip("skipped: needs root, for network namespaces and guests")
 	}
-	for _, tool := range []string{"ip", "ping", "tcpdump", "tshark", "ethtool", "sysctl", "nft"} {
+	for _, tool := range []string{"ip", "ping", "tcpdump", "tshark", "ethtool", "sysctl", "nft", "conntrack"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("skipped: needs the program %s; run test/peers/install", tool)
 		}
@@ -105,7 +108,7 @@ func (s *scene) keepLogs() {
 		return
 	}
 	to = filepath.Join(to, s.t.Name())
-	c := exec.Command("bash", "-c", `mkdir -p "$1" && cd "$2" && cp *.pcap *.log *.yaml "$1"; for n in */log; do mkdir -p "$1/${n%/log}"; cp -r "$n/." "$1/${n%/log}"; done`, "keep", to, s.run)
+	c := exec.Command("bash", "-c", `mkdir -p "$1" && cd "$2" && cp *.pcap *.log *.yaml "$1"; cp -r keys "$1"; for n in */log; do mkdir -p "$1/${n%/log}"; cp -r "$n/." "$1/${n%/log}"; done`, "keep", to, s.run)
 	if out, err := c.CombinedOutput(); err != nil {
 		s.t.Logf("keep logs in %s: %v: %s", to, err, out)
 	}
@@ -167,7 +170,7 @@ func (s *scene) attach(p spec) (netns, port string) {
 // startCapture writes what crosses the underlay from now on.
 func (s *scene) startCapture() {
 	s.tcpdump = exec.Command("ip", "netns", "exec", s.netns, "tcpdump", "-Z", "root", "-U", "-n", "-B", "8192",
-		"-i", bridge, "-Q", "in", "-w", filepath.Join(s.run, capture), "ip proto gre")
+		"-i", bridge, "-Q", "in", "-w", filepath.Join(s.run, capture), "ip proto gre or esp or udp port 500 or udp port 4500")
 	listening, err := s.tcpdump.StderrPipe()
 	if err == nil {
 		err = s.tcpdump.Start()

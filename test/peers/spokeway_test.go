@@ -75,6 +75,9 @@ func (s *scene) spokeway(specs ...spec) []*node {
 		if p.ipv6 {
 			n.ip("address", "add", lanAddress6(p.site)+"/64", "dev", "lan0", "nodad")
 		}
+		if p.protect.certificate {
+			n.writeCertificate(s.entity(p, p.protect))
+		}
 		s.nodes = append(s.nodes, n)
 		n.start()
 		made = append(made, n)
@@ -104,7 +107,8 @@ func (n *node) unplug() {
 	n.ip("link", "delete", "eth0")
 }
 
-func (p spec) yaml() string {
+func (n *node) yaml() string {
+	p := n.spec
 	y := []string{
 		"version: 1",
 		"node: " + p.name,
@@ -114,10 +118,18 @@ func (p spec) yaml() string {
 		"    address: " + p.addresses(),
 		"    key: 42",
 		"    mtu: 1400",
+	}
+	if p.protected() {
+		y = append(y, "    protect: lab")
+	}
+	if p.protect.encapsulation != "" {
+		y = append(y, "    encapsulation: "+p.protect.encapsulation)
+	}
+	y = append(y,
 		"    nhrp:",
 		"      network-id: 42",
 		fmt.Sprintf("      holdtime: %ds", holdTime),
-	}
+	)
 	if p.password != "" {
 		y = append(y, "      authentication: "+p.password)
 	}
@@ -132,6 +144,9 @@ func (p spec) yaml() string {
 	}
 	for _, hub := range p.servers {
 		y = append(y, "        - "+hub.yaml())
+	}
+	if p.protected() {
+		y = append(y, p.protect.yaml(n)...)
 	}
 	y = append(y, `metrics: {listen: "127.0.0.1:9273"}`)
 	for i, r := range p.overlay() {
@@ -189,6 +204,9 @@ func (n *node) start() {
 	c := exec.Command("ip", "netns", "exec", n.netns, program, "run", "-c", n.path(".yaml"), "--socket", n.path(".sock"),
 		"--state", n.path(".state"), "--log-level", "debug", "--log-format", "logfmt")
 	c.Stdout, c.Stderr = log, log
+	if n.protected() {
+		c.Env = append(os.Environ(), "SPOKEWAY_KEYLOG="+n.s.keys())
+	}
 	if err := c.Start(); err != nil {
 		n.s.t.Fatal(err)
 	}

@@ -1,0 +1,93 @@
+package peers
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// libreswan 5.2 with FRR 10.3 as hub of spokes of ours.
+func TestLibreswanHub(t *testing.T) {
+	s := newScene(t, "trixie")
+	c := &pluto{scene: s}
+	hub := spec{name: "hub", site: 2, libreswan: true}
+	for i, p := range []protection{
+		gcm.pluted("aes_gcm256-sha2_384-dh31", "aes_gcm256;dh31"),
+		cbc.pluted("aes256-sha2_256-dh14", "aes256-sha2_256;dh14"),
+		tunnelled.pluted("aes_gcm128-sha2_256-dh19", "aes_gcm128"),
+		named("natted", gcm).pluted("aes_gcm256-sha2_384-dh31", "aes_gcm256;dh31"),
+	} {
+		spoke := spec{name: p.name, site: firstSpoke + i, servers: []server{{site: 2}}, protect: p, nat: p.name == "natted"}
+		hub.partners = append(hub.partners, spoke)
+		hub.clients = append(hub.clients, spoke.site)
+	}
+	c.hub = s.boot(hub)[0]
+	c.spokes = s.spokeway(hub.partners...)
+	s.part("every protection comes up", c.up)
+	s.part("libreswan rekeys under traffic", c.rekey)
+	s.part("libreswan says goodbye", c.goodbye)
+	s.part("libreswan initiates", c.initiate)
+	s.protectedDecoded()
+}
+
+type pluto struct {
+	*scene
+	hub    *guest
+	spokes []*node
+}
+
+// pluted adds what libreswan calls the suites.
+func (p protection) pluted(ike, esp string) protection {
+	p.pluto = [2]string{ike, esp}
+	return p
+}
+
+func (c *pluto) up() {
+	for _, n := range c.spokes {
+		c.within(60*time.Second, n.name+" reaches the hub", pings(n, c.hub.address(), 20, "-i", "0.05", "-s", "1300"))
+		c.within(5*time.Second, "by one child SA", c.single(n))
+	}
+}
+
+func (c *pluto) single(n *node) func() error {
+	return func() error { _, err := c.hub.plutoChild(n.name); return err }
+}
+
+func (c *pluto) rekey() {
+	for _, n := range c.spokes {
+		f := traffic(n, c.hub, 8)
+		old, err := c.hub.plutoChild(n.name)
+		if err != nil {
+			c.t.Error(err)
+		}
+		c.hub.whack("--rekey-child", "--name", n.name)
+		c.within(10*time.Second, n.name+" has other keys", func() error {
+			now, err := c.hub.plutoChild(n.name)
+			if err == nil && now == old {
+				err = fmt.Errorf("still #%s", old)
+			}
+			return err
+		})
+		c.hub.whack("--rekey-ike", "--name", n.name)
+		f.end(c.scene)
+	}
+}
+
+// goodbye: it closes its SAs; NHRP needs its hub, so each comes back.
+func (c *pluto) goodbye() {
+	for _, n := range c.spokes {
+		c.hub.whack("--terminate", "--name", n.name)
+		c.within(30*time.Second, n.name+" is back", pings(n, c.hub.address(), 3, "-i", "0.2"))
+	}
+}
+
+// initiate: we are stopped, so that it is libreswan that begins.
+func (c *pluto) initiate() {
+	for _, n := range c.spokes {
+		if out, err := c.hub.whack("--initiate", "--name", n.name); err != nil {
+			c.t.Errorf("libreswan cannot initiate to %s: %v %s", n.name, err, out)
+		}
+		c.within(30*time.Second, n.name+" reaches the hub", pings(n, c.hub.address(), 3, "-i", "0.2"))
+		c.within(10*time.Second, "by one child SA", c.single(n))
+	}
+}
