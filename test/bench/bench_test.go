@@ -304,7 +304,9 @@ func TestConfigurationsAreValid(t *testing.T) {
 		"hub of a protected star":   starHub(cloud{carrier: carrier{"auto", true}}),
 		"spoke of a star":           starSpoke(cloud{carrier: carrier{"gre", false}, shortcut: true}, 2),
 		"spoke of a protected star": starSpoke(cloud{carrier: carrier{"auto", true}, shortcut: true}, 2),
-		"loaded hub":                loadConfig("/32"),
+		"loaded hub":                loadConfig("/32", ""),
+		"protected hub":             loadConfig("/16", "{psk: x}"),
+		"spoke of a fleet":          fleetConfig("{psk: x}"),
 	} {
 		file := t.TempDir() + "/spokeway.yaml"
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

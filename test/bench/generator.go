@@ -88,13 +88,16 @@ func nth(base netip.Addr, i int) netip.Addr {
 }
 
 // index is the spoke with an address that nth gave; false for any other address.
-func (g *generator) index(a netip.Addr) (int, bool) {
+func (g *generator) index(a netip.Addr) (int, bool) { return spokeAt(a, len(g.spokes)) }
+
+// spokeAt is which of n spokes has an underlay address; false when none has.
+func spokeAt(a netip.Addr, n int) (int, bool) {
 	b := a.As4()
 	i := (int(b[2])-1)*250 + int(b[3]) - 1
-	if i < 0 || i >= len(g.spokes) || b[3] == 0 || b[3] > 250 {
+	if i < 0 || i >= n || b[3] == 0 || b[3] > 250 {
 		return 0, false
 	}
-	return i, g.spokes[i].nbma == a
+	return i, nth(nbmaBase, i) == a
 }
 
 // round is one request of every spoke, and what came of it.

@@ -100,7 +100,24 @@ func (h *loaded) profile(ctx context.Context, path string) error {
 }
 
 func startLoaded(l *lab, o options, mask string) (*loaded, error) {
-	err := l.build(`
+	if err := l.crowd(); err != nil {
+		return nil, err
+	}
+	h := &loaded{spokes: o.spokes}
+	var err error
+	if h.node, h.pprof, err = l.profiled(o, "hub", loadConfig(mask, "")); err != nil {
+		return nil, err
+	}
+	if err := h.isUp(); err != nil {
+		return nil, err
+	}
+	h.gen, err = newGenerator(l, "spokes", hubNBMA, loadKey, o.spokes)
+	return h, err
+}
+
+// crowd is a hub, and a namespace for all its spokes.
+func (l *lab) crowd() error {
+	return l.build(`
 		netns hub
 		netns spokes
 		hub: link add eth0 type veth peer name eth0 netns @spokes
@@ -111,21 +128,10 @@ func startLoaded(l *lab, o options, mask string) (*loaded, error) {
 		hub: route add 10.50.0.0/16 via 10.9.0.2
 		spokes: route add local 10.50.0.0/16 dev lo
 	`)
-	if err != nil {
-		return nil, err
-	}
-	h := &loaded{spokes: o.spokes}
-	if h.node, h.pprof, err = l.profiled(o, "hub", loadConfig(mask)); err != nil {
-		return nil, err
-	}
-	if err := l.until("the hub is up", 10*time.Second, func() bool { return h.count("interfaces", "state", "up") > 0 }); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, h.tail())
-	}
-	h.gen, err = newGenerator(l, "spokes", hubNBMA, loadKey, o.spokes)
-	return h, err
 }
 
-func loadConfig(mask string) string {
+// loadConfig is the hub. With a profile it is protected.
+func loadConfig(mask, profile string) string {
 	return fmt.Sprintf(`version: 1
 tunnels:
   tun0:
@@ -134,18 +140,35 @@ tunnels:
     key: %d
     mtu: %d
     nhrp: {network-id: 1, authentication: %s}
-`, hubProtocol, mask, loadKey, innerMTU, password)
+`, hubProtocol, mask, loadKey, innerMTU, password) + protectedBy(profile)
 }
 
-// profiled starts a router that can be asked for its memory and profiles.
-func (l *lab) profiled(o options, space, config string) (r *node, pprof string, err error) {
+// protectedBy is what follows the only tunnel of a configuration, to protect it.
+func protectedBy(profile string) string {
+	if profile == "" {
+		return ""
+	}
+	return "    protect: bench\nprofiles:\n  bench: " + profile + "\n"
+}
+
+// isUp waits until the router forwards.
+func (r *node) isUp() error {
+	err := r.lab.until("the hub is up", 10*time.Second, func() bool { return r.count("interfaces", "state", "up") > 0 })
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, r.tail())
+	}
+	return nil
+}
+
+// profiled starts a router that can be asked for its memory and profiles. It is started by a program, if one is given.
+func (l *lab) profiled(o options, space, config string, by ...string) (r *node, pprof string, err error) {
 	r = &node{lab: l, space: space, binary: o.spokeway, socket: filepath.Join(l.dir, space+".sock")}
 	file := filepath.Join(l.dir, space+".yaml")
 	pprof = filepath.Join(l.dir, space+".pprof")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, "", err
 	}
-	r.process, err = l.start(space, nil, o.self, hubCommand, "-c", file, "-socket", r.socket, "-pprof", pprof)
+	r.process, err = l.start(space, nil, append(by, o.self, hubCommand, "-c", file, "-socket", r.socket, "-pprof", pprof)...)
 	return r, pprof, err
 }
 

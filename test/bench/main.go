@@ -41,6 +41,9 @@ var parts = []part{
 	{"throughput", throughput},
 	{"hub", hub},
 	{"load", load},
+	{"handshakes", handshakes},
+	{"protected", protected},
+	{"restart", restart},
 	{"shortcut", shortcut},
 	{"profile", profile},
 }
@@ -116,7 +119,7 @@ func parse(args []string, help io.Writer) (o options, wanted []string, err error
 	f.StringVar(&o.update, "update", "", "put the tables into this document, such as docs/performance.md")
 	f.StringVar(&o.only, "only", "", "measure only the systems whose names have one of these words, by commas: \"wireguard,ESP in UDP\"")
 	f.Usage = func() {
-		fmt.Fprintln(help, "usage: test/bench/run [flags] [throughput|hub|load|shortcut|profile|all] …")
+		fmt.Fprintln(help, "usage: test/bench/run [flags] [throughput|hub|load|handshakes|protected|restart|shortcut|profile|all] …")
 		f.PrintDefaults()
 	}
 	if err := f.Parse(args); err != nil {

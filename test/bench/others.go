@@ -123,11 +123,19 @@ func findCharon() (*charon, error) {
 	return nil, fmt.Errorf("there is no strongSwan here, so it is not compared: run test/peers/install")
 }
 
-// charonSettings: ESP by the process itself through a TUN device, no log, and no defence against a load from few.
+// charonSettings: ESP by the process itself through a TUN device, also with the peer's own address (its manual says that
+// the mark is needed then, for IKE not to take that way), no log, and no defence against a load from few.
 const charonSettings = `charon {
   load_modular = no
   load = openssl curve25519 random nonce x509 pubkey pem pkcs1 pkcs8 revocation constraints hmac kdf kernel-libipsec kernel-netlink socket-default vici
-  install_routes = %s
+  plugins {
+    kernel-libipsec { allow_peer_ts = yes
+    }
+    kernel-netlink { fwmark = !0x42
+    }
+    socket-default { fwmark = 0x42
+    }
+  }
   cookie_threshold = 0
   block_threshold = 0
   ikesa_table_size = 4096
@@ -163,14 +171,13 @@ exec chroot "$root" /usr/lib/ipsec/charon`
 type charonOptions struct {
 	swanctl string            // swanctl.conf
 	files   map[string]string // beside it: certificates and keys
-	routes  bool              // install them for what is protected
 	cpu     string            // taskset's list; "" leaves the choice to the kernel
 }
 
 // start runs charon in a namespace, until it has loaded its configuration.
 func (c *charon) start(l *lab, space string, o charonOptions) (*process, error) {
 	dir := filepath.Join(l.dir, space+"-charon")
-	files := map[string]string{"strongswan.conf": fmt.Sprintf(charonSettings, yesNo(o.routes)), "swanctl/swanctl.conf": o.swanctl}
+	files := map[string]string{"strongswan.conf": charonSettings, "swanctl/swanctl.conf": o.swanctl}
 	for name, text := range o.files {
 		files["swanctl/"+name] = text
 	}
@@ -209,13 +216,6 @@ func (c *charon) start(l *lab, space string, o charonOptions) (*process, error) 
 func (p *process) inside(argv ...string) ([]byte, error) {
 	enter := []string{"--target", fmt.Sprint(p.pid()), "--mount", "--net", "--root", "--wd"}
 	return exec.Command("nsenter", append(enter, argv...)...).CombinedOutput()
-}
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
 }
 
 // libipsecConfig is one end of a tunnel between two hosts.
@@ -259,7 +259,7 @@ func libipsecSystem(l *lab, o options, rep *report) (*system, error) {
 		if err := l.build(fmt.Sprintf("ss-%s: addr add 10.100.0.%d/32 dev lo", end, i+1)); err != nil {
 			return nil, err
 		}
-		p, err := c.start(l, "ss-"+end, charonOptions{swanctl: fmt.Sprintf(libipsecConfig, i+1, 2-i), routes: true})
+		p, err := c.start(l, "ss-"+end, charonOptions{swanctl: fmt.Sprintf(libipsecConfig, i+1, 2-i)})
 		if err != nil {
 			return nil, err
 		}

@@ -176,7 +176,8 @@ func (s *star) forget() error {
 		}
 		err := s.lab.until("the spokes know nothing of each other", 5*time.Second, func() bool {
 			cuts, err := r.show("shortcuts")
-			return err == nil && len(cuts) == 0 && r.count("peers", "role", "spoke") == 0 && r.count("peers", "state", "up") == 1
+			return err == nil && len(cuts) == 0 && r.count("peers", "role", "spoke") == 0 && r.count("peers", "state", "up") == 1 &&
+				r.count("sas", "state", "up") <= 1 // the hub's
 		})
 		if err != nil {
 			return err
