@@ -28,6 +28,10 @@ func (t *prove) start(env *core.Env, s *sa) bool {
 	}
 	b.secret = secret
 	ppk := s.choosePPK()
+	if ppk == nil && s.profile.NeedPPK {
+		s.fail(env, "the peer uses no post-quantum pre-shared keys, and profile "+s.profile.Name+" needs one")
+		return true
+	}
 	octets := [2][]byte{s.signed(true, claim), nil}
 	if ppk != nil {
 		b.unmixed = s.keys.Clone()
