@@ -68,6 +68,11 @@ func (m *Module) localMoved(env *core.Env, old, now netip.Addr) {
 			s.follow(env, now)
 		}
 	}
+	for _, w := range m.sortedWants() {
+		if w.pair.local == now { // its SAs did not know it by this address
+			w.lost(env, "our underlay address has changed")
+		}
+	}
 }
 
 func (s *sa) follow(env *core.Env, now netip.Addr) {
