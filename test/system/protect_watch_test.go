@@ -35,7 +35,7 @@ type watch struct {
 	mu      sync.Mutex
 	found   map[string]int
 	samples map[string]string
-	frames  map[string]int // by what they are
+	frames  map[string]int     // by what they are
 	last    map[[8]byte][]byte // of ESP, by source and destination
 }
 
