@@ -34,7 +34,7 @@ const (
 	RoamInterval    = time.Second
 	StrayInterval   = 10 * time.Second
 	eventsPerSecond = 1000
-	straysPerSecond = 100 // anybody can send ESP, and each may cost an answer
+	straysPerSecond = 1000 // anybody can send ESP, and each may cost an answer; but a hub that restarts has all its spokes to tell
 )
 
 // NewTables makes empty tables.
