@@ -214,6 +214,7 @@ accepted, 503 when too many ask at once. Keys may be added, never changed.
 | GET /v1/show/NAME | arg (any number) | rows, as of ` + "`spokeway show NAME -o json`" + ` |
 | GET /v1/why | peer | stages: name, state, detail, remedy |
 | GET /v1/monitor | peer, tunnel, event, level | events, one object per line, without end |
+| GET /v1/capture | peer, inner, outer (true or false), count, duration | pcapng; takes root or the daemon's own user |
 | GET /v1/version | | version, pid |
 | GET /v1/debug | | debugged: peers |
 | GET /metrics | | Prometheus text |

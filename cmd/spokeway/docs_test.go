@@ -106,9 +106,11 @@ func TestCompletion(t *testing.T) {
 		{[]string{"re"}, []string{"reload"}},
 		{[]string{"sh", "n"}, []string{"nhrp"}},
 		{[]string{"show", "ip", "nhrp", "s"}, []string{"shortcut"}},
-		{[]string{"clear", ""}, []string{"counters", "nhrp", "shortcuts"}},
+		{[]string{"clear", ""}, []string{"counters", "ike", "nhrp", "shortcuts"}},
 		{[]string{"why", "10.100.100.1"}, []string{"10.100.100.1", "10.100.100.11", "10.100.100.13"}},
-		{[]string{"-o", ""}, []string{"json", "table"}},
+		{[]string{"capture", "a"}, []string{"all"}},
+		{[]string{"capture", "10.100.100.13"}, []string{"10.100.100.13"}},
+		{[]string{"-o", ""}, []string{"json", "table", "wide"}},
 		{[]string{"completion", ""}, []string{"bash", "fish", "zsh"}},
 	}
 	for _, tt := range tests {

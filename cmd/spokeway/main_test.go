@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,8 +17,10 @@ import (
 	"time"
 
 	"github.com/spokeway/spokeway/internal/api"
+	"github.com/spokeway/spokeway/internal/capture"
 	"github.com/spokeway/spokeway/internal/conf"
 	"github.com/spokeway/spokeway/internal/logs"
+	"github.com/spokeway/spokeway/internal/packet"
 	"github.com/spokeway/spokeway/internal/query"
 	"github.com/spokeway/spokeway/internal/query/querytest"
 )
@@ -118,6 +121,7 @@ func serveSpoke(t *testing.T, log *logs.Log) (socket string) {
 		}
 		return 3, nil
 	}
+	src.OnCapture = captured
 	src.OnReload = func(context.Context) ([]string, error) {
 		return nil, fmt.Errorf("%w: spokeway.yaml:4:3: unknown key", query.ErrConfig)
 	}
@@ -135,6 +139,20 @@ func serveSpoke(t *testing.T, log *logs.Log) (socket string) {
 		l.Close()
 	})
 	return socket
+}
+
+// captured is what a capture of the made-up spoke gives.
+func captured(ctx context.Context, r capture.Request, w io.Writer) error {
+	if r.Peer != "10.100.100.11" {
+		return fmt.Errorf("no peer %s: %w", r.Peer, query.ErrNotFound)
+	}
+	h := packet.Header{Source: netip.MustParseAddr("10.0.0.1"), Destination: netip.MustParseAddr("10.0.0.2"), TTL: 64}
+	q := capture.NewQueue()
+	p := capture.Packet{Time: time.Unix(1700000000, 0), Interface: "tun100", Direction: capture.In, Dropped: 5}
+	q.Put(p, nil, packet.AppendUDP(nil, h, 40000, 9, make([]byte, 5)))
+	p.Direction, p.Dropped = capture.Out, 0
+	q.Put(p, nil, packet.AppendUDP(nil, h, 40000, 9, make([]byte, 5)))
+	return q.Stream(ctx, w, "test", 2, func(string) string { return "" })
 }
 
 func write(t *testing.T, name, text string) string {
@@ -177,17 +195,25 @@ func TestExitCodes(t *testing.T) {
 		{"show running-config " + socket, exitOK, "authentication: <redacted>", ""},
 		{"why 10.100.100.11 " + socket, exitOK, "ok       path", ""},
 		{"clear ip nhrp " + socket, exitOK, "cleared 3", ""},
+		{"clear sas " + socket, exitOK, "cleared 3", ""},
+		{"show crypto ikev2 sa " + socket, exitOK, "aes256gcm-sha384-x25519-mlkem768", ""},
+		{"show crypto session " + socket, exitOK, "hub1.example.com", ""},
+		{"show sas -o wide " + socket, exitOK, "0badcafe", ""},
+		{"capture 10.100.100.11 " + socket, exitOK, "tun100 in  10.0.0.1:40000 > 10.0.0.2:9 udp 33 octets\n", "2 packets, 5 lost\n"},
+		{"capture 10.100.100.11 -w - " + socket, exitOK, "\x0a\x0d\x0d\x0a", "2 packets, 5 lost\n"},
 		{"debug 10.0.0.1 " + socket, exitOK, "10.0.0.1", ""},
 		{"check -c " + good, exitOK, good + ": ok: 1 tunnel, 0 routes, 1 warning", "warning: " + good + ":4:3: "},
 
 		{"nonsense", exitUsage, "", "nonsense: no such command"},
 		{"chek", exitUsage, "", "did you mean check?"},
-		{"c", exitUsage, "", "c: which one: check, clear, completion"},
+		{"c", exitUsage, "", "c: which one: capture, check, clear, completion"},
 		{"show", exitUsage, "", "show what? one of: nhrp,"},
 		{"show nonsense " + socket, exitUsage, "", "show nonsense: no such command"},
 		{"show nhrp --nonsense", exitUsage, "", "unknown flag: --nonsense"},
-		{"show nhrp -o xml", exitUsage, "", "-o xml: want table or json"},
+		{"show nhrp -o xml", exitUsage, "", "-o xml: want table, wide or json"},
 		{"why", exitUsage, "", "why: missing PEER"},
+		{"capture", exitUsage, "", "capture: missing PEER"},
+		{"capture all --count -1 " + socket, exitUsage, "", "--count and --duration"},
 		{"why a b", exitUsage, "", `"b" is one argument too many`},
 		{"show config tun100 " + socket, exitUsage, "", `"tun100" is one argument too many`},
 		{"clear nhrp a b " + socket, exitUsage, "", `"b" is one argument too many`},
@@ -202,6 +228,7 @@ func TestExitCodes(t *testing.T) {
 		{"why 10.0.0.6 " + socket, exitDegraded, "failed   underlay route  no route to 10.0.0.6", ""},
 
 		{"why 10.9.9.9 " + socket, exitNotFound, "", "why: no peer 10.9.9.9"},
+		{"capture 10.9.9.9 " + socket, exitNotFound, "", "capture: no peer 10.9.9.9"},
 		{"show nhrp 10.9.9.9 " + socket, exitNotFound, "", `show nhrp: nothing matches "10.9.9.9"`},
 		{"show routes 2001:db8:2::1 " + socket, exitNotFound, "", "show routes: no route to 2001:db8:2::1"},
 		{"clear nhrp 10.9.9.9 " + socket, exitNotFound, "", `clear nhrp: nothing matches "10.9.9.9"`},

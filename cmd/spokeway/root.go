@@ -74,7 +74,7 @@ func (a *app) root() *cobra.Command {
 	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "wide", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
 		a.runCommand(), a.checkCommand(), a.reloadCommand(),
-		a.showCommand(), a.whyCommand(), a.monitorCommand(), a.clearCommand(), a.debugCommand(),
+		a.showCommand(), a.whyCommand(), a.monitorCommand(), a.captureCommand(), a.clearCommand(), a.debugCommand(),
 		a.doctorCommand(), a.labCommand(), a.simCommand(),
 		a.versionCommand(), a.completionCommand(root), a.docsCommand(root),
 	)

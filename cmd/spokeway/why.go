@@ -19,14 +19,9 @@ func (a *app) whyCommand() *cobra.Command {
 		Long: "Walk the way to a peer, named by its protocol or NBMA address: resolve server, underlay route, IKE, ESP,\n" +
 			"protection, registered, resolution, adjacency, path. The first stage that fails is told with its cause and a\n" +
 			"remedy; the exit code is 3 then, and 4 when the peer is unknown.",
-		Args: exactly(1, "PEER: its protocol or NBMA address"),
-		ValidArgsFunction: func(c *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return a.known(c, begin), cobra.ShellCompDirectiveNoFileComp
-		},
-		RunE: func(c *cobra.Command, args []string) error { return a.why(c.Context(), args[0]) },
+		Args:              exactly(1, "PEER: its protocol or NBMA address"),
+		ValidArgsFunction: a.completePeer(),
+		RunE:              func(c *cobra.Command, args []string) error { return a.why(c.Context(), args[0]) },
 	}
 }
 
@@ -44,6 +39,22 @@ func (a *app) why(ctx context.Context, peer string) error {
 		return &exitError{code: exitDegraded}
 	}
 	return err
+}
+
+// completePeer completes the one argument by the peers that the daemon knows, and more words.
+func (a *app) completePeer(more ...string) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		words := a.known(c, begin)
+		for _, w := range more {
+			if strings.HasPrefix(w, begin) {
+				words = append(words, w)
+			}
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 // known are addresses of peers and names of tunnels that begin as typed, asked of the daemon if there is one.

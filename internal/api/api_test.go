@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/spokeway/spokeway/internal/capture"
 	"github.com/spokeway/spokeway/internal/logs"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/query"
@@ -42,7 +43,8 @@ func TestMain(m *testing.M) {
 		c := NewClient(os.Getenv("API_TEST_SOCKET"))
 		_, showErr := c.Show(context.Background(), "nhrp", nil)
 		_, clearErr := c.Clear(context.Background(), "nhrp", "")
-		fmt.Printf("show: %v\nclear: %v\n", showErr, clearErr)
+		_, captureErr := c.Capture(context.Background(), capture.Request{Peer: "10.0.0.1"})
+		fmt.Printf("show: %v\nclear: %v\ncapture: %v\n", showErr, clearErr, captureErr)
 		os.Exit(0)
 	}
 	os.Exit(m.Run())

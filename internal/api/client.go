@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spokeway/spokeway/internal/capture"
 	"github.com/spokeway/spokeway/internal/logs"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 )
@@ -104,6 +105,14 @@ func (c *Client) Monitor(ctx context.Context, filter logs.Filter, f func(logs.Ev
 			return err
 		}
 	}
+}
+
+// Capture asks for a peer's packets as pcapng, until the reader is closed or all that was asked for has come.
+func (c *Client) Capture(ctx context.Context, r capture.Request) (io.ReadCloser, error) {
+	return c.open(ctx, "GET", "/v1/capture", url.Values{
+		"peer": {r.Peer}, "inner": {strconv.FormatBool(r.Inner)}, "outer": {strconv.FormatBool(r.Outer)},
+		"count": {strconv.Itoa(r.Count)}, "duration": {r.Duration.String()},
+	})
 }
 
 func (c *Client) get(ctx context.Context, method, path string, q url.Values, v any) error {

@@ -91,6 +91,7 @@ func (s *server) mux() http.Handler {
 	mux.Handle("GET /v1/why", s.handle(s.why))
 	mux.Handle("GET /v1/debug", s.handle(s.debugged))
 	mux.HandleFunc("GET /v1/monitor", s.monitor)
+	mux.HandleFunc("GET /v1/capture", s.capture)
 	mux.Handle("GET /metrics", MetricsHandler(s.Source, s.Version))
 	mux.Handle("POST /v1/clear/{name}", s.change(s.clear))
 	mux.Handle("POST /v1/reload", s.change(s.reload))
@@ -131,14 +132,22 @@ type rows struct{ any }
 // change is handle for requests that change something.
 func (s *server) change(f func(*http.Request) (any, error)) http.Handler {
 	return s.handle(func(r *http.Request) (any, error) {
-		caller, known := r.Context().Value(callerKey{}).(unix.Ucred)
-		if !known || !mayChange(caller, os.Geteuid()) {
-			return nil, ErrForbidden
+		if err := s.trust(r, "api.changed"); err != nil {
+			return nil, err
 		}
-		s.Log.Logger().Info("api.changed", "request", strings.TrimPrefix(r.URL.Path, "/v1/"), "arguments", r.URL.RawQuery,
-			"uid", caller.Uid, "pid", caller.Pid)
 		return f(r)
 	})
+}
+
+// trust lets in who may change things, and tells what they do.
+func (s *server) trust(r *http.Request, event string) error {
+	caller, known := r.Context().Value(callerKey{}).(unix.Ucred)
+	if !known || !mayChange(caller, os.Geteuid()) {
+		return ErrForbidden
+	}
+	s.Log.Logger().Info(event, "request", strings.TrimPrefix(r.URL.Path, "/v1/"), "arguments", r.URL.RawQuery,
+		"uid", caller.Uid, "pid", caller.Pid)
+	return nil
 }
 
 func mayChange(caller unix.Ucred, daemon int) bool {
@@ -219,8 +228,14 @@ func (s *server) monitor(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer sub.Close()
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := s.whileServing(r.Context())
 	defer cancel()
+	stream(ctx, w, sub)
+}
+
+// whileServing ends with the server as well.
+func (s *server) whileServing(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
 	go func() {
 		select {
 		case <-s.done:
@@ -228,7 +243,7 @@ func (s *server) monitor(w http.ResponseWriter, r *http.Request) {
 		case <-ctx.Done():
 		}
 	}()
-	stream(ctx, w, sub)
+	return ctx, cancel
 }
 
 func stream(ctx context.Context, w http.ResponseWriter, sub *logs.Subscription) {

@@ -83,6 +83,6 @@ func (q *Queue) Stream(ctx context.Context, w io.Writer, application string, cou
 
 func (q *Queue) encode(e *encoder, b []byte, p Packet) []byte {
 	q.octets.Add(-int64(len(p.Data)))
-	p.Dropped = q.dropped.Swap(0)
+	p.Dropped += q.dropped.Swap(0)
 	return e.packet(b, p)
 }

@@ -3,8 +3,10 @@ package query
 import (
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 
+	"github.com/spokeway/spokeway/internal/capture"
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 )
@@ -24,6 +26,9 @@ type Source interface {
 	Config() string
 	// Why is the way to a peer, by protocol or NBMA address, stage by stage; [ErrNotFound] when there is none.
 	Why(peer string) ([]nhrp.Stage, error)
+	// Capture writes a peer's packets as pcapng until ctx ends or what was asked for is there; [ErrNotFound] when there
+	// is no such peer. Each Write is of whole blocks.
+	Capture(ctx context.Context, r capture.Request, w io.Writer) error
 	// Clear forgets the rows of a `clear` command that filter matches ("" is all) and counts them.
 	Clear(what, filter string) (int, error)
 	// Reload reads the configuration again, applies what differs and says what that was.

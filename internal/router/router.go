@@ -48,6 +48,7 @@ type Router struct {
 	links  map[string]core.Link
 	unmade map[string]bool // tunnels that the data plane could not make: an interface of their name is another's
 
+	taps taps
 	lost atomic.Uint64 // events dropped because the loop was behind
 }
 
@@ -81,7 +82,7 @@ func New(o Options) (*Router, error) {
 	if err != nil {
 		return nil, errors.Join(err, edge.Close(), alone.Close())
 	}
-	r.edge, r.plane, r.alone = edge, plane, alone
+	r.edge, r.plane, r.alone, r.taps.set = edge, plane, alone, plane.SetTap
 	r.loop = core.NewLoop(edge.Now(), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), doer{r})
 	r.loop.Log, r.loop.Clock = r.log, time.Now
 	r.modules = Assemble(r.loop, edge.Stored(), crand.Reader)

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 
+	"github.com/spokeway/spokeway/internal/capture"
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/query"
 	"github.com/spokeway/spokeway/internal/router"
@@ -33,6 +35,9 @@ func (p *process) source() source {
 func (s source) Reload(context.Context) ([]string, error) {
 	return nil, notHere("reload without a configuration")
 }
+
+// Capture has no data path to look at while it runs: simulated packets are in the trace.
+func (s source) Capture(context.Context, capture.Request, io.Writer) error { return notHere("capture") }
 
 // Show is the JSON a router answers to a command.
 func (s *Stage) Show(node string, args []string) ([]byte, error) {

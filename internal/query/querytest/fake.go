@@ -5,8 +5,10 @@ package querytest
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 
+	"github.com/spokeway/spokeway/internal/capture"
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/query"
@@ -25,6 +27,7 @@ type Fake struct {
 	CounterRows   []query.CounterRow
 	YAML          string
 	Stages        map[string][]nhrp.Stage // by peer
+	OnCapture     func(ctx context.Context, r capture.Request, w io.Writer) error
 	OnClear       func(what, filter string) (int, error)
 	OnReload      func(ctx context.Context) ([]string, error)
 }
@@ -49,6 +52,14 @@ func (f *Fake) Why(peer string) ([]nhrp.Stage, error) {
 		return s, nil
 	}
 	return nil, fmt.Errorf("no peer %s: %w", peer, query.ErrNotFound)
+}
+
+// Capture calls OnCapture.
+func (f *Fake) Capture(ctx context.Context, r capture.Request, w io.Writer) error {
+	if f.OnCapture == nil {
+		return fmt.Errorf("no peer %s: %w", r.Peer, query.ErrNotFound)
+	}
+	return f.OnCapture(ctx, r, w)
 }
 
 // Clear calls OnClear.
