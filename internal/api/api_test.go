@@ -219,23 +219,24 @@ func TestGroupMemberLooksAndOthersDoNot(t *testing.T) {
 	}
 	src := querytest.Spoke()
 	src.OnClear = func(string, string) (int, error) { t.Error("another user cleared"); return 0, nil }
+	src.OnCapture = func(context.Context, capture.Request, io.Writer) error { t.Error("another user captured"); return nil }
 	socket := start(t, src, quiet())
 	const group = 64123
 	if err := errors.Join(os.Chmod(filepath.Dir(socket), 0o755), os.Chown(socket, 0, group)); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
-		name        string
-		gid         uint32
-		show, clear string
+		name                 string
+		gid                  uint32
+		show, clear, capture string
 	}{
-		{"member", group, "show: <nil>", "clear: only root or the daemon's own user"},
-		{"other", group + 1, "permission denied: members of group 64123 may use it", "clear: cannot reach the daemon"},
+		{"member", group, "show: <nil>", "clear: only root or the daemon's own user", "capture: only root or the daemon's own user"},
+		{"other", group + 1, "permission denied: members of group 64123 may use it", "clear: cannot reach the daemon", "capture: cannot reach"},
 	}
 	for _, tt := range tests {
 		out, err := as(t, "caller", socket, &syscall.Credential{Uid: 64124, Gid: tt.gid, NoSetGroups: false}).CombinedOutput()
-		if err != nil || !strings.Contains(string(out), tt.show) || !strings.Contains(string(out), tt.clear) {
-			t.Errorf("%s: %v\n%s\nwant %q and %q", tt.name, err, out, tt.show, tt.clear)
+		if err != nil || !strings.Contains(string(out), tt.show) || !strings.Contains(string(out), tt.clear) || !strings.Contains(string(out), tt.capture) {
+			t.Errorf("%s: %v\n%s\nwant %q, %q and %q", tt.name, err, out, tt.show, tt.clear, tt.capture)
 		}
 	}
 }
@@ -534,5 +535,68 @@ func TestMetricsListener(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// What is asked for arrives as it was asked, and each packet as soon as it is there.
+func TestCaptureStreams(t *testing.T) {
+	src := querytest.Spoke()
+	asked, ended, q := make(chan capture.Request, 1), make(chan struct{}), capture.NewQueue()
+	src.OnCapture = func(ctx context.Context, r capture.Request, w io.Writer) error {
+		defer close(ended)
+		asked <- r
+		return q.Stream(ctx, w, "test", 0, func(string) string { return "" })
+	}
+	want := capture.Request{Peer: "10.0.0.1", Inner: true, Outer: true, Count: 7, Duration: time.Minute}
+	body, err := NewClient(start(t, src, quiet())).Capture(t.Context(), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := <-asked; got != want {
+		t.Errorf("asked for %+v, want %+v", got, want)
+	}
+	r := capture.NewReader(body)
+	for n := range byte(3) {
+		q.Put(capture.Packet{Time: time.Unix(1, 2), Interface: "tun0"}, nil, []byte{n})
+		for {
+			b, err := r.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b.Packet != nil {
+				if b.Packet.Data[0] != n {
+					t.Errorf("packet %d: %v", n, b.Packet)
+				}
+				break
+			}
+		}
+	}
+	body.Close()
+	for gone := false; !gone; { // the caller is missed when the next packet is written, at the latest
+		q.Put(capture.Packet{Time: time.Unix(1, 2), Interface: "tun0"}, nil, []byte{9})
+		select {
+		case <-ended:
+			gone = true
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func TestCaptureRefuses(t *testing.T) {
+	src := querytest.Spoke()
+	src.OnCapture = func(_ context.Context, r capture.Request, _ io.Writer) error {
+		if !r.Inner || r.Outer {
+			t.Errorf("without a choice it is the inner packets: %+v", r)
+		}
+		return fmt.Errorf("no peer %s: %w", r.Peer, query.ErrNotFound)
+	}
+	c := NewClient(start(t, src, quiet()))
+	if _, err := c.Capture(t.Context(), capture.Request{Peer: "10.9.9.9"}); !errors.Is(err, query.ErrNotFound) || !strings.Contains(err.Error(), "no peer 10.9.9.9") {
+		t.Errorf("no such peer: %v", err)
+	}
+	for _, r := range []capture.Request{{}, {Peer: "all", Count: -1}, {Peer: "all", Duration: -1}} {
+		if _, err := c.Capture(t.Context(), r); err == nil || !strings.Contains(err.Error(), "bad request") {
+			t.Errorf("%+v: %v", r, err)
+		}
 	}
 }
