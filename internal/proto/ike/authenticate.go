@@ -48,7 +48,10 @@ func (t *prove) start(env *core.Env, s *sa) bool {
 		if ppk != nil {
 			p = append(p, s.withPPK(ppk, proofs[1])...)
 		}
-		b.spi = s.m.newChildSPI()
+		if b.spi = s.m.newChildSPI(); b.spi == 0 {
+			s.fail(env, "there are as many child SAs as there can be")
+			return
+		}
 		b.tunnel = s.profile.Mode == TunnelMode
 		s.ask(env, wire.IKEAuth, append(p, s.offerChild(b.spi, b.tunnel, 0, nil)...))
 	})
@@ -270,9 +273,9 @@ func (s *sa) judge(env *core.Env, c claim, octets []byte, then func(*core.Env, v
 // judgePSK tries every PSK that may be the peer's. With none it does as much work.
 func (s *sa) judgePSK(c claim, octets []byte) verdict {
 	v := verdict{method: "pre-shared key"}
-	tried := false
+	tried, closest := false, s.profile.closest(c.id)
 	for _, k := range s.profile.PSKs {
-		if !k.matches(c.id) {
+		if !k.matches(c.id) || k.closeness() < closest {
 			continue
 		}
 		tried = true
@@ -330,6 +333,9 @@ func (s *sa) authRequest(env *core.Env, p wire.Payloads) {
 	s.judge(env, c, s.signed(true, c.sent), func(env *core.Env, v verdict) {
 		if v.err == nil {
 			v.err = s.profile.admitted(c.id)
+		}
+		if v.err == nil && s.m.handles.spent() {
+			v.err = errors.New("there are as many peers as there can be")
 		}
 		if v.err != nil {
 			s.reject(env, v.err)
@@ -512,6 +518,21 @@ func (s *sa) stands(now *Profile) bool {
 		return false
 	}
 	return slices.ContainsFunc(now.PSKs, func(k PSK) bool { return fingerprint(k.Secret) == s.proven && k.matches(s.identity) })
+}
+
+// reconfigure follows a change of the profile. What a rekey is making goes the way of the SA that it is for.
+func (s *sa) reconfigure(env *core.Env, now *Profile) {
+	made := s.boot == nil && s.peer == nil && s.phase <= established && !s.over
+	switch {
+	case made && now != nil:
+		s.profile = now
+	case made:
+		s.destroy(env, "the profile was removed")
+	case now != nil && s.stands(now):
+		s.adopt(now)
+	default:
+		s.close(env, "the profile was changed")
+	}
 }
 
 // adopt goes on under a changed profile. New lifetimes count from the next rekey on.

@@ -125,12 +125,14 @@ func (s *sa) takeChild(env *core.Env, p wire.Payloads, o childOffer) {
 
 // childless ends an SA that got no child: there is nothing it could protect. Whoever wants the peer tries again.
 func (s *sa) childless(env *core.Env, reason string) {
-	s.log(env, core.Warn, "no-child", "cause", reason)
 	w := s.m.wants[pair{s.local.Addr(), s.remote.Addr()}]
 	s.close(env, reason)
-	if w != nil {
-		w.failed(env, s, reason)
+	if w == nil {
+		s.m.turnAway(env, s, reason)
+		return
 	}
+	s.log(env, core.Warn, "no-child", "cause", reason)
+	w.failed(env, s, reason)
 }
 
 // makeChild derives keys and lets the peer's packets in.

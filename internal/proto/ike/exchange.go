@@ -240,8 +240,13 @@ func (s *sa) cipher(ours bool) *suite.Cipher {
 
 // encrypted takes a message of an exchange after the first.
 func (s *sa) encrypted(env *core.Env, ev dataplane.ReceivedIKE, h wire.Header) {
-	if s.keys == nil || !s.timely(h) {
+	fresh := h.Flags&wire.Response != 0 || h.MessageID == s.expect
+	if s.keys == nil || !s.timely(h) || fresh && s.busy && h.Flags&wire.Response == 0 {
 		s.m.count("untimely")
+		return
+	}
+	if s.phase < established && ev.Remote.Addr() != s.remote.Addr() { // a port may change, by port 4500 and by NATs
+		s.m.count("from-elsewhere")
 		return
 	}
 	outer, err := wire.ParsePayloads(h.Next, ev.Payload[wire.HeaderLen:])
@@ -258,7 +263,7 @@ func (s *sa) encrypted(env *core.Env, ev dataplane.ReceivedIKE, h wire.Header) {
 	if !whole {
 		return
 	}
-	if h.Flags&wire.Response != 0 || h.MessageID == s.expect { // what comes a second time may be a replay, from anywhere
+	if fresh { // what comes a second time may be a replay, from anywhere
 		s.arrived = dataplane.ReceivedIKE{Local: ev.Local, Remote: ev.Remote}
 		s.authentic(env, ev)
 	}
@@ -284,6 +289,10 @@ func (s *sa) open(outer wire.Payloads, b []byte, h wire.Header) (plain []byte, f
 	if f == nil || !s.fragments {
 		return nil, 0, false, false
 	}
+	if h.Flags&wire.Response == 0 && h.MessageID != s.expect { // sent again: one fragment asks for the answer, RFC 7383 section 2.6.1
+		_, err := s.cipher(false).Open(nil, b[:f.Offset], f.Body)
+		return nil, f.Inner, err == nil, f.Number == 1
+	}
 	p := &s.partial[0]
 	if h.Flags&wire.Response != 0 {
 		p = &s.partial[1]
@@ -297,9 +306,6 @@ func (s *sa) open(outer wire.Payloads, b []byte, h wire.Header) (plain []byte, f
 	}
 	if p.id != h.MessageID {
 		*p = partial{id: h.MessageID}
-	}
-	if h.Flags&wire.Response == 0 && h.MessageID != s.expect {
-		return nil, f.Inner, true, f.Number == 1 // sent again: one fragment asks for the answer, RFC 7383 section 2.6.1
 	}
 	plain, first, whole = p.parts.Add(f.Number, f.Total, f.Inner, plain)
 	if whole {
@@ -374,14 +380,21 @@ func (s *sa) answer(env *core.Env, exchange wire.Exchange, p wire.Payloads) {
 	}
 	s.reply = s.seal(exchange, s.expect, true, p, s.room())
 	s.expect++
-	s.busy = false
+	s.busy, s.repeats = false, 0
 	for _, d := range s.reply {
 		s.send(env, s.arrived.Remote, d)
 	}
 }
 
+// maxRepeats is how often the same is answered: more than any peer asks, and nothing to amplify by.
+const maxRepeats = 10
+
 // repeat answers a request that was answered before, byte for byte. It goes where the request came from.
 func (s *sa) repeat(env *core.Env, to netip.AddrPort) {
+	if s.repeats++; s.repeats > maxRepeats || to.Addr() != s.remote.Addr() {
+		s.m.count("answer-limited")
+		return
+	}
 	s.m.count("answered-again")
 	for _, d := range s.reply {
 		s.send(env, to, d)

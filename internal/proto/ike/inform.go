@@ -174,11 +174,22 @@ func (m *Module) unprotected(env *core.Env, ev dataplane.ReceivedIKE, h wire.Hea
 	}
 	switch {
 	case p.Notify(wire.InvalidIKESPI) != nil && s != nil && h.Flags&wire.Response != 0,
-		p.Notify(wire.InvalidSPI) != nil:
+		m.sendsBy(ev.Remote.Addr(), p.Notify(wire.InvalidSPI)):
 		m.hinted(env, ev.Remote)
 	default:
 		m.count("not-authentic")
 	}
+}
+
+// sendsBy reports whether a notify INVALID_SPI names an SPI that we send to that address with: who has never seen our
+// packets cannot know it.
+func (m *Module) sendsBy(to netip.Addr, n *wire.Notify) bool {
+	if n == nil || len(n.Data) != 4 {
+		return false
+	}
+	return slices.ContainsFunc(m.at[to], func(p *peer) bool {
+		return p.active != nil && p.active.peerSPI == binary.BigEndian.Uint32(n.Data)
+	})
 }
 
 // strangeESP answers ESP of an SA that we do not have, one way and in clear, so that a peer from before our restart

@@ -325,7 +325,7 @@ func (m *Module) respond(env *core.Env, ev dataplane.ReceivedIKE, h wire.Header)
 		m.reply(env, ev, h, &wire.Notify{Kind: wire.Cookie, Data: m.jar.cookie(env.Now(), ev.Remote, h.SPIi, nonce.Data)})
 		return
 	}
-	if len(m.begun) >= maxHalfOpen || m.working >= maxWorking {
+	if len(m.begun) >= maxHalfOpen || m.working >= maxWorking || m.guests[site(ev.Remote.Addr())] >= maxGuests {
 		m.count("half-open-limit")
 		return
 	}
@@ -353,6 +353,7 @@ func withoutMore(ps []suite.Policy) []suite.Policy {
 // Bounds of what strangers can have us hold and compute at once.
 const (
 	maxHalfOpen = 4096
+	maxGuests   = 512 // of them at one site
 	maxWorking  = 2048
 	maxGreeting = 8192 // octets of a first message, which is kept until its sender is authenticated
 )
@@ -365,6 +366,7 @@ func (m *Module) welcome(env *core.Env, ev dataplane.ReceivedIKE, h wire.Header,
 	s.boot = &boot{from: ev.Remote, nonce: m.bytes(nonceLen), peerNonce: nonce, request: ev.Payload}
 	s.nonces(s.boot.nonce, nonce)
 	m.begun[beginning{ev.Remote, h.SPIi}] = s
+	m.guests[site(ev.Remote.Addr())]++
 	env.Arm(&s.lifetime, halfOpenTime)
 	m.count("answered")
 	s.understand(p)
@@ -404,7 +406,8 @@ func (s *sa) respondKey(env *core.Env, proposal wire.Proposal, theirs []byte) {
 
 // greetedAgain sends the response again to the very same message.
 func (s *sa) greetedAgain(env *core.Env, ev dataplane.ReceivedIKE) {
-	if s.phase < established && s.boot.response != nil && bytes.Equal(ev.Payload, s.boot.request) {
+	if s.phase < established && s.boot.response != nil && bytes.Equal(ev.Payload, s.boot.request) && s.repeats < maxRepeats {
+		s.repeats++
 		s.m.count("answered-again")
 		s.send(env, ev.Remote, s.boot.response)
 	}

@@ -24,16 +24,17 @@ const (
 
 // crowded reports whether a stranger has to prove its address first.
 func (m *Module) crowded(from netip.Addr) bool {
-	if len(m.begun) >= calm {
-		return true
+	return len(m.begun) >= calm || m.guests[site(from)] >= calmAddress
+}
+
+// site is what one host can send from: an IPv4 address, or an IPv6 network.
+func site(a netip.Addr) netip.Prefix {
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = 64
 	}
-	n := 0
-	for key := range m.begun {
-		if key.remote.Addr() == from {
-			n++
-		}
-	}
-	return n >= calmAddress
+	p, _ := a.Prefix(bits)
+	return p
 }
 
 // jar makes cookies and knows them again. A secret is used for cookieLife and believed for as long again.
@@ -93,7 +94,8 @@ func (j *jar) valid(now time.Duration, from netip.AddrPort, spi uint64, nonce []
 // reply answers a message that has no SA, in clear. It is no longer than what it answers by more than a few octets,
 // and limited in rate.
 func (m *Module) reply(env *core.Env, ev dataplane.ReceivedIKE, h wire.Header, n *wire.Notify) {
-	if !m.answers.take(env.Now()) {
+	need := n.Kind != wire.Cookie && n.Kind != wire.InvalidKEPayload // these bring honest peers in, whatever others send
+	if need && !m.answers.take(env.Now()) {
 		m.count("answer-limited")
 		return
 	}

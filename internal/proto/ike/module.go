@@ -24,6 +24,7 @@ type Module struct {
 
 	sas      map[uint64]*sa          // by our SPI
 	begun    map[beginning]*sa       // responders that have not authenticated their peer yet
+	guests   map[netip.Prefix]int    // and how many of them are at one site
 	wants    map[pair]*want          // whom others asked for
 	peers    map[dataplane.SA]*peer  // by handle
 	at       map[netip.Addr][]*peer  // by address
@@ -54,7 +55,7 @@ func New(random io.Reader) *Module {
 	m := &Module{
 		random:   random,
 		profiles: map[string]*Profile{}, tunnels: map[string]Tunnel{}, links: map[string]dataplane.Tunnel{},
-		sas: map[uint64]*sa{}, begun: map[beginning]*sa{}, wants: map[pair]*want{}, peers: map[dataplane.SA]*peer{},
+		sas: map[uint64]*sa{}, begun: map[beginning]*sa{}, guests: map[netip.Prefix]int{}, wants: map[pair]*want{}, peers: map[dataplane.SA]*peer{},
 		at: map[netip.Addr][]*peer{}, children: map[uint32]*child{}, refused: map[netip.Addr]*refusal{},
 		answers: bucket{rate: 1000, burst: 1000}, hints: bucket{rate: 1000, burst: 2000}, alarms: bucket{rate: 2, burst: 50},
 		counters: map[string]uint64{}, linkMTUs: map[netip.Addr]int{},
@@ -225,14 +226,9 @@ func (m *Module) configure(env *core.Env, c Configure) {
 		}
 	}
 	for _, s := range m.sortedSAs() {
-		if !changed[s.profile] {
-			continue
+		if changed[s.profile] {
+			s.reconfigure(env, m.profiles[s.profile.Name])
 		}
-		if now := m.profiles[s.profile.Name]; now != nil && s.stands(now) {
-			s.adopt(now)
-			continue
-		}
-		s.close(env, "the profile was changed")
 	}
 	for _, w := range m.sortedWants() {
 		w.reconfigure(env)

@@ -64,3 +64,6 @@ func (n *numbers) spi(random io.Reader) uint32 {
 }
 
 func (m *Module) newChildSPI() uint32 { return m.spis.spi(m.random) }
+
+// spent reports whether all names are in use.
+func (n *numbers) spent() bool { return n.next > indexMask && len(n.free) == 0 }

@@ -142,7 +142,11 @@ func (m *Module) forgetBefore(env *core.Env, s *sa, begun time.Duration) {
 			continue
 		}
 		for _, o := range slices.Clone(p.sas) {
-			if o != s && o.since < begun {
+			switch {
+			case o == s || o.since >= begun:
+			case o.natRemote && s.natRemote && o.remote.Port() != s.remote.Port(): // it, or another of that name behind the NAT
+				o.doubt(env)
+			default:
 				o.destroy(env, "the peer began anew")
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
@@ -46,7 +47,7 @@ func (m *Module) noteRefusal(env *core.Env, remote netip.AddrPort, identity, rea
 		r = &refusal{}
 		m.refused[remote.Addr()] = r
 	}
-	news := r.reason != reason || env.Now()-r.at >= quietTime
+	news := timeless(r.reason) != timeless(reason) || env.Now()-r.at >= quietTime
 	r.count++
 	if news && m.alarms.take(env.Now()) {
 		r.at = env.Now()
@@ -57,6 +58,16 @@ func (m *Module) noteRefusal(env *core.Env, remote netip.AddrPort, identity, rea
 		env.Log(core.Warn, "refused", args...)
 	}
 	r.reason, r.identity = reason, identity
+}
+
+// timeless is a reason without its numbers: that of a certificate says how long ago, and what time it is.
+func timeless(reason string) string {
+	return strings.Map(func(r rune) rune {
+		if '0' <= r && r <= '9' {
+			return -1
+		}
+		return r
+	}, reason)
 }
 
 // makeRoom forgets the oldest refusal when there are many.
@@ -91,6 +102,29 @@ func (m *Module) unreadableGreeting(env *core.Env, ev dataplane.ReceivedIKE, h w
 
 // matches reports whether a PSK may be that of an identity.
 func (k PSK) matches(id auth.Identity) bool { return k.Peer == (auth.Pattern{}) || k.Peer.Match(id) }
+
+// closeness is how much a PSK is that of one identity: of it alone, of some, of everybody.
+func (k PSK) closeness() int {
+	_, exact := k.Peer.Exact()
+	switch {
+	case exact:
+		return 2
+	case k.Peer == (auth.Pattern{}) || k.Peer.Any():
+		return 0
+	}
+	return 1
+}
+
+// closest is the closeness of the PSKs that count for an identity: who holds one for everybody must not pass for somebody
+// who has one of its own.
+func (p *Profile) closest(id auth.Identity) (closest int) {
+	for _, k := range p.PSKs {
+		if k.matches(id) {
+			closest = max(closest, k.closeness())
+		}
+	}
+	return closest
+}
 
 // aboutAddresses reports whether a PSK is for peers known by their addresses: then it is not for others.
 func (k PSK) aboutAddresses() bool { return k.Peer != (auth.Pattern{}) && k.Peer.OfAddresses() }

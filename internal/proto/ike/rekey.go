@@ -471,6 +471,10 @@ func (t *rekeyIKE) answered(env *core.Env, s *sa, p wire.Payloads) {
 		t.refused(env, s, n)
 		return
 	}
+	if t.next.phase == gone {
+		t.failed(env, s, temporary, "")
+		return
+	}
 	answer, ke, nonce := wire.Get[*wire.SA](p), wire.Get[*wire.KE](p), wire.Get[*wire.Nonce](p)
 	if answer == nil || ke == nil || nonce == nil || len(answer.Proposals) != 1 || len(answer.Proposals[0].SPI) != 8 {
 		t.failed(env, s, refusedly, "its answer is not complete")
@@ -594,6 +598,10 @@ func (s *sa) settleIKE(env *core.Env, ours *sa) {
 func (s *sa) handOver(env *core.Env, to *sa) {
 	s.replacement = nil
 	p := s.peer
+	if to.phase != established { // it went before it got here
+		s.destroy(env, "the IKE SA that was to take its place is gone")
+		return
+	}
 	if p == nil { // we were closing it when the peer's rekey came through
 		to.close(env, "the IKE SA before it was closed")
 		return

@@ -78,6 +78,7 @@ type sa struct {
 	// The peer's.
 	expect   uint32 // the ID of its next request
 	busy     bool   // it is being answered
+	repeats  int    // how often the last answer was sent again
 	reply    [][]byte
 	partial  [2]partial // of requests, of responses
 	retry    core.Timer // sends the request again
@@ -200,6 +201,9 @@ func (s *sa) close(env *core.Env, reason string) {
 		return
 	}
 	s.log(env, core.Info, "closing", "cause", reason)
+	if t := s.rekeying; t != nil && s.peer != nil {
+		t.dropped(env, s)
+	}
 	s.endChildren(env, reason)
 	s.detach(env, reason)
 	s.phase = closing
@@ -251,8 +255,13 @@ func (s *sa) leaveBeginning() {
 		return
 	}
 	key := beginning{s.boot.from, s.peerSPI}
-	if s.m.begun[key] == s {
-		delete(s.m.begun, key)
+	if s.m.begun[key] != s {
+		return
+	}
+	delete(s.m.begun, key)
+	at := site(key.remote.Addr())
+	if s.m.guests[at]--; s.m.guests[at] <= 0 {
+		delete(s.m.guests, at)
 	}
 }
 

@@ -80,10 +80,17 @@ func (m *Module) ensure(env *core.Env, e protect.Ensure) {
 // doubted asks peers whether they live, quickly: who asked for one again has heard nothing of it.
 func (m *Module) doubted(env *core.Env, at pair) {
 	for _, p := range m.at[at.remote] {
-		if s := p.newest(); p.local == at.local && s != nil && s.request == nil && s.phase == established {
-			s.quick = true
-			s.enqueue(env, &liveness{})
+		if s := p.newest(); p.local == at.local && s != nil {
+			s.doubt(env)
 		}
+	}
+}
+
+// doubt asks the peer whether it lives, quickly.
+func (s *sa) doubt(env *core.Env) {
+	if s.request == nil && s.phase == established {
+		s.quick = true
+		s.enqueue(env, &liveness{})
 	}
 }
 
@@ -104,7 +111,7 @@ func (w *want) expired(env *core.Env, _ *core.Timer) {
 	if w.trying != nil || w.satisfied(env) {
 		return
 	}
-	if w.m.approached(w.pair) {
+	if w.m.approached(env.Now(), w.pair) {
 		env.Arm(&w.retry, firstRetry)
 		return
 	}
@@ -119,10 +126,11 @@ func (w *want) attempt(env *core.Env) {
 	w.trying = w.m.initiate(env, w, port)
 }
 
-// approached reports whether a peer at that address is proving itself to us.
-func (m *Module) approached(at pair) bool {
+// approached reports whether a peer at that address is proving itself to us. A first message alone, which anybody can
+// send in its name, holds us up no longer than the next takes to come.
+func (m *Module) approached(now time.Duration, at pair) bool {
 	for _, s := range m.begun {
-		if s.remote.Addr() == at.remote && s.local.Addr() == at.local && s.phase < established {
+		if s.remote.Addr() == at.remote && s.local.Addr() == at.local && (s.heard > s.begunAt || now-s.begunAt < firstRetry) {
 			return true
 		}
 	}
