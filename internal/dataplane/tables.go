@@ -32,7 +32,7 @@ const (
 	MissInterval    = time.Second
 	TransitInterval = 2 * time.Second
 	RoamInterval    = time.Second
-	StrayInterval   = 10 * time.Second
+	StrayInterval   = 2 * time.Second
 	eventsPerSecond = 1000
 	straysPerSecond = 1000 // anybody can send ESP, and each may cost an answer; but a hub that restarts has all its spokes to tell
 )
