@@ -119,31 +119,38 @@ func (r *receiver) payload(in *dataplane.Inbound, from netip.AddrPort, class uin
 		r.spoilt(in, why)
 		return
 	}
-	r.landing.at += len(payload) - len(g)
-	r.gre(dataplane.Origin{Endpoint: from, SA: in.SA}, class, g)
+	r.landing.at += g.at
+	r.gre(dataplane.Origin{Endpoint: from, SA: in.SA}, class, g.bytes)
+}
+
+// within is a part of a payload. It need not reach to the payload's end: in tunnel mode octets that hide its length may
+// follow, RFC 4303 section 2.7.
+type within struct {
+	bytes []byte
+	at    int
 }
 
 // greOf is the GRE packet in a payload, and the class that counts for it. In tunnel mode there is an IP header of the
 // agreed addresses before it, and nothing else is taken, RFC 4301 section 5.2.
-func greOf(in *dataplane.Inbound, payload []byte, next, class uint8) (g []byte, middle uint8, why dataplane.Reason, ok bool) {
+func greOf(in *dataplane.Inbound, payload []byte, next, class uint8) (g within, middle uint8, why dataplane.Reason, ok bool) {
 	inIP := next == ipInIP || next == ipv6InIP
 	if inIP != in.Tunnel {
-		return nil, 0, dataplane.DropBadESP, false
+		return within{}, 0, dataplane.DropBadESP, false
 	}
 	if !inIP {
-		return payload, class, dataplane.DropNotGRE, next == packet.GREIP
+		return within{payload, 0}, class, dataplane.DropNotGRE, next == packet.GREIP
 	}
 	p, err := packet.ParseIP(payload)
 	if err != nil || p.Is6() != (next == ipv6InIP) || p.Fragment || p.HasOptions() {
-		return nil, 0, dataplane.DropBadESP, false
+		return within{}, 0, dataplane.DropBadESP, false
 	}
 	if o := in.Outbound(); o != nil && o.Tunnel && (p.Source() != o.Inner[1] || p.Destination() != o.Inner[0]) {
-		return nil, 0, dataplane.DropWrongPeer, false
+		return within{}, 0, dataplane.DropWrongPeer, false
 	}
 	if !mergeECN(p, class) {
-		return nil, 0, dataplane.DropECNIllegal, false
+		return within{}, 0, dataplane.DropECNIllegal, false
 	}
-	return p.Payload(), p.Class(), dataplane.DropNotGRE, p.Protocol == packet.GREIP
+	return within{p.Payload(), p.Upper}, p.Class(), dataplane.DropNotGRE, p.Protocol == packet.GREIP
 }
 
 // adopt gives a packet to the kernel that was opened behind those before it.
