@@ -41,8 +41,14 @@ func (s *scene) nhrpPackets(filter string) []emitted {
 // tshark gives the lines that it prints, with the keys of protected traffic.
 func (s *scene) tshark(args ...string) []string {
 	s.t.Helper()
+	return s.tsharkAs(s.keys(), args...)
+}
+
+// tsharkAs does so with another profile.
+func (s *scene) tsharkAs(profile string, args ...string) []string {
+	s.t.Helper()
 	c := exec.Command("tshark", args...)
-	c.Env = append(os.Environ(), "WIRESHARK_CONFIG_DIR="+s.keys())
+	c.Env = append(os.Environ(), "WIRESHARK_CONFIG_DIR="+profile)
 	out, err := c.Output()
 	if err != nil {
 		s.t.Fatalf("tshark %v: %v", args, err)

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// libreswan 5.2 with FRR 10.3 as hub of spokes of ours.
+// libreswan 5.2 with FRR 10.3 as hub of spokes of ours. None is behind a NAT: libreswan refuses the inside address that a
+// peer then has in its selectors, and does not put the outside one in its place as RFC 7296 section 2.23.1 has it.
 func TestLibreswanHub(t *testing.T) {
 	s := newScene(t, "trixie")
 	c := &pluto{scene: s}
@@ -15,9 +16,8 @@ func TestLibreswanHub(t *testing.T) {
 		gcm.pluted("aes_gcm256-sha2_384-dh31", "aes_gcm256;dh31"),
 		cbc.pluted("aes256-sha2_256-dh14", "aes256-sha2_256;dh14"),
 		tunnelled.pluted("aes_gcm128-sha2_256-dh19", "aes_gcm128"),
-		named("natted", gcm).pluted("aes_gcm256-sha2_384-dh31", "aes_gcm256;dh31"),
 	} {
-		spoke := spec{name: p.name, site: firstSpoke + i, servers: []server{{site: 2}}, protect: p, nat: p.name == "natted"}
+		spoke := spec{name: p.name, site: firstSpoke + i, servers: []server{{site: 2}}, protect: p}
 		hub.partners = append(hub.partners, spoke)
 		hub.clients = append(hub.clients, spoke.site)
 	}

@@ -17,7 +17,7 @@ func (g *guest) libreswanFiles() map[string]string {
 
 func (g *guest) conn(p spec) []string {
 	pair := g.pair(p)
-	conf := []string{
+	return []string{
 		"conn " + p.name,
 		"  keyexchange=ikev2",
 		"  authby=secret",
@@ -29,12 +29,9 @@ func (g *guest) conn(p spec) []string {
 		"  leftupdown=%disabled", // it would set routes, and calls the script of strongSwan
 		"  ike=" + pair.pluto[0],
 		"  esp=" + pair.pluto[1],
+		"  pfs=" + map[bool]string{true: "yes", false: "no"}[strings.Contains(pair.pluto[1], ";")],
 		"  auto=" + map[bool]string{true: "add", false: "ondemand"}[g.isHub()],
 	}
-	if p.nat { // it calls itself by the address that it has inside
-		conf = append(conf, "  rightid="+p.underlay())
-	}
-	return conf
 }
 
 // whack asks pluto.

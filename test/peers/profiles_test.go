@@ -62,14 +62,13 @@ var (
 		name: "ppk", ike: "aes256gcm-sha384-x25519", esp: "aes256gcm", ppk: true,
 		theirIKE: "aes256gcm16-prfsha384-x25519", theirESP: "aes256gcm16",
 	}
-	// Ours changes the keys of an IKE SA without another ML-KEM, so each has its suite without, too.
 	hybrid = protection{
-		name: "hybrid", ike: "[aes256gcm-sha384-x25519-mlkem768, aes256gcm-sha384-x25519]", esp: "aes256gcm-x25519",
-		theirIKE: "aes256gcm16-prfsha384-x25519-ke1_mlkem768,aes256gcm16-prfsha384-x25519", theirESP: "aes256gcm16-x25519",
+		name: "hybrid", ike: "aes256gcm-sha384-x25519-mlkem768", esp: "aes256gcm-x25519",
+		theirIKE: "aes256gcm16-prfsha384-x25519-ke1_mlkem768", theirESP: "aes256gcm16-x25519",
 	}
 	hybridCBC = protection{
-		name: "hybridcbc", ike: "[aes256-sha384-p256-mlkem1024, aes256-sha384-p256]", esp: "aes256-sha256-p256",
-		theirIKE: "aes256-sha384-ecp256-ke1_mlkem1024,aes256-sha384-ecp256", theirESP: "aes256-sha256-ecp256",
+		name: "hybridcbc", ike: "aes256-sha384-p256-mlkem1024", esp: "aes256-sha256-p256",
+		theirIKE: "aes256-sha384-ecp256-ke1_mlkem1024", theirESP: "aes256-sha256-ecp256",
 	}
 )
 

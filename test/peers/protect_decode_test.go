@@ -14,47 +14,61 @@ import (
 func (s *scene) protectedDecoded() {
 	file := s.endCapture()
 	s.part("nothing is in clear", func() {
-		for _, row := range s.tshark("-n", "-r", file, "-Y", "ip.proto == 47") {
-			s.t.Error(strings.TrimSpace(row))
+		if rows := s.tsharkAs(s.outside(), "-n", "-r", file, "-Y", "ip.proto == 47"); len(rows) > 0 {
+			s.t.Errorf("%d packets, the first: %s", len(rows), rows[0])
 		}
 	})
 	s.part("every packet of ours decodes", func() { s.noRemarks(file) })
 	s.part("and is decrypted with our keys", func() { s.decrypted(file) })
 }
 
-// fields prints fields of the packets that a filter selects, those of each packet in a slice.
-func (s *scene) fields(file, filter string, fields ...string) (rows [][]string) {
+// fields prints fields of the packets that a filter selects, those of each packet in a slice, by a Wireshark profile.
+func (s *scene) fields(profile, file, filter string, fields ...string) (rows [][]string) {
 	s.t.Helper()
 	args := []string{"-n", "-r", file, "-Y", filter, "-T", "fields", "-E", "separator=|"}
 	for _, f := range fields {
 		args = append(args, "-e", f)
 	}
-	for _, row := range s.tshark(args...) {
+	for _, row := range s.tsharkAs(profile, args...) {
 		rows = append(rows, strings.SplitN(strings.TrimRight(row, "\n"), "|", len(fields)))
 	}
 	return rows
 }
 
-// noRemarks wants no remark of Wireshark's on what we sent as IKE or ESP, inside or outside.
+// noRemarks wants no remark of Wireshark's on what we sent: of all of it as it is on the wire, and of ESP's inside.
 func (s *scene) noRemarks(file string) {
-	seen, remarks := map[string]int{}, 0
-	for _, f := range s.fields(file, "isakmp || esp || udp.port == 4500", "frame.number", "ip.src", "frame.protocols", "_ws.malformed",
-		"_ws.expert.severity", "_ws.expert.message") {
-		from := outer(f[1])
-		if !slices.Contains(s.ours(), from) {
-			continue
-		}
-		seen[from]++
-		if (f[3] != "" || serious(f[4])) && remarks < 10 {
-			remarks++
-			s.t.Errorf("frame %s from %s, %s: %s", f[0], from, f[2], strings.Join(f[3:], " "))
-		}
-	}
+	seen := s.remarks(s.outside(), file, "isakmp || esp || udp.port == 4500")
+	s.remarks(s.keys(), file, "esp && !isakmp")
 	for _, n := range s.nodes {
-		if seen[n.at] == 0 {
+		if !n.refused && seen[n.name] == 0 {
 			s.t.Errorf("the capture holds no packet of %s", n.name)
 		}
 	}
+}
+
+// outside is a Wireshark profile without keys.
+func (s *scene) outside() string {
+	folder := filepath.Join(s.run, "wireshark")
+	writeFiles(s, folder, map[string]string{"preferences": wireshark})
+	return folder
+}
+
+// remarks reports those on our packets, and counts these.
+func (s *scene) remarks(profile, file, filter string) map[string]int {
+	s.t.Helper()
+	seen, bad := map[string]int{}, 0
+	for _, f := range s.fields(profile, file, filter, "frame.number", "ip.src", "frame.protocols", "_ws.malformed", "_ws.expert.severity", "_ws.expert.message") {
+		n := s.nodeAt(outer(f[1]))
+		if n == nil {
+			continue
+		}
+		seen[n.name]++
+		if (f[3] != "" || serious(f[4])) && bad < 10 {
+			bad++
+			s.t.Errorf("frame %s from %s, %s: %s", f[0], n.name, f[2], strings.Join(f[3:], " "))
+		}
+	}
+	return seen
 }
 
 // serious says whether one of the severities is a warning or an error: 0x600000 and up in Wireshark's numbers.
@@ -77,9 +91,10 @@ func (s *scene) decrypted(file string) {
 		read[frame] = true
 	}
 	ikes, nhrps, unread := map[string]int{}, map[string]int{}, 0
-	for _, f := range s.fields(file, encryptedIKE, "frame.number", "ip.src", "isakmp.exchangetype") {
+	for _, f := range s.fields(s.keys(), file, encryptedIKE, "frame.number", "ip.src", "isakmp.exchangetype", "isakmp.nextpayload") {
 		n := s.nodeAt(outer(f[1]))
-		if n == nil || n.hidden() {
+		if n == nil || n.hidden() || outer(f[3]) == notify { // one who has lost his keys tells so in clear
+
 			continue
 		}
 		ikes[n.name]++
@@ -103,13 +118,17 @@ func (s *scene) decrypted(file string) {
 	}
 }
 
-const encryptedIKE = "isakmp.exchangetype >= 35 && isakmp.version == 0x20"
+const (
+	encryptedIKE = "isakmp.exchangetype >= 35 && isakmp.version == 0x20"
+	notify       = "41" // the payload of RFC 7296 section 3.10
+)
 
-// readable are the numbers of the IKE messages that Wireshark can read and whose integrity it finds right.
+// readable are the numbers of the IKE messages that Wireshark can read and has no remark on, as it would have on a wrong
+// integrity checksum.
 func (s *scene) readable(file string) map[string]bool {
 	frames := map[string]bool{}
-	for _, f := range s.fields(file, encryptedIKE, "frame.number", "isakmp.enc.decrypted", "_ws.expert.message") {
-		if f[1] != "" && !strings.Contains(f[2], "correct") {
+	for _, f := range s.fields(s.keys(), file, encryptedIKE, "frame.number", "isakmp.enc.decrypted", "_ws.malformed", "_ws.expert.severity") {
+		if f[1] != "" && f[2] == "" && !serious(f[3]) {
 			frames[f[0]] = true
 		}
 	}

@@ -106,7 +106,7 @@ func (c *ourProtectedHub) restart(end func()) {
 func TestOldStrongSwanSpoke(t *testing.T) {
 	s := newScene(t, "bookworm")
 	hub := spec{name: "hub", site: 2, clients: []int{4}, protect: tunnelled}
-	r4 := spec{name: "r4", site: 4, servers: []server{{site: 2}}, protect: named("r4", tunnelled)}
+	r4 := spec{name: "r4", site: 4, servers: []server{{site: 2}}, protect: named("r4", tunnelled).with(nil, []string{"dpd_delay = 4s"}, nil)}
 	r4.partners = []spec{hub}
 	c := &ourProtectedHub{scene: s, hub: s.spokeway(hub)[0]}
 	c.r4 = s.boot(r4)[0]

@@ -44,7 +44,7 @@ func TestStrongSwanHub(t *testing.T) {
 
 // The same with strongSwan 5.9 and FRR 8.4.
 func TestOldStrongSwanHub(t *testing.T) {
-	c := swanHub(t, "bookworm", []protection{gcm, defaults, cbc, tunnelled, ecdsa, rsa, withPPK, named("natted", gcm)})
+	c := swanHub(t, "bookworm", []protection{gcm, named("defaults59", defaults), cbc, tunnelled, ecdsa, rsa, withPPK, named("natted", gcm)})
 	s := c.scene
 	s.part("every protection comes up", c.up)
 	s.part("and carries packets of every size", c.sizes)
@@ -56,7 +56,7 @@ func TestOldStrongSwanHub(t *testing.T) {
 
 // The same with strongSwan 6.1, Debian's first that has ML-KEM: RFC 9370, with IKE_INTERMEDIATE of RFC 9242.
 func TestHybrid(t *testing.T) {
-	c := swanHub(t, "forky", []protection{hybrid, hybridCBC, defaults, named("hybridcert", hybrid).certified(), named("nattedhybrid", hybrid)})
+	c := swanHub(t, "forky", []protection{hybrid, hybridCBC, defaults, named("hybridcert", hybrid).certified(), named("nattedpq", hybrid)})
 	s := c.scene
 	s.part("every protection comes up", c.up)
 	s.part("by ML-KEM", func() {
@@ -201,6 +201,7 @@ func trimSPI(s string) string { return strings.TrimLeft(strings.TrimPrefix(s, "0
 var negotiated = map[string]string{
 	"gcm":          "TRANSPORT AES_GCM_16 256 esn",
 	"defaults":     "TRANSPORT AES_GCM_16 128",
+	"defaults59":   "TRANSPORT AES_CBC 128 HMAC_SHA2_256_128",
 	"cbc":          "TRANSPORT AES_CBC 256 HMAC_SHA2_256_128",
 	"tunnelled":    "TUNNEL AES_GCM_16 128",
 	"tunnelledcbc": "TUNNEL AES_CBC 128 HMAC_SHA2_512_256",
@@ -219,7 +220,7 @@ var negotiated = map[string]string{
 	"shortcbc":     "TRANSPORT AES_CBC 256 HMAC_SHA2_256_128",
 	"both":         "TRANSPORT AES_GCM_16 256 esn",
 	"dying":        "TRANSPORT AES_GCM_16 256 esn",
-	"nattedhybrid": "TRANSPORT AES_GCM_16 256 encap",
+	"nattedpq":     "TRANSPORT AES_GCM_16 256 encap",
 	"hybrid":       "TRANSPORT AES_GCM_16 256",
 	"hybridcbc":    "TRANSPORT AES_CBC 256 HMAC_SHA2_256_128",
 	"hybridcert":   "TRANSPORT AES_GCM_16 256",
