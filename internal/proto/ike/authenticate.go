@@ -250,7 +250,8 @@ func readClaim(p wire.Payloads, initiator bool) (c claim, err error) {
 type verdict struct {
 	subject string // of the certificate
 	method  string
-	secret  []byte // the PSK that fitted
+	secret  []byte    // the PSK that fitted
+	until   time.Time // when the certificate expires
 	err     error
 }
 
@@ -305,7 +306,7 @@ func judgeSignature(trust *auth.Trust, c claim, octets []byte, o auth.Options, n
 		v.err = err
 		return v
 	}
-	v.subject = auth.Subject(leaf)
+	v.subject, v.until = auth.Subject(leaf), leaf.NotAfter
 	v.err = auth.Verify(leaf, c.method, c.data, octets, o)
 	return v
 }
@@ -342,7 +343,7 @@ func (s *sa) authRequest(env *core.Env, p wire.Payloads) {
 			return
 		}
 		s.subject, s.method, s.boot.secret = v.subject, v.method, v.secret
-		s.proven = fingerprint(v.secret)
+		s.proven, s.until = fingerprint(v.secret), v.until
 		s.admit(env, p)
 	})
 }
@@ -442,7 +443,7 @@ func (t *prove) answered(env *core.Env, s *sa, p wire.Payloads) {
 			return
 		}
 		s.subject, s.method = v.subject, v.method
-		s.proven = fingerprint(v.secret)
+		s.proven, s.until = fingerprint(v.secret), v.until
 		s.mobike = s.profile.MOBIKE && p.Notify(wire.MOBIKESupported) != nil
 		b := s.boot
 		s.establish(env, false)
@@ -492,7 +493,6 @@ func (s *sa) establish(env *core.Env, initialContact bool) {
 	}
 	s.log(env, core.Info, "established", "suite", s.suite.String(), "by", s.method, "nat", s.natLocal || s.natRemote)
 	s.m.count(CountEstablished)
-	delete(s.m.refused, s.remote.Addr())
 	if want != nil {
 		want.trying = nil
 	}
@@ -514,7 +514,7 @@ func (s *sa) stands(now *Profile) bool {
 	if s.phase != established || s.proven == "" || now.admitted(s.identity) != nil || s.peer == nil ||
 		s.ownIdentity() != (&sa{profile: now, local: s.local}).ownIdentity() || now.Mode != s.profile.Mode ||
 		!reflect.DeepEqual(now.IKE, s.profile.IKE) || !reflect.DeepEqual(now.ESP, s.profile.ESP) ||
-		!slices.Equal(now.allowed(s.identity), s.peer.allowed) || now.NeedPPK && !s.profile.NeedPPK {
+		!slices.Equal(now.allowed(s.identity), s.peer.allowed) || (now.allowed(s.identity) == nil) != (s.peer.allowed == nil) || now.NeedPPK && !s.profile.NeedPPK {
 		return false
 	}
 	return slices.ContainsFunc(now.PSKs, func(k PSK) bool { return fingerprint(k.Secret) == s.proven && k.matches(s.identity) })
@@ -546,7 +546,11 @@ func (s *sa) adopt(now *Profile) {
 // age sets the timers of an established SA.
 func (s *sa) age(env *core.Env) {
 	env.Arm(&s.lifetime, env.Jitter(s.profile.IKELifetime, rekeyJitter))
-	env.Arm(&s.hard, s.profile.IKELifetime+hardMargin(s.profile.IKELifetime))
+	hard := s.profile.IKELifetime + hardMargin(s.profile.IKELifetime)
+	if !s.until.IsZero() {
+		hard = min(hard, s.until.Sub(env.Wall()))
+	}
+	env.Arm(&s.hard, hard)
 	if s.profile.DPD > 0 {
 		env.Arm(&s.watch, env.Jitter(s.profile.DPD, rekeyJitter))
 	}

@@ -126,11 +126,14 @@ func (s *sa) takeChild(env *core.Env, p wire.Payloads, o childOffer) {
 // childless ends an SA that got no child: there is nothing it could protect. Whoever wants the peer tries again.
 func (s *sa) childless(env *core.Env, reason string) {
 	w := s.m.wants[pair{s.local.Addr(), s.remote.Addr()}]
-	s.close(env, reason)
 	if w == nil {
+		s.close(env, reason)
 		s.m.turnAway(env, s, reason)
 		return
 	}
+	fails := w.fails
+	s.close(env, reason)
+	w.fails = fails // the SA that was there for a moment is no success
 	s.log(env, core.Warn, "no-child", "cause", reason)
 	w.failed(env, s, reason)
 }
@@ -149,7 +152,7 @@ func (s *sa) makeChild(env *core.Env, a agreement, o childOffer, began bool) *ch
 	}
 	c := &child{
 		sa: s, spi: o.spi, peerSPI: a.peerSPI, suite: a.suite, tunnel: a.tunnel, inner: a.inner, outbound: &out,
-		lowest: lower(o.ni, o.nr), since: env.Now(),
+		lowest: slices.Clone(lower(o.ni, o.nr)), since: env.Now(),
 	}
 	c.soft = core.Timer{Name: "rekey child", Of: c}
 	c.hard = core.Timer{Name: "end of child", Of: c}

@@ -19,8 +19,10 @@ const (
 	shortTries  = 4 // 7.5 s, of a direct path that need not be
 	authTries   = 6 // 31.5 s
 	tries       = 5 // 15.5 s, of an established SA
-	quickTries  = 4 // of a peer that seems to have restarted
-	quickResend = 250 * time.Millisecond
+
+	triesElsewhere = 3 // at an address that the peer may be at now; then it is asked where it was
+	quickTries     = 4 // of a peer that seems to have restarted
+	quickResend    = 250 * time.Millisecond
 )
 
 // task is a request of ours: what is asked, and what its answer means.
@@ -38,6 +40,7 @@ type dropper interface {
 
 // request is the one that waits for its response.
 type request struct {
+	to        netip.AddrPort // where it goes, if not to where the peer is
 	exchange  wire.Exchange
 	id        uint32
 	datagrams [][]byte
@@ -87,8 +90,12 @@ func (s *sa) transmit(env *core.Env, r *request) {
 	if r.tries >= 2 && r.small != nil {
 		out, whole = r.small, false // RFC 7383 section 2.5.2
 	}
+	to := s.remote
+	if r.to.IsValid() && r.tries < triesElsewhere {
+		to = r.to
+	}
 	for _, d := range out {
-		env.Emit(dataplane.SendIKE{Local: s.local, Remote: s.remote, Payload: d, Whole: whole})
+		env.Emit(dataplane.SendIKE{Local: s.local, Remote: to, Payload: d, Whole: whole})
 	}
 	if r.tries == 0 {
 		r.sent = env.Now()

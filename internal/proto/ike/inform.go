@@ -36,6 +36,14 @@ func (t *dismiss) start(env *core.Env, s *sa) bool {
 	return true
 }
 
+// dropped: the SA ended before the answer. A child that lives on another is deleted there.
+func (t *dismiss) dropped(env *core.Env, s *sa) {
+	if t.c.sa != s && !t.c.drained {
+		t.c.closing = false
+		t.c.close(env, t.reason)
+	}
+}
+
 func (t *dismiss) answered(env *core.Env, s *sa, _ wire.Payloads) {
 	t.c.drain(env, t.reason)
 	s.replenish(env)

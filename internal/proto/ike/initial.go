@@ -142,7 +142,7 @@ func (s *sa) offersMore() bool {
 
 // abilities are what both sides announce in IKE_SA_INIT.
 func (s *sa) abilities() wire.Payloads {
-	p := s.natDetection()
+	p := s.natDetection(s.local, s.remote)
 	if s.profile.FragmentSize > 0 {
 		p = append(p, &wire.Notify{Kind: wire.FragmentationSupported})
 	}
@@ -253,7 +253,7 @@ func (s *sa) greeted(env *core.Env, ev dataplane.ReceivedIKE, h wire.Header, p w
 	env.Stop(&s.retry)
 	s.request.datagrams = nil
 	s.suite, s.peerSPI = chosen, h.SPIr
-	s.boot.peerNonce, s.boot.response = nonce.Data, ev.Payload
+	s.boot.peerNonce, s.boot.response = slices.Clone(nonce.Data), ev.Payload
 	s.nonces(s.boot.nonce, nonce.Data)
 	s.understand(p)
 	s.detectNAT(p, ev)
@@ -363,7 +363,7 @@ func (m *Module) welcome(env *core.Env, ev dataplane.ReceivedIKE, h wire.Header,
 	s := m.newSA(profile, false)
 	s.local, s.remote, s.peerSPI = ev.Local, ev.Remote, h.SPIi
 	s.begunAt, s.heard = env.Now(), env.Now()
-	s.boot = &boot{from: ev.Remote, nonce: m.bytes(nonceLen), peerNonce: nonce, request: ev.Payload}
+	s.boot = &boot{from: ev.Remote, nonce: m.bytes(nonceLen), peerNonce: slices.Clone(nonce), request: ev.Payload}
 	s.nonces(s.boot.nonce, nonce)
 	m.begun[beginning{ev.Remote, h.SPIi}] = s
 	m.guests[site(ev.Remote.Addr())]++

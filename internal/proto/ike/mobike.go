@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"bytes"
 	"net/netip"
 
 	"github.com/spokeway/spokeway/internal/core"
@@ -12,7 +13,7 @@ import (
 type relocate struct{}
 
 func (relocate) start(env *core.Env, s *sa) bool {
-	s.ask(env, wire.Informational, append(s.natDetection(), &wire.Notify{Kind: wire.UpdateSAAddresses}))
+	s.ask(env, wire.Informational, append(s.natDetection(s.local, s.remote), &wire.Notify{Kind: wire.UpdateSAAddresses}))
 	return true
 }
 
@@ -40,10 +41,47 @@ func (s *sa) relocated(env *core.Env, ev dataplane.ReceivedIKE, p wire.Payloads)
 	}
 	if p.Notify(wire.UpdateSAAddresses) != nil && !s.initiator {
 		s.detectNAT(p, ev)
-		s.moveTo(env, ev.Local, ev.Remote)
-		out = append(out, s.natDetection()...)
+		s.verify(env, ev.Local, ev.Remote)
+		out = append(out, s.natDetection(ev.Local, ev.Remote)...)
 	}
 	return out
+}
+
+// verify is the return routability check, RFC 4555 section 3.7: traffic goes to another address when the peer has answered a
+// question there that nobody else can answer.
+type verify struct {
+	local, remote netip.AddrPort
+	cookie        []byte
+}
+
+const cookie2Len = 16
+
+func (s *sa) verify(env *core.Env, local, remote netip.AddrPort) {
+	if remote == s.remote && local == s.local || s.phase != established || s.verifying == remote {
+		return
+	}
+	s.verifying = remote
+	s.enqueue(env, &verify{local, remote, s.m.bytes(cookie2Len)})
+}
+
+func (t *verify) start(env *core.Env, s *sa) bool {
+	if s.phase != established || s.peer == nil || s.verifying != t.remote {
+		return false
+	}
+	s.request.to = t.remote
+	s.ask(env, wire.Informational, wire.Payloads{&wire.Notify{Kind: wire.Cookie2, Data: t.cookie}})
+	return true
+}
+
+func (t *verify) answered(env *core.Env, s *sa, p wire.Payloads) {
+	n := p.Notify(wire.Cookie2)
+	if s.verifying != t.remote || n == nil || !bytes.Equal(n.Data, t.cookie) || s.arrived.Remote != t.remote {
+		s.m.count("not-there")
+		s.verifying = netip.AddrPort{}
+		return
+	}
+	s.verifying = netip.AddrPort{}
+	s.moveTo(env, t.local, t.remote)
 }
 
 // localMoved follows a change of our own underlay address: who began an SA moves it, others have to be made anew.

@@ -217,17 +217,14 @@ func (m *Module) configure(env *core.Env, c Configure) {
 	for _, t := range c.Tunnels {
 		m.tunnels[t.Name] = t
 	}
-	changed := map[*Profile]bool{}
 	for name, p := range before {
-		if m.profiles[name] == nil || !p.equal(m.profiles[name]) {
-			changed[p] = true
-		} else {
+		if m.profiles[name] != nil && p.equal(m.profiles[name]) {
 			m.profiles[name] = p // nothing that was made with it need change
 		}
 	}
 	for _, s := range m.sortedSAs() {
-		if changed[s.profile] {
-			s.reconfigure(env, m.profiles[s.profile.Name])
+		if now, _ := m.profileAt(s.local.Addr()); now != s.profile {
+			s.reconfigure(env, now)
 		}
 	}
 	for _, w := range m.sortedWants() {

@@ -14,14 +14,14 @@ import (
 
 // natDetection is what lets the peer see whether an address or a port was changed on the way, RFC 7296 section 2.23.
 // Where ESP is to be in UDP in any case our hash fits no address, so that the peer takes us to be behind a NAT.
-func (s *sa) natDetection() wire.Payloads {
-	source := s.natHash(s.local)
+func (s *sa) natDetection(local, remote netip.AddrPort) wire.Payloads {
+	source := s.natHash(local)
 	if s.encapsulation == UDP {
 		source = s.m.bytes(len(source))
 	}
 	return wire.Payloads{
 		&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: source},
-		&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: s.natHash(s.remote)},
+		&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: s.natHash(remote)},
 	}
 }
 
@@ -111,7 +111,7 @@ func (s *sa) authentic(env *core.Env, ev dataplane.ReceivedIKE) {
 		return
 	}
 	if s.phase < established || s.natRemote && !s.natLocal {
-		s.moveTo(env, s.local, ev.Remote)
+		s.follows(env, s.local, ev.Remote)
 	}
 }
 
@@ -129,5 +129,15 @@ func (p *peer) roamed(env *core.Env, _, remote netip.AddrPort) {
 	if s == nil || !s.natRemote || s.natLocal || !s.inUDP() || remote.Port() == 0 {
 		return
 	}
-	s.moveTo(env, s.local, remote)
+	s.follows(env, s.local, remote)
+}
+
+// follows goes to where the peer's packets come from. Another port is another mapping of the same NAT; at another address the
+// peer has to answer first, for a source is easily written.
+func (s *sa) follows(env *core.Env, local, remote netip.AddrPort) {
+	if remote.Addr() == s.remote.Addr() {
+		s.moveTo(env, local, remote)
+		return
+	}
+	s.verify(env, local, remote)
 }

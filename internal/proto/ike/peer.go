@@ -21,6 +21,7 @@ type peer struct {
 	identity   auth.Identity
 	local      netip.Addr
 	place      netip.Addr // where it is listed
+	origin     netip.Addr // where it was met
 	allowed    []netip.Prefix
 	from, to   netip.AddrPort // of ESP
 	sas        []*sa          // oldest first
@@ -48,14 +49,33 @@ func (m *Module) peerOf(env *core.Env, s *sa) *peer {
 			return p
 		}
 	}
+	m.bound(env, s)
 	p := &peer{
 		m: m, handle: dataplane.SA(m.handles.handle()), profile: s.profile, identity: s.identity,
-		local: s.local.Addr(), place: s.remote.Addr(), allowed: s.profile.allowed(s.identity),
+		local: s.local.Addr(), place: s.remote.Addr(), origin: s.remote.Addr(), allowed: s.profile.allowed(s.identity),
 	}
 	p.settle = core.Timer{Name: "settle", Of: p}
 	m.peers[p.handle] = p
 	m.at[p.place] = append(m.at[p.place], p)
 	return p
+}
+
+// maxNamesakes bounds how many peers of one identity an address can have: homes behind one NAT may all be 192.168.1.2.
+const maxNamesakes = 64
+
+// bound closes the oldest of many peers of one identity at one address, to make room for another.
+func (m *Module) bound(env *core.Env, s *sa) {
+	var same []*peer
+	for _, p := range m.at[s.remote.Addr()] {
+		if p.identity == s.identity && len(p.sas) > 0 {
+			same = append(same, p)
+		}
+	}
+	if len(same) >= maxNamesakes {
+		for _, o := range slices.Clone(same[0].sas) {
+			o.close(env, "too many peers of one identity at one address")
+		}
+	}
 }
 
 // samePlace reports whether an SA comes from where the peer is: behind a NAT the port tells hosts apart.
@@ -174,6 +194,9 @@ func (p *peer) end(env *core.Env, reason string) {
 	delete(p.m.peers, p.handle)
 	p.unlist()
 	p.m.handles.giveBack(uint32(p.handle))
+	if w := p.m.wants[pair{p.local, p.origin}]; w != nil && p.origin != p.place {
+		w.lost(env, reason) // it had moved from where it was wanted
+	}
 	if w := p.m.wants[pair{p.local, p.place}]; w != nil {
 		w.lost(env, reason)
 	}
@@ -208,6 +231,7 @@ func (p *peer) send(env *core.Env, c *child) {
 	}
 	p.from, p.to = c.sa.endpoints()
 	p.active = c
+	delete(p.m.refused, p.to.Addr())
 	env.Emit(dataplane.SetOutbound{
 		SA: p.handle, SPI: c.peerSPI, Keys: *c.outbound, ESN: c.suite.ESN, Tunnel: c.tunnel, Local: p.from, Remote: p.to,
 		Inner: c.inner, Limit: p.limit(),

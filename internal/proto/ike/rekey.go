@@ -80,7 +80,13 @@ func (t *rekeyChild) abandon(s *sa) {
 	t.end()
 }
 
-func (t *rekeyChild) dropped(_ *core.Env, s *sa) { t.abandon(s) }
+// dropped: the SA ended meanwhile. The child may live on another, and is old still.
+func (t *rekeyChild) dropped(env *core.Env, s *sa) {
+	t.abandon(s)
+	if t.old != nil && !t.old.drained && !t.old.closing {
+		env.Arm(&t.old.soft, env.Jitter(temporary, 0.75))
+	}
+}
 
 // ownGroup is the group of a child's own key exchange: that of the IKE SA if the profile has it for children too.
 func (s *sa) ownGroup() suite.Group {
@@ -120,7 +126,7 @@ func (t *rekeyChild) end() {
 // answered implements task.
 func (t *rekeyChild) answered(env *core.Env, s *sa, p wire.Payloads) {
 	if s.phase != established || s.peer == nil {
-		t.abandon(s)
+		t.dropped(env, s)
 		return
 	}
 	if n := sentError(p); n != nil {
@@ -146,7 +152,7 @@ func (t *rekeyChild) answered(env *core.Env, s *sa, p wire.Payloads) {
 		switch {
 		case s.phase != established || s.peer == nil:
 			clear(made.secret)
-			t.abandon(s)
+			t.dropped(env, s)
 		case !ok || made.err != nil:
 			t.failed(env, s, fmt.Sprint(trouble(result)))
 		default:
@@ -569,7 +575,7 @@ func (s *sa) inheritFrom(old *sa, peerSPI uint64, chosen suite.IKE, ni, nr []byt
 	s.nonces(ni, nr)
 	s.phase = established
 	s.local, s.remote, s.encapsulation, s.ours = old.local, old.remote, old.encapsulation, old.ours
-	s.identity, s.subject, s.method, s.proven = old.identity, old.subject, old.method, old.proven
+	s.identity, s.subject, s.method, s.proven, s.until = old.identity, old.subject, old.method, old.proven, old.until
 	s.natLocal, s.natRemote, s.spokeway = old.natLocal, old.natRemote, old.spokeway
 	s.fragments, s.mobike, s.heard, s.since = old.fragments, old.mobike, old.heard, old.since
 }
@@ -672,6 +678,11 @@ func peerSPIOf(offer *wire.SA, chosen wire.Proposal) uint64 {
 	return 0
 }
 
+func (s *sa) busyWithChild() bool {
+	_, busy := s.childExchange()
+	return busy
+}
+
 // childExchange reports whether we are making, rekeying or closing a child.
 func (s *sa) childExchange() (task, bool) {
 	if s.request == nil {
@@ -701,7 +712,7 @@ func (s *sa) renew(env *core.Env, chosen suite.IKE, proposal wire.Proposal, peer
 		case !ok || made.err != nil:
 			s.refuse(env, wire.CreateChildSA, wire.InvalidSyntax)
 			return
-		case s.phase != established || s.peer == nil:
+		case s.phase != established || s.peer == nil || s.busyWithChild():
 			s.refuse(env, wire.CreateChildSA, wire.TemporaryFailure)
 			return
 		}

@@ -3,6 +3,7 @@ package ike
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
@@ -52,6 +53,7 @@ type sa struct {
 	identity auth.Identity // of the peer
 	subject  string        // of its certificate, for people
 	method   string        // how it proved itself
+	until    time.Time     // when its certificate expires; zero: it has none
 	proven   string        // fingerprint of the PSK it did that with
 
 	natLocal, natRemote bool // which of us is behind one
@@ -64,6 +66,7 @@ type sa struct {
 	ours                bool                  // we began with this peer
 	supersedes          bool                  // what the peer is said to have forgotten
 	over                bool                  // another has its place; the peer will delete it
+	verifying           netip.AddrPort        // where the peer says it is
 	arrived             dataplane.ReceivedIKE // the message that is being handled, without its payload
 	rekeying            *rekeyIKE
 
@@ -131,13 +134,20 @@ func (s *sa) expired(env *core.Env, t *core.Timer) {
 	case &s.watch:
 		s.check(env)
 	case &s.hard:
-		s.close(env, "its lifetime is over and it could not be rekeyed")
+		s.close(env, s.endOfLife(env))
 	case &s.keep:
 		s.keepalive(env)
 	case &s.rest:
 		s.resting = false
 		s.next(env)
 	}
+}
+
+func (s *sa) endOfLife(env *core.Env) string {
+	if !s.until.IsZero() && !env.Wall().Before(s.until) {
+		return "the peer's certificate has expired"
+	}
+	return "its lifetime is over and it could not be rekeyed"
 }
 
 // aged: a half-open SA gives up, an established one is rekeyed.
@@ -274,7 +284,7 @@ func (s *sa) detach(env *core.Env, reason string) {
 }
 
 // nonces notes the lower of the nonces that made the SA, which decides between two made at once (section 2.8.1).
-func (s *sa) nonces(a, b []byte) { s.lowest = lower(a, b) }
+func (s *sa) nonces(a, b []byte) { s.lowest = slices.Clone(lower(a, b)) }
 
 // began reports whether we are the one who wanted the peer first.
 func (s *sa) began() bool { return s.ours }
