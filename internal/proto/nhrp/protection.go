@@ -201,6 +201,18 @@ func (t *tunnel) mayClaim(p place, protocol netip.Addr) bool {
 	return a.Allowed == nil || slices.ContainsFunc(a.Allowed, func(q netip.Prefix) bool { return q.Contains(protocol) })
 }
 
+// isSpoke reports whether nobody has reason to register here: we register ourselves, and do nothing that servers do. In
+// clear, where nobody proves anything, it makes no difference.
+func (t *tunnel) isSpoke() bool {
+	return t.link.Protected && len(t.servers) > 0 && !t.cfg.Redirect && !t.cfg.Multicast
+}
+
+// isBound reports whether it is written which protocol addresses the peer of an SA may have.
+func (t *tunnel) isBound(p place) bool {
+	a := t.m.sas[p.sa]
+	return a != nil && a.Allowed != nil
+}
+
 // admissible reports whether a packet may come through its SA at all, and have the source it has. Servers of ours pass
 // on what others say; from anybody else, what asks or advises speaks for its sender.
 func (t *tunnel) admissible(env *core.Env, p *Packet, from place) bool {

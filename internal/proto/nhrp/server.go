@@ -3,6 +3,7 @@ package nhrp
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,7 +120,9 @@ func (t *tunnel) relay(env *core.Env, p *Packet, ev dataplane.Received) {
 
 // registrationRequest is the server's side of RFC 2332 section 5.2.3.
 func (t *tunnel) registrationRequest(env *core.Env, p *Packet, ev dataplane.Received) {
-	if p.Destination != p.Source && !t.isOwn(p.Destination) {
+	from := t.from(ev)
+	elsewhere := p.Destination != p.Source && !t.isOwn(p.Destination)
+	if elsewhere && t.mayPassOn(p, from) {
 		t.forwardRequest(env, p, ev)
 		return
 	}
@@ -133,9 +136,30 @@ func (t *tunnel) registrationRequest(env *core.Env, p *Packet, ev dataplane.Rece
 	}
 	cies := make([]CIE, len(p.CIEs))
 	for i, c := range p.CIEs {
-		cies[i] = t.register(env, p, c, t.from(ev))
+		if elsewhere {
+			cies[i] = t.turnDown(env, p, c, from, AdminProhibited, fmt.Sprintf("%s may not claim all of what it registers with %v", t.identity(from), p.Destination))
+		} else {
+			cies[i] = t.register(env, p, c, from)
+		}
 	}
-	t.send(env, t.from(ev), t.registrationReply(p, cies, t.where(t.from(ev)).Addr()))
+	t.send(env, from, t.registrationReply(p, cies, t.where(from).Addr()))
+}
+
+// mayPassOn reports whether a registration with another server may go there through us. That one sees our SA and what we
+// may claim, so that it is held here against what its sender may.
+func (t *tunnel) mayPassOn(p *Packet, from place) bool {
+	if !t.link.Protected || t.isHub(from) {
+		return true
+	}
+	return t.mayClaim(from, p.Source) && !slices.ContainsFunc(p.CIEs, func(c CIE) bool { return !t.mayClaim(from, p.protocolOf(c)) })
+}
+
+// protocolOf is the protocol address that an entry is about. Without one, as Cisco does it, that is the packet's.
+func (p *Packet) protocolOf(c CIE) netip.Addr {
+	if !c.Protocol.IsValid() {
+		return p.Source
+	}
+	return c.Protocol
 }
 
 // maxRegistered bounds the clients of one request; a unique one has a single client (RFC 2332 section 5.2.3).
@@ -143,33 +167,35 @@ const maxRegistered = 8
 
 // register takes one client information entry and returns it as the reply has it.
 func (t *tunnel) register(env *core.Env, p *Packet, c CIE, from place) CIE {
-	protocol, claimed := c.Protocol, c.NBMA
-	if !protocol.IsValid() { // zero length: as in the packet; Cisco does so
-		protocol = p.Source
-	}
+	protocol, claimed := p.protocolOf(c), c.NBMA
 	if !claimed.IsValid() {
 		claimed = p.SourceNBMA
 	}
 	as := client{
 		place: from, identity: t.identity(from), claimed: claimed, id: p.RequestID, unique: p.Flags&RegistrationUnique != 0,
 	}
-	code, why := t.judge(env, p.Source, protocol, as)
-	c.Code = code
-	if code != Success {
-		t.count("denied-" + words(code))
-		t.refuse(protocol, refusal{endpoint: t.where(from), identity: as.identity, reason: why, at: env.Now()})
-		if t.mayWarn(env, from) {
-			t.log(env, core.Warn, "client-refused", "peer", t.where(from), "protocol", protocol, "code", code, "cause", why)
-		}
-		c.HoldingTime = 0 // RFC 2332 section 5.2.0.1
-		return c
+	if code, why := t.judge(env, p.Source, protocol, as); code != Success {
+		return t.turnDown(env, p, c, from, code, why)
 	}
+	c.Code = Success
 	delete(t.refusals, protocol)
 	if c.HoldingTime == 0 {
 		t.unregister(env, protocol)
 		return c
 	}
 	t.admit(env, protocol, as, c.HoldingTime)
+	return c
+}
+
+// turnDown notes that an entry was refused, and returns it as the reply has it.
+func (t *tunnel) turnDown(env *core.Env, p *Packet, c CIE, from place, code Code, why string) CIE {
+	protocol := p.protocolOf(c)
+	t.count("denied-" + words(code))
+	t.refuse(protocol, refusal{endpoint: t.where(from), identity: t.identity(from), reason: why, at: env.Now()})
+	if t.mayWarn(env, from) {
+		t.log(env, core.Warn, "client-refused", "peer", t.where(from), "protocol", protocol, "code", code, "cause", why)
+	}
+	c.Code, c.HoldingTime = code, 0 // RFC 2332 section 5.2.0.1
 	return c
 }
 
@@ -185,8 +211,12 @@ func (t *tunnel) judge(env *core.Env, source, protocol netip.Addr, as client) (C
 		return AdminProhibited, fmt.Sprintf("%v is not among the addresses that %s may claim", protocol, as.identity)
 	case protocol == t.where(as.place).Addr() || t.isElsewhere(env, protocol):
 		return AdminProhibited, fmt.Sprintf("%v is an address of another network here, not of a tunnel", protocol)
-	case t.isServer(protocol) && !t.isHub(as.place):
+	case t.isServer(protocol) && !t.isHubsPlace(as.place):
 		return AdminProhibited, fmt.Sprintf("%v belongs to a server of ours", protocol)
+	case t.isSpoke() && !t.isBound(as.place):
+		return AdminProhibited, fmt.Sprintf("this router is no server, and %s is bound to no addresses here", as.identity)
+	case b != nil && b.peer != nil && b.peer.up && as.place.sa != 0 && t.identity(b.peer.place) != as.identity:
+		return UniqueRegistered, fmt.Sprintf("%v is the address of %s, not of %s", protocol, t.identity(b.peer.place), as.identity)
 	case b != nil && b.client != nil && as.place.sa != 0 && !b.client.same(as):
 		return UniqueRegistered, fmt.Sprintf("%v is registered by %s, not by %s", protocol, b.client.identity, as.identity)
 	case b != nil && b.client != nil && b.client.unique && !b.client.same(as):

@@ -297,11 +297,19 @@ func (t *tunnel) purgeShortcuts(env *core.Env, p *Packet, c CIE, from place) {
 	}
 }
 
-// isHub reports whether a server of ours is at the place.
+// isHub reports whether a server of ours is at the place. On a protected tunnel that is one that has taken a registration
+// through this SA: that the SA leads to the server's NBMA address proves nothing, for addresses move and NATs share them.
 func (t *tunnel) isHub(p place) bool {
-	return slices.ContainsFunc(t.servers, func(s *server) bool {
-		return slices.ContainsFunc(s.hubs, func(h *hub) bool { return h.isAt(p) })
-	})
+	return t.anyHub(func(h *hub) bool { return h.isAt(p) && (h.up() || !t.link.Protected) })
+}
+
+// isHubsPlace reports whether the place is where a server of ours is looked for.
+func (t *tunnel) isHubsPlace(p place) bool {
+	return t.anyHub(func(h *hub) bool { return h.isAt(p) })
+}
+
+func (t *tunnel) anyHub(is func(*hub) bool) bool {
+	return slices.ContainsFunc(t.servers, func(s *server) bool { return slices.ContainsFunc(s.hubs, is) })
 }
 
 // isPeer reports whether we have to do with who is at the place: a server of ours, or a router we have an adjacency with.
