@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +20,8 @@ import (
 
 	"github.com/spokeway/spokeway/internal/conf"
 	"github.com/spokeway/spokeway/internal/packet"
+	"github.com/spokeway/spokeway/internal/packet/esp"
+	"github.com/spokeway/spokeway/internal/proto/ike/auth"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 )
 
@@ -201,6 +205,76 @@ func TestRequestsAreWhatASpokeSends(t *testing.T) {
 	}
 }
 
+// TestPingOfAFleet opens what a spoke sends with the keys that the hub would have.
+func TestPingOfAFleet(t *testing.T) {
+	c, _, err := confOf(t, fleetConfig("{psk: x}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fleet{hub: hubNBMA, config: c}
+	m := &member{f: f, nbma: nth(nbmaBase, 3), protocol: nth(protocolBase, 3)}
+	keys := func() esp.Keys {
+		return esp.Keys{Suite: esp.Suite{Encryption: esp.AESGCM, KeyBits: 256}, Encryption: bytes.Repeat([]byte{7}, 36)}
+	}
+	sealer, err := esp.NewSealer(0x1001, keys(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opener, err := esp.NewOpener(0x1001, keys(), true, fleetWindow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, next, err := opener.Open(nil, m.wrap(sealer, packet.EtherIPv4, m.echoRequest()))
+	if err != nil || next != packet.GREIP {
+		t.Fatalf("next header %d: %v", next, err)
+	}
+	g, err := packet.ParseGRE(payload)
+	if err != nil || g.Protocol != packet.EtherIPv4 || g.Key != loadKey {
+		t.Fatalf("%+v: %v", g, err)
+	}
+	p, err := packet.ParseIP(g.Payload)
+	if err != nil || p.Source() != m.protocol || p.Destination() != hubProtocol {
+		t.Fatalf("from %v to %v: %v", p.Source(), p.Destination(), err)
+	}
+	if h, ok := parseEcho(g.Payload); !ok || h.kind != icmpEchoRequest {
+		t.Errorf("%+v %v", h, ok)
+	}
+	if packet.Fold(packet.Sum(g.Payload[:20], 0)) != 0xffff || packet.Fold(packet.Sum(p.Payload(), 0)) != 0xffff {
+		t.Error("a checksum is wrong")
+	}
+}
+
+func confOf(t *testing.T, text string) (*conf.Config, []conf.Warning, error) {
+	file := t.TempDir() + "/spokeway.yaml"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return conf.Load(file)
+}
+
+func TestAuthorityIsBelieved(t *testing.T) {
+	a, err := newAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := a.issue("s7.bench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode([]byte(c.certificate))
+	id, err := auth.ParseIdentity("s7.bench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.trust.Check([][]byte{block.Bytes}, id, time.Now()); err != nil {
+		t.Error(err)
+	}
+	other, _ := auth.ParseIdentity("s8.bench")
+	if _, err := a.trust.Check([][]byte{block.Bytes}, other, time.Now()); err == nil {
+		t.Error("a spoke may be another")
+	}
+}
+
 func TestParseEcho(t *testing.T) {
 	b := make([]byte, 20+icmpLen+8)
 	b[0], b[8] = 0x45, 63
@@ -308,11 +382,7 @@ func TestConfigurationsAreValid(t *testing.T) {
 		"protected hub":             loadConfig("/16", "{psk: x}"),
 		"spoke of a fleet":          fleetConfig("{psk: x}"),
 	} {
-		file := t.TempDir() + "/spokeway.yaml"
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := conf.Load(file); err != nil {
+		if _, _, err := confOf(t, text); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, text)
 		}
 	}

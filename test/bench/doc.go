@@ -16,6 +16,8 @@
 //	others.go      nebula, and charon of the tree that test/peers/install makes
 //	hub.go         spoke, hub, spoke
 //	load.go        thousands of spokes register with one hub; generator.go is all of the spokes
+//	fleet.go       thousands of spokes with IKE and NHRP of their own, on one thread: handshakes.go, against charon, too;
+//	               protected.go what a hub holds for them, and how they come back after it was killed
 //	shortcut.go    first packet to direct path, again and again
 //	profile.go     where the time goes while bulk TCP runs
 //

@@ -284,17 +284,18 @@ func (m *member) sendIKE(e dataplane.SendIKE) {
 
 // send puts a payload into GRE into ESP.
 func (m *member) send(sa dataplane.SA, protocol uint16, payload []byte) {
-	s := m.out[sa]
-	if s == nil {
-		return
+	if s := m.out[sa]; s != nil {
+		m.f.transmit(s.local, s.remote, m.wrap(s.sealer, protocol, payload))
 	}
+}
+
+func (m *member) wrap(s *esp.Sealer, protocol uint16, payload []byte) []byte {
 	t := m.f.config.Tunnels[0]
 	plain := append(packet.AppendGRE(nil, protocol, t.Key.Value, t.Key.Set), payload...)
-	trailer := make([]byte, s.sealer.TrailerLen(len(plain)))
-	s.sealer.PutTrailer(trailer, packet.GREIP)
-	if seq, ok := s.sealer.Reserve(1); ok {
-		m.f.transmit(s.local, s.remote, s.sealer.Seal(nil, seq, append(plain, trailer...)))
-	}
+	trailer := make([]byte, s.TrailerLen(len(plain)))
+	s.PutTrailer(trailer, packet.GREIP)
+	seq, _ := s.Reserve(1) // four thousand million are left
+	return s.Seal(nil, seq, append(plain, trailer...))
 }
 
 // transmit sends from one of the spokes' addresses. What is not sent is sent again.
@@ -389,10 +390,16 @@ func (m *member) registration(b []byte) {
 
 // ping asks the hub through the tunnel, as traffic of the spoke's LAN would.
 func (m *member) ping() {
+	for sa := range m.out {
+		m.send(sa, packet.EtherIPv4, m.echoRequest())
+	}
+}
+
+func (m *member) echoRequest() []byte {
 	m.pings++
 	const size = 20 + icmpLen + 8
 	b := make([]byte, size)
-	b[0], b[8], b[9] = 0x45, 64, 1
+	b[0], b[8], b[9] = 0x45, 64, unix.IPPROTO_ICMP
 	binary.BigEndian.PutUint16(b[2:], size)
 	from, to := m.protocol.As4(), hubProtocol.As4()
 	copy(b[12:], from[:])
@@ -402,8 +409,14 @@ func (m *member) ping() {
 	echo[0] = icmpEchoRequest
 	binary.BigEndian.PutUint16(echo[6:], m.pings)
 	binary.BigEndian.PutUint16(echo[2:], ^packet.Fold(packet.Sum(echo, 0)))
-	for sa := range m.out {
-		m.send(sa, packet.EtherIPv4, b)
+	return b
+}
+
+// sendSteadily lets every spoke ask the hub once a second from now on, one after the other.
+func (f *fleet) sendSteadily() {
+	f.pinging = true
+	for i, m := range f.members {
+		m.nextPing = f.now() + pingEvery*time.Duration(i)/time.Duration(len(f.members))
 	}
 }
 
@@ -429,7 +442,7 @@ func (f *fleet) sweep(now time.Duration) {
 			m.run()
 		}
 		if f.pinging && m.nextPing <= now {
-			m.nextPing = now + pingEvery
+			m.nextPing += pingEvery
 			m.ping()
 		}
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	handshakeSpokes = 1500
+	handshakeSpokes = 1000
 	handshakeWindow = 64  // at once: enough to keep one core busy
 	handshakeCPU    = "0" // the one core
 	handshakeRounds = 3   // at most
@@ -45,7 +45,7 @@ var responders = []responder{
 }
 
 var handshakeMetrics = []metric{
-	{"core", "handshakes per second of a core", "", 1},
+	{"core", "handshakes per second of a core", "a second", 1},
 	{"cpu", "hub CPU each", "µs", 1},
 	{"p50", "time of each, p50", "ms", 1},
 }
