@@ -1,7 +1,8 @@
-// Package peers tests Spokeway against FRR. The routers of a scene stand around one underlay: FRR in guests with a
-// Linux kernel of their own, for its kernel GRE, and spokeway as real processes in network namespaces. All that a case
-// knows it asks the routers, in JSON, until the answer is right or the time is over. What Spokeway sent in a scene is
-// decoded by tshark in the end.
+// Package peers tests Spokeway against FRR, strongSwan and libreswan. The routers of a scene stand around one underlay:
+// the others in guests with a Linux kernel of their own, for its kernel GRE and ESP, and spokeway as real processes in
+// network namespaces. All that a case knows it asks the routers, in JSON where they have it, until the answer is right or
+// the time is over. What Spokeway sent in a scene is decoded by tshark in the end; where it is protected, also decrypted
+// with the keys that Spokeway exported.
 //
 //	scene_test.go      a scene: underlay, NAT, capture, cleaning up
 //	router_test.go     what a case says of a router of either make
@@ -10,9 +11,12 @@
 //	extras_test.go     both on one kernel; a host on a LAN
 //	ask_test.go        polling, rows, pings
 //	decode_test.go     tshark's opinion of what we sent
+//	protect*_test.go   protection at our end, and tshark's opinion of it
+//	profiles_test.go   the protections, in our words and in those of strongSwan
+//	*swan_test.go      protection at the guests' end
 //	*_cases_test.go    the cases, one file a topology
 //
-// Left out: IPv6 underlays, which nhrpd has not, and protection.
+// Left out: IPv6 underlays, which nhrpd has not, and IKEv1.
 //
 // The scripts beside it boot the guests and work without Go as well; README.md describes them. The cases need root, a
 // tree made by ./install, tcpdump and tshark, and are skipped without them.
