@@ -11,6 +11,7 @@
 //
 //	core.go   events, effects, modules
 //	env.go    what a module may do
+//	packet.go packets of IP protocols that a module speaks itself
 //	loop.go   the loop
 //	timer.go  the heap of timers
 package core
