@@ -166,18 +166,22 @@ func firstDirect(sent []echo) int {
 	return -1
 }
 
-// forget makes both spokes as they were before they met: no shortcut, and no router that was resolved.
+// forget makes both spokes as they were before they met: no shortcut, no router that was resolved, and no SA but the
+// hub's. An SA between the two ends only when whoever began it needs it no more, so both forget before either is asked.
 func (s *star) forget() error {
-	for _, r := range []*node{s.left, s.right} {
+	spokes := []*node{s.left, s.right}
+	for _, r := range spokes {
 		for _, what := range []string{"shortcuts", "nhrp"} {
 			if err := r.clear(what); err != nil {
 				return err
 			}
 		}
+	}
+	for _, r := range spokes {
 		err := s.lab.until("the spokes know nothing of each other", 5*time.Second, func() bool {
 			cuts, err := r.show("shortcuts")
 			return err == nil && len(cuts) == 0 && r.count("peers", "role", "spoke") == 0 && r.count("peers", "state", "up") == 1 &&
-				r.count("sas", "state", "up") <= 1 // the hub's
+				r.count("sas", "state", "up") <= 1
 		})
 		if err != nil {
 			return err
