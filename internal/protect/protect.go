@@ -20,7 +20,8 @@ type (
 	Ensure struct {
 		Tunnel        string // on whose behalf; its profile is used
 		Local, Remote netip.Addr
-		Urgent        bool // no random wait: nobody can be doing the same from the other side
+		Urgent        bool           // no random wait: nobody can be doing the same from the other side
+		Not           []dataplane.SA // handles at that address that lead to another router, and do not satisfy
 	}
 
 	// Release takes an Ensure back. When nobody of this router needs the SA, and this router began it, it is closed.

@@ -131,9 +131,7 @@ func (s *sa) childless(env *core.Env, reason string) {
 		s.m.turnAway(env, s, reason)
 		return
 	}
-	fails := w.fails
 	s.close(env, reason)
-	w.fails = fails // the SA that was there for a moment is no success
 	s.log(env, core.Warn, "no-child", "cause", reason)
 	w.failed(env, s, reason)
 }

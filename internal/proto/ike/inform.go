@@ -105,9 +105,11 @@ func (m *Module) hinted(env *core.Env, from netip.AddrPort) {
 		if s.request == nil {
 			s.enqueue(env, &liveness{})
 		}
-		if w := m.wants[pair{p.local, p.place}]; w != nil && w.trying == nil {
-			w.attempt(env)
-			w.trying.supersedes = true
+		for _, w := range p.wants() {
+			if w.trying == nil {
+				w.attempt(env)
+				w.trying.supersedes = true
+			}
 		}
 	}
 }

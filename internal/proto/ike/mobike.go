@@ -108,7 +108,7 @@ func (m *Module) localMoved(env *core.Env, old, now netip.Addr) {
 	}
 	for _, w := range m.sortedWants() {
 		if w.pair.local == now { // its SAs did not know it by this address
-			w.lost(env, "our underlay address has changed")
+			w.lost(env, "our underlay address has changed", true)
 		}
 	}
 }

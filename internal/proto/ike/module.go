@@ -28,6 +28,7 @@ type Module struct {
 	wants    map[pair]*want          // whom others asked for
 	peers    map[dataplane.SA]*peer  // by handle
 	at       map[netip.Addr][]*peer  // by address
+	strayed  map[netip.Addr][]*peer  // those that have moved, by the address where they were met
 	children map[uint32]*child       // by our SPI
 	refused  map[netip.Addr]*refusal // peers that were turned away of late
 
@@ -56,7 +57,7 @@ func New(random io.Reader) *Module {
 		random:   random,
 		profiles: map[string]*Profile{}, tunnels: map[string]Tunnel{}, links: map[string]dataplane.Tunnel{},
 		sas: map[uint64]*sa{}, begun: map[beginning]*sa{}, guests: map[netip.Prefix]int{}, wants: map[pair]*want{}, peers: map[dataplane.SA]*peer{},
-		at: map[netip.Addr][]*peer{}, children: map[uint32]*child{}, refused: map[netip.Addr]*refusal{},
+		at: map[netip.Addr][]*peer{}, strayed: map[netip.Addr][]*peer{}, children: map[uint32]*child{}, refused: map[netip.Addr]*refusal{},
 		answers: bucket{rate: 1000, burst: 1000}, hints: bucket{rate: 1000, burst: 2000}, alarms: bucket{rate: 2, burst: 50},
 		counters: map[string]uint64{}, linkMTUs: map[netip.Addr]int{},
 	}

@@ -56,7 +56,7 @@ func (m *Module) peerOf(env *core.Env, s *sa) *peer {
 	}
 	p.settle = core.Timer{Name: "settle", Of: p}
 	m.peers[p.handle] = p
-	m.at[p.place] = append(m.at[p.place], p)
+	p.list()
 	return p
 }
 
@@ -194,19 +194,39 @@ func (p *peer) end(env *core.Env, reason string) {
 	delete(p.m.peers, p.handle)
 	p.unlist()
 	p.m.handles.giveBack(uint32(p.handle))
-	if w := p.m.wants[pair{p.local, p.origin}]; w != nil && p.origin != p.place {
-		w.lost(env, reason) // it had moved from where it was wanted
+	for _, w := range p.wants() {
+		w.lost(env, reason, p.served)
 	}
+}
+
+// wants are those that the peer is there for: at its address and, when it has moved, at that where it was met.
+func (p *peer) wants() (all []*want) {
 	if w := p.m.wants[pair{p.local, p.place}]; w != nil {
-		w.lost(env, reason)
+		all = append(all, w)
+	}
+	if w := p.m.wants[pair{p.local, p.origin}]; w != nil && p.origin != p.place {
+		all = append(all, w)
+	}
+	return all
+}
+
+func (p *peer) list() {
+	p.m.at[p.place] = append(p.m.at[p.place], p)
+	if p.origin != p.place {
+		p.m.strayed[p.origin] = append(p.m.strayed[p.origin], p)
 	}
 }
 
 func (p *peer) unlist() {
-	list := slices.DeleteFunc(p.m.at[p.place], func(o *peer) bool { return o == p })
-	p.m.at[p.place] = list
+	forget(p.m.at, p.place, p)
+	forget(p.m.strayed, p.origin, p)
+}
+
+func forget(lists map[netip.Addr][]*peer, at netip.Addr, p *peer) {
+	list := slices.DeleteFunc(lists[at], func(o *peer) bool { return o == p })
+	lists[at] = list
 	if len(list) == 0 {
-		delete(p.m.at, p.place)
+		delete(lists, at)
 	}
 }
 
@@ -247,7 +267,7 @@ func (p *peer) send(env *core.Env, c *child) {
 	env.Publish(p.notice())
 	env.Log(core.Info, "up", "peer", p.to, "identity", p.identity.String(), "suite", c.suite.String(), "mode", c.mode())
 	p.startProbing(env)
-	if w := p.m.wants[pair{p.local, p.place}]; w != nil {
+	for _, w := range p.wants() {
 		w.fails, w.reason = 0, ""
 		env.Stop(&w.retry)
 	}
@@ -293,7 +313,7 @@ func (p *peer) relist(s *sa) {
 	}
 	p.unlist()
 	p.place = s.remote.Addr()
-	p.m.at[p.place] = append(p.m.at[p.place], p)
+	p.list()
 }
 
 // lostChild finds what to send with after the active child is gone: one whose keys were never used.

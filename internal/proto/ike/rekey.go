@@ -272,7 +272,7 @@ func (s *sa) replenish(env *core.Env) {
 	if p == nil || p.active != nil || s.phase != established || len(s.children) > 0 || p.newest() != s {
 		return
 	}
-	if s.m.wants[pair{s.local.Addr(), s.remote.Addr()}] != nil {
+	if len(p.wants()) > 0 {
 		s.enqueue(env, &rekeyChild{})
 	}
 }

@@ -2,7 +2,9 @@ package ike
 
 import (
 	"cmp"
+	"iter"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
@@ -25,6 +27,7 @@ type want struct {
 	profile       *Profile
 	encapsulation Encapsulation
 	tunnels       map[string]bool // who asks
+	not           []dataplane.SA  // handles at the address that lead to somebody else
 	urgent        bool
 	trying        *sa
 	fails         int
@@ -60,6 +63,7 @@ func (m *Module) ensure(env *core.Env, e protect.Ensure) {
 	w.profile, w.encapsulation = profile, t.Encapsulation
 	w.tunnels[e.Tunnel] = true
 	w.urgent = w.urgent || e.Urgent
+	w.not = e.Not
 	if w.satisfied(env) {
 		if again {
 			m.doubted(env, at)
@@ -79,8 +83,8 @@ func (m *Module) ensure(env *core.Env, e protect.Ensure) {
 
 // doubted asks peers whether they live, quickly: who asked for one again has heard nothing of it.
 func (m *Module) doubted(env *core.Env, at pair) {
-	for _, p := range m.at[at.remote] {
-		if s := p.newest(); p.local == at.local && s != nil {
+	for p := range m.peersFor(at) {
+		if s := p.newest(); s != nil {
 			s.doubt(env)
 		}
 	}
@@ -94,16 +98,29 @@ func (s *sa) doubt(env *core.Env) {
 	}
 }
 
-// satisfied tells of the handles that lead to the wanted address, if there are any.
+// satisfied tells of the handles that lead to the wanted address, if there are any that may be the right ones.
 func (w *want) satisfied(env *core.Env) bool {
 	found := false
-	for _, p := range w.m.at[w.pair.remote] {
-		if p.local == w.pair.local && p.up {
+	for p := range w.m.peersFor(w.pair) {
+		if p.up {
 			env.Publish(p.notice())
-			found = true
+			found = found || !slices.Contains(w.not, p.handle)
 		}
 	}
 	return found
+}
+
+// peersFor are the peers that an address leads to or, before they moved, led to.
+func (m *Module) peersFor(at pair) iter.Seq[*peer] {
+	return func(yield func(*peer) bool) {
+		for _, list := range [][]*peer{m.at[at.remote], m.strayed[at.remote]} {
+			for _, p := range slices.Clone(list) {
+				if p.local == at.local && !yield(p) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // expired: time for an attempt. While the peer is at it from its side, ours waits for what comes of that.
@@ -165,12 +182,17 @@ func (w *want) again(env *core.Env) {
 	env.Arm(&w.retry, env.Jitter(min(firstRetry<<min(w.fails, 10), longest), 0.25))
 }
 
-// lost hears that the peer's last SA is gone.
-func (w *want) lost(env *core.Env, reason string) {
+// lost hears that the peer's last SA is gone. One that served is made again at once; after one that came to nothing, as
+// when each child is refused, the pause is that of a failure.
+func (w *want) lost(env *core.Env, reason string, served bool) {
 	w.reason = reason
-	if w.trying == nil {
+	switch {
+	case w.trying != nil:
+	case served:
 		w.fails = 0
 		env.Arm(&w.retry, env.Jitter(spread, 1))
+	default:
+		w.again(env)
 	}
 }
 
@@ -200,11 +222,11 @@ func (w *want) drop(env *core.Env) {
 
 // closeUnwanted closes the SAs that we began with a peer nobody needs. Those that the peer began are the peer's.
 func (m *Module) closeUnwanted(env *core.Env, at pair) {
-	for _, p := range append([]*peer(nil), m.at[at.remote]...) {
-		if p.local != at.local {
+	for p := range m.peersFor(at) {
+		if len(p.wants()) > 0 {
 			continue
 		}
-		for _, s := range append([]*sa(nil), p.sas...) {
+		for _, s := range slices.Clone(p.sas) {
 			if s.began() {
 				s.close(env, "not needed any more")
 			}
