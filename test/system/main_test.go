@@ -88,9 +88,12 @@ func build(at string) error {
 	return build.Run()
 }
 
+// abreast is how many tests run at once unless somebody says otherwise: most of the time they wait for timers.
+const abreast = "-test.parallel=6"
+
 // runIn runs the tests in the enclosure.
 func runIn(at string) int {
-	c := exec.Command("/proc/self/exe", os.Args[1:]...)
+	c := exec.Command("/proc/self/exe", append([]string{abreast}, os.Args[1:]...)...)
 	c.Env = append(os.Environ(), enclosed+"="+at)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
 	c.SysProcAttr = &syscall.SysProcAttr{

@@ -236,9 +236,12 @@ func TestStateFolderNotWritable(t *testing.T) {
 	d := w.host("hub").daemon(hubConfig(""))
 	d.flags = []string{"--state", "/proc/spokeway"} // not even root may make that
 	d.start()
-	if i := d.iface("tun0"); i.State != "up" {
-		t.Errorf("tun0 is %s: %s", i.State, i.Reason)
-	}
+	w.within(5*time.Second, "the tunnel is up", func() error {
+		if i := d.iface("tun0"); i.State != "up" {
+			return fmt.Errorf("tun0 is %s: %s", i.State, i.Reason)
+		}
+		return nil
+	})
 	want := `level=warn event=sys.state doing="keep state in /proc/spokeway" cause="mkdir /proc/spokeway: no such file or directory" remedy="make the folder writable`
 	if !strings.Contains(d.log(), want) {
 		t.Errorf("not in the log: %s", want)

@@ -87,6 +87,12 @@ func (h *host) plug() {
 	h.ip("address", "add", h.nbma()+"/24", "dev", "eth0")
 	h.ip("address", "add", fmt.Sprintf("2001:db8:9::%d/64", h.number), "dev", "eth0", "nodad")
 	h.ip("link", "set", "eth0", "addrgenmode", "none", "up") // else its addresses come some time later
+	h.w.within(5*time.Second, h.name+" is plugged in", func() error {
+		if link := h.ip("link", "show", "dev", "eth0"); !strings.Contains(link, "state UP") {
+			return fmt.Errorf("%s", link)
+		}
+		return nil
+	})
 }
 
 func (h *host) nbma() string { return fmt.Sprintf("10.9.0.%d", h.number) }
@@ -236,10 +242,11 @@ func (h *host) reaches(to string) {
 	})
 }
 
-// within polls until what is awaited holds.
+// within polls until what is awaited holds, less often the longer it takes.
 func (w *world) within(d time.Duration, what string, holds func() error) {
 	w.t.Helper()
 	deadline := time.Now().Add(d)
+	pause := 10 * time.Millisecond
 	for first := error(nil); ; {
 		err := holds()
 		if err == nil {
@@ -251,7 +258,8 @@ func (w *world) within(d time.Duration, what string, holds func() error) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("not within %v: %s: %v\nat first: %v", d, what, err, first)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(pause)
+		pause = min(pause*3/2, 150*time.Millisecond)
 	}
 }
 
