@@ -26,13 +26,14 @@ type Target struct {
 type (
 	// Watch asks for a session with the target until [Unwatch], on behalf of the asking module and, where it asks for
 	// more than one thing, For. The same Watch again changes the parameters. Of several that watch one target the
-	// shortest time to detection is used.
+	// shortest time to detection is used. It costs nothing to watch every neighbour: without an Interval there is a
+	// session only where the interface is configured to have them.
 	Watch struct {
 		Target
 		For        string        // what of the asker's it is about: each For is to be unwatched
-		Interval   time.Duration // between packets, both ways, as far as the peer agrees; 0: 300 ms
-		Multiplier uint8         // packets that may be missed before the path is down; 0: 3
-		Passive    bool          // say nothing before the peer does (RFC 5880 section 6.1)
+		Interval   time.Duration // between packets, both ways, as far as the peer agrees; 0: what the interface's configuration says
+		Multiplier uint8         // packets that may be missed before the path is down; 0: as configured, else 3
+		Passive    bool          // say nothing before the peer does (RFC 5880 section 6.1), as far as all who watch want that
 		MinTTL     uint8         // least TTL accepted with Multihop; 0: 254, which is two hops
 	}
 

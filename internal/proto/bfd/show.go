@@ -1,0 +1,111 @@
+package bfd
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/liveness"
+)
+
+// Row is one row of `show bfd`.
+type Row struct {
+	Peer             netip.Addr `json:"peer"`
+	Interface        string     `json:"interface"`
+	State            string     `json:"state"`            // up down init admin-down
+	TransmitInterval float64    `json:"transmitInterval"` // seconds
+	ReceiveInterval  float64    `json:"receiveInterval"`  // seconds; what the peer keeps to
+	Multiplier       uint8      `json:"multiplier"`       // ours
+	UpFor            float64    `json:"upFor"`            // seconds
+	Diagnostic       string     `json:"diagnostic"`
+	Local            netip.Addr `json:"local" table:",optional"`
+	Detection        float64    `json:"detection" table:",optional"` // seconds of silence until the path is down
+	Watchers         []string   `json:"watchers" table:",optional"`  // who asked: nhrp, ospf, static …
+	Reason           string     `json:"reason" table:",optional"`
+}
+
+// Snapshot is what `show bfd` prints.
+func (m *Module) Snapshot(now time.Duration) []Row {
+	rows := []Row{}
+	for _, p := range m.sorted() {
+		if p.spec.ID != 0 {
+			rows = append(rows, p.row(now))
+		}
+	}
+	return rows
+}
+
+func (p *path) row(now time.Duration) Row {
+	r := p.report
+	row := Row{
+		Peer: p.target.Peer, Interface: p.target.Interface, State: Down.String(), Multiplier: p.spec.Multiplier,
+		TransmitInterval: r.Transmit.Seconds(), Detection: r.Detection.Seconds(),
+		Diagnostic: r.Diagnostic.String(), Local: p.spec.Local, Watchers: []string{}, Reason: p.reason,
+	}
+	if r.ID != 0 {
+		row.State = r.State.String()
+	}
+	if r.State == Up {
+		row.UpFor = (now - p.upSince).Seconds()
+	}
+	if n := r.Remote.Multiplier; n > 0 {
+		row.ReceiveInterval = (r.Detection / time.Duration(n)).Seconds()
+	}
+	for _, w := range p.who() {
+		row.Watchers = append(row.Watchers, w.module)
+	}
+	return row
+}
+
+// why is the reason of a report's status, in words.
+func (p *path) why(before Report) string {
+	r := p.report
+	switch {
+	case r.Status == liveness.Up:
+		return "packets go both ways"
+	case r.Status == liveness.AdminDown:
+		return "the peer has switched the session off"
+	case r.Diagnostic == DetectionExpired:
+		return fmt.Sprintf("no packet from the peer for %s", before.Detection)
+	case r.Diagnostic == NeighborDown && r.Remote.Diagnostic == DetectionExpired:
+		return "the peer hears nothing from us"
+	case r.Diagnostic == NeighborDown && r.Remote.Diagnostic != NoDiagnostic:
+		return "the peer says the path is down: " + r.Remote.Diagnostic.String()
+	case r.Diagnostic == NeighborDown:
+		return "the peer has begun anew"
+	}
+	return "the peer has not answered"
+}
+
+// Session is what is known of the path to a peer, for `why`.
+type Session struct {
+	Row
+	Status liveness.Status
+}
+
+// Sessions are those with a peer.
+func (m *Module) Sessions(peer netip.Addr, now time.Duration) (all []Session) {
+	for _, p := range m.sorted() {
+		if p.target.Peer == peer && p.spec.ID != 0 {
+			all = append(all, Session{p.row(now), p.status})
+		}
+	}
+	return all
+}
+
+// Count is a counter of `show counters`.
+type Count struct {
+	Name  string
+	Value uint64
+}
+
+// Counts are what the engine has counted.
+func (m *Module) Counts() []Count {
+	all := []Count{{"sent", m.counted.Sent}, {"received", m.counted.Received}}
+	for d := BadLength; d < discards; d++ {
+		if n := m.counted.Discards[d]; n > 0 {
+			all = append(all, Count{"dropped: " + d.Error(), n})
+		}
+	}
+	return all
+}
