@@ -128,10 +128,26 @@ func (a *auditor) protection(t *tunnel) {
 	for nbma := range users {
 		a.say("an SA with %v is needed and not asked for", nbma)
 	}
+	a.places(t)
+}
+
+// places holds that bindings are listed under all that they hang on, and that this is there.
+func (a *auditor) places(t *tunnel) {
 	for p, list := range t.at {
 		for _, b := range list {
-			if t.bindings[b.protocol] != b || !b.installed || (place{b.adjacency.SA, p.at}) != p {
+			if sources := b.sources(); t.bindings[b.protocol] != b || !slices.Contains(sources[:], p) {
 				a.say("binding of %v is listed at %s, where it is not", b.protocol, t.show(p))
+			}
+		}
+	}
+	for _, b := range t.bindings {
+		for _, p := range b.sources() {
+			switch {
+			case p == place{}:
+			case !slices.Contains(t.at[p], b):
+				a.say("binding of %v hangs on %s and is not listed there", b.protocol, t.show(p))
+			case t.link.Protected && t.m.sas[p.sa] == nil:
+				a.say("binding of %v hangs on SA %d, which is gone", b.protocol, p.sa)
 			}
 		}
 	}

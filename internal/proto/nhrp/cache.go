@@ -25,6 +25,7 @@ type binding struct {
 	adjacency dataplane.SetAdjacency
 	installed bool
 	routed    bool
+	filed     [3]place // where it is listed
 }
 
 // bind finds the binding of a protocol address or makes one. A binding made must be given a source and settled.
@@ -86,8 +87,43 @@ func (b *binding) claimed() netip.Addr {
 	return netip.Addr{}
 }
 
+// sources are the places of all that is known, of what is hidden under something better too.
+func (b *binding) sources() (at [3]place) {
+	if b.server != nil {
+		at[0] = b.server.hub.place()
+	}
+	if b.client != nil {
+		at[1] = b.client.place
+	}
+	if b.peer != nil && b.peer.up {
+		at[2] = b.peer.place
+	}
+	return at
+}
+
+// file lists the binding under every place that something of it hangs on.
+func (b *binding) file() {
+	now := b.sources()
+	if now == b.filed {
+		return
+	}
+	for _, p := range b.filed {
+		rest := slices.DeleteFunc(b.t.at[p], func(o *binding) bool { return o == b })
+		if b.t.at[p] = rest; len(rest) == 0 {
+			delete(b.t.at, p)
+		}
+	}
+	for _, p := range now {
+		if p != (place{}) && !slices.Contains(b.t.at[p], b) {
+			b.t.at[p] = append(b.t.at[p], b)
+		}
+	}
+	b.filed = now
+}
+
 // settle makes the data plane and the RIB agree with what is known, and ends a binding of which nothing is.
 func (b *binding) settle(env *core.Env) {
+	b.file()
 	if !b.live() {
 		b.withdraw(env)
 		b.t.losePath(env, b)
@@ -109,31 +145,10 @@ func (b *binding) install(env *core.Env) {
 		b.since = env.Now()
 	}
 	if !b.installed || b.adjacency != want {
-		b.leavePlace()
 		b.adjacency, b.installed = want, true
-		p := place{sa: want.SA}
-		if p.sa == 0 {
-			p.at = want.Endpoint
-		}
-		t.at[p] = append(t.at[p], b)
 		env.Emit(want)
 	}
 	b.route(env)
-}
-
-// leavePlace takes the adjacency out of the index by place.
-func (b *binding) leavePlace() {
-	if !b.installed {
-		return
-	}
-	p := place{sa: b.adjacency.SA}
-	if p.sa == 0 {
-		p.at = b.adjacency.Endpoint
-	}
-	rest := slices.DeleteFunc(b.t.at[p], func(o *binding) bool { return o == b })
-	if b.t.at[p] = rest; len(rest) == 0 {
-		delete(b.t.at, p)
-	}
 }
 
 // route gives the kernel a host route where the tunnel's own prefix does not reach the peer.
@@ -161,7 +176,6 @@ func (b *binding) withdraw(env *core.Env) {
 		b.routed = false
 	}
 	if b.installed {
-		b.leavePlace()
 		env.Emit(dataplane.DeleteAdjacency{Tunnel: b.t.name(), NextHop: b.protocol})
 		b.installed = false
 	}

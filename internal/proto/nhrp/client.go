@@ -1,6 +1,7 @@
 package nhrp
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -131,6 +132,9 @@ func (r *registration) expired(env *core.Env, _ *core.Timer) {
 			return // another server took its place
 		}
 	}
+	if r.tries >= missesToFail && r.hub.despair(env, r) {
+		return
+	}
 	r.register(env)
 }
 
@@ -152,10 +156,8 @@ func (r *registration) lost(env *core.Env, reason string) {
 	was, news := r.up, r.reason != reason
 	r.down(env, reason)
 	if was && t.usable(h.sa) {
+		h.insistAt = env.Now() + firstInsist // it was the hub's a moment ago
 		t.doubt(env, h.nbma)
-	}
-	if t.usable(h.sa) && !h.up() {
-		h.sa = h.another()
 	}
 	if was {
 		t.log(env, core.Warn, "server-lost", "peer", h.nbma, "protocol", r.protocolOrOwn(), "cause", reason)
@@ -214,9 +216,9 @@ func (r *registration) replied(env *core.Env, p *Packet, from place) {
 	if r.sent > 0 && r.tries == 1 { // Karn: of a request sent once only
 		r.rtt = env.Now() - r.sent
 	}
-	if a := r.serverOf(p); a.IsValid() && !t.mayClaim(from, a) {
+	if why := r.impostor(p, from); why != "" {
 		t.count("server-not-allowed")
-		r.refusedFor(env, fmt.Sprintf("%v may not claim the address %v", r.hub.nbma, a))
+		r.refusedFor(env, why)
 		return
 	}
 	r.learn(env, p)
@@ -234,6 +236,34 @@ func (r *registration) serverOf(p *Packet) netip.Addr {
 		return netip.Addr{}
 	}
 	return protocol
+}
+
+// impostor is why, on a protected tunnel, a router that takes our registration is not the server that we look for: it has
+// another address than the configuration says, or may not have the one it has. Who is bound to addresses has to name one.
+func (r *registration) impostor(p *Packet, from place) string {
+	t, h, said := r.hub.s.t, r.hub, r.serverOf(p)
+	is := cmp.Or(said, r.protocol, r.named(p))
+	switch {
+	case !t.link.Protected:
+		return ""
+	case h.suits(r.local) == 2 && said.IsValid() && said != h.s.cfg.Protocol:
+		return fmt.Sprintf("the router at %v is %v, not %v", h.nbma, said, h.s.cfg.Protocol)
+	case is.IsValid() && !t.mayClaim(from, is):
+		return fmt.Sprintf("%v may not claim the address %v", h.nbma, is)
+	case !is.IsValid() && t.isBound(from):
+		return fmt.Sprintf("%v does not say its address, and %s is bound to some", h.nbma, t.identity(from))
+	}
+	return ""
+}
+
+// named is the address, of whatever family, that a reply says its sender has.
+func (r *registration) named(p *Packet) netip.Addr {
+	for _, a := range []netip.Addr{p.Destination, responder(p)} {
+		if a.IsValid() && !r.hub.s.t.isOwn(a) {
+			return a
+		}
+	}
+	return netip.Addr{}
 }
 
 // learn takes the hub's protocol address, and our address as the hub sees it, out of the reply.
@@ -276,6 +306,7 @@ func (r *registration) accept(env *core.Env, p *Packet) {
 			s.recheck(env)
 		}
 	}
+	r.hub.proven(env)
 	r.recovered(env)
 	if t.stale { // only now there is a hub to pass it on
 		t.stale = false

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
-	"github.com/spokeway/spokeway/internal/protect"
 	"github.com/spokeway/spokeway/internal/rib"
 )
 
@@ -21,7 +20,7 @@ type Module struct {
 	links   map[string]dataplane.Tunnel // tunnels that are up, whether NHRP runs on them or not
 	reasons map[string]string           // why the others are not
 	stored  map[string]string
-	sas     map[dataplane.SA]*protect.Up // that are up
+	sas     map[dataplane.SA]*association // that are up
 	remotes map[netip.Addr][]dataplane.SA
 }
 
@@ -35,7 +34,7 @@ func New() *Module {
 		links:   map[string]dataplane.Tunnel{},
 		reasons: map[string]string{},
 		stored:  map[string]string{},
-		sas:     map[dataplane.SA]*protect.Up{},
+		sas:     map[dataplane.SA]*association{},
 		remotes: map[netip.Addr][]dataplane.SA{},
 	}
 }

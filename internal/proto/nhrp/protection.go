@@ -22,7 +22,7 @@ func (m *Module) notified(env *core.Env, body any) {
 		m.protected(env, body)
 	case protect.Moved:
 		if a := m.sas[body.SA]; a != nil {
-			moved := *a
+			moved := a.Up
 			moved.Local, moved.Remote = body.Local, body.Remote
 			m.protected(env, moved)
 		}
@@ -35,26 +35,34 @@ func (m *Module) notified(env *core.Env, body any) {
 	}
 }
 
+// association is an SA that is up.
+type association struct {
+	protect.Up
+	met netip.Addr // where the peer was first: it is looked for there after it has moved, too
+}
+
 // protected hears that an SA is up, or what of it changed.
 func (m *Module) protected(env *core.Env, up protect.Up) {
-	old := m.sas[up.SA]
+	old, met := m.sas[up.SA], up.Remote.Addr()
+	if old != nil {
+		met = old.met
+	}
 	if old != nil && old.Remote.Addr() != up.Remote.Addr() {
 		m.unfile(old)
 	}
 	moved := old != nil && (old.Local != up.Local || old.Remote != up.Remote)
 	anew := up.Anew
 	up.Anew = false
-	m.sas[up.SA] = &up
-	if a := up.Remote.Addr(); !slices.Contains(m.remotes[a], up.SA) {
-		m.remotes[a] = append(m.remotes[a], up.SA)
-	}
+	a := &association{Up: up, met: met}
+	m.sas[up.SA] = a
+	m.file(a)
 	for _, t := range m.sorted() {
 		if t.up && t.link.Protected {
 			t.settleUsers(env, up.SA, moved)
-			t.offer(env, &up)
 			if anew {
 				t.introduce(env, up.SA)
 			}
+			t.offer(env, a)
 		}
 	}
 }
@@ -62,18 +70,29 @@ func (m *Module) protected(env *core.Env, up protect.Up) {
 // introduce registers again with a hub that has begun anew and knows us no more.
 func (t *tunnel) introduce(env *core.Env, sa dataplane.SA) {
 	for _, h := range t.byPriority() {
+		h.unlearn(sa)
 		if h.sa == sa {
 			h.registerNow(env)
 		}
 	}
 }
 
+// file puts an SA into the index by address.
+func (m *Module) file(a *association) {
+	for _, addr := range [2]netip.Addr{a.Remote.Addr(), a.met} {
+		if !slices.Contains(m.remotes[addr], a.SA) {
+			m.remotes[addr] = append(m.remotes[addr], a.SA)
+		}
+	}
+}
+
 // unfile takes an SA out of the index by address.
-func (m *Module) unfile(a *protect.Up) {
-	addr := a.Remote.Addr()
-	rest := slices.DeleteFunc(m.remotes[addr], func(sa dataplane.SA) bool { return sa == a.SA })
-	if m.remotes[addr] = rest; len(rest) == 0 {
-		delete(m.remotes, addr)
+func (m *Module) unfile(a *association) {
+	for _, addr := range [2]netip.Addr{a.Remote.Addr(), a.met} {
+		rest := slices.DeleteFunc(m.remotes[addr], func(sa dataplane.SA) bool { return sa == a.SA })
+		if m.remotes[addr] = rest; len(rest) == 0 {
+			delete(m.remotes, addr)
+		}
 	}
 }
 
@@ -94,12 +113,12 @@ func (m *Module) unprotected(env *core.Env, down protect.Down) {
 	}
 	delete(m.sas, down.SA)
 	if len(m.sas) == 0 { // a map that was large once never shrinks
-		m.sas = map[dataplane.SA]*protect.Up{}
+		m.sas = map[dataplane.SA]*association{}
 	}
 }
 
 // successor is an SA with the same peer as one that is gone: the same identity at the same endpoint. 0 when there is none.
-func (m *Module) successor(gone *protect.Up) dataplane.SA {
+func (m *Module) successor(gone *association) dataplane.SA {
 	for _, sa := range slices.Backward(m.remotes[gone.Remote.Addr()]) {
 		if a := m.sas[sa]; sa != gone.SA && a.Local == gone.Local && a.Remote == gone.Remote && a.Identity == gone.Identity {
 			return sa
@@ -133,7 +152,7 @@ func (t *tunnel) ensure(env *core.Env, nbma netip.Addr, urgent bool) {
 }
 
 func (t *tunnel) request(env *core.Env, nbma netip.Addr, urgent bool) {
-	env.Request(protect.IKE, protect.Ensure{Tunnel: t.name(), Local: t.link.Local, Remote: nbma, Urgent: urgent})
+	env.Request(protect.IKE, protect.Ensure{Tunnel: t.name(), Local: t.link.Local, Remote: nbma, Urgent: urgent, Not: t.wrong(nbma)})
 }
 
 // doubt has IKE ask a router that is silent whether it lives: it may have lost its SAs without a word.
@@ -201,10 +220,11 @@ func (t *tunnel) mayClaim(p place, protocol netip.Addr) bool {
 	return a.Allowed == nil || slices.ContainsFunc(a.Allowed, func(q netip.Prefix) bool { return q.Contains(protocol) })
 }
 
-// isSpoke reports whether nobody has reason to register here: we register ourselves, and do nothing that servers do. In
-// clear, where nobody proves anything, it makes no difference.
+// isSpoke reports whether nobody has reason to register here: we register ourselves, and have nothing set that is a
+// server's. In clear, where nobody proves anything, it makes no difference.
 func (t *tunnel) isSpoke() bool {
-	return t.link.Protected && len(t.servers) > 0 && !t.cfg.Redirect && !t.cfg.Multicast
+	c := t.cfg
+	return t.link.Protected && len(c.Servers) > 0 && !c.Redirect && !c.Multicast && c.MaxClients == 0 && c.Resolution != Answer
 }
 
 // isBound reports whether it is written which protocol addresses the peer of an SA may have.
@@ -248,21 +268,24 @@ func family(a netip.Addr) int {
 }
 
 // offer gives a new SA to whoever waits for one with that address.
-func (t *tunnel) offer(env *core.Env, up *protect.Up) {
-	if !t.usable(up.SA) {
+func (t *tunnel) offer(env *core.Env, a *association) {
+	if !t.usable(a.SA) {
 		return
 	}
 	for _, h := range t.byPriority() {
-		if h.needs && h.nbma == up.Remote.Addr() && !t.usable(h.sa) {
-			h.adopt(env, up.SA)
+		if a.isAt(h.nbma) {
+			h.offered(env, a.SA)
 		}
 	}
 	for _, x := range slices.Clone(t.seeking) {
-		if x.nbma == up.Remote.Addr() {
+		if a.isAt(x.nbma) {
 			x.offered(env)
 		}
 	}
 }
+
+// isAt reports whether the peer is, or was met, at an address.
+func (a *association) isAt(nbma netip.Addr) bool { return a.Remote.Addr() == nbma || a.met == nbma }
 
 // settleUsers has everything that goes through an SA follow what changed of it.
 func (t *tunnel) settleUsers(env *core.Env, sa dataplane.SA, moved bool) {
@@ -271,7 +294,7 @@ func (t *tunnel) settleUsers(env *core.Env, sa dataplane.SA, moved bool) {
 		switch {
 		case !t.mayClaim(at, b.protocol):
 			b.disallow(env, at)
-		case b.adjacency.Endpoint != t.where(at):
+		case moved && b.adjacency.Endpoint != t.where(at):
 			b.follow(env, at)
 		}
 	}
@@ -283,11 +306,12 @@ func (t *tunnel) settleUsers(env *core.Env, sa dataplane.SA, moved bool) {
 }
 
 // lose ends what goes through an SA, or has its successor take it over.
-func (t *tunnel) lose(env *core.Env, gone *protect.Up, next dataplane.SA, reason string) {
+func (t *tunnel) lose(env *core.Env, gone *association, next dataplane.SA, reason string) {
 	if reason == "" {
 		reason = "the security association was closed"
 	}
 	for _, h := range t.byPriority() {
+		h.unlearn(gone.SA)
 		if h.sa == gone.SA {
 			h.lostProtection(env, next, reason)
 		}
@@ -297,7 +321,7 @@ func (t *tunnel) lose(env *core.Env, gone *protect.Up, next dataplane.SA, reason
 			x.probe(env)
 		}
 	}
-	for _, b := range t.usersOf(gone.SA) {
+	for _, b := range slices.Clone(t.at[place{sa: gone.SA}]) {
 		if c := b.client; c != nil && c.place.sa == gone.SA {
 			c.lostProtection(env, next, reason)
 		}
@@ -305,20 +329,6 @@ func (t *tunnel) lose(env *core.Env, gone *protect.Up, next dataplane.SA, reason
 			x.lostProtection(env, next, reason)
 		}
 	}
-}
-
-// usersOf are the bindings that may go through an SA: those whose adjacency does, and those of servers, of which a
-// server's own SA may hide a client's.
-func (t *tunnel) usersOf(sa dataplane.SA) []*binding {
-	list := slices.Clone(t.at[place{sa: sa}])
-	for _, h := range t.byPriority() {
-		for _, r := range h.regs {
-			if b := t.bindings[r.protocol]; b != nil && !slices.Contains(list, b) {
-				list = append(list, b)
-			}
-		}
-	}
-	return list
 }
 
 // protectionFailed hears that an attempt to make an SA came to nothing.
@@ -333,80 +343,6 @@ func (t *tunnel) protectionFailed(env *core.Env, f protect.Failed) {
 			x.fail(env, f.Reason)
 		}
 	}
-}
-
-// adopt has a server's registrations go through an SA.
-func (h *hub) adopt(env *core.Env, sa dataplane.SA) {
-	t := h.s.t
-	before := h.sa
-	h.sa, h.why = sa, ""
-	t.log(env, core.Info, "protected", "peer", t.where(h.place()), "identity", t.identity(h.place()))
-	if a := t.m.sas[before]; a == nil || a.Identity != t.m.sas[sa].Identity {
-		for _, r := range h.regs {
-			r.down(env, "")
-		}
-	}
-	h.follow(env)
-}
-
-// follow has the bindings of a hub's registrations go where it is now, and registers there.
-func (h *hub) follow(env *core.Env) {
-	for _, r := range h.regs {
-		if b := h.s.t.bindings[r.protocol]; b != nil && b.server == r {
-			b.settle(env)
-		}
-		r.begin(env)
-	}
-}
-
-// lostProtection hears that the hub's SA is gone: so is its registration, unless another SA leads there.
-func (h *hub) lostProtection(env *core.Env, next dataplane.SA, reason string) {
-	if next != 0 {
-		h.adopt(env, next)
-		return
-	}
-	h.sa, h.why = 0, reason
-	if others := h.s.t.candidates(h.nbma); len(others) > 0 {
-		h.adopt(env, others[len(others)-1])
-		return
-	}
-	h.giveUp(env, fmt.Sprintf("protection of %v was lost: %s", h.nbma, reason))
-}
-
-// protectionFailed lets another server take the place of one that no SA could be made with. The attempts go on.
-func (h *hub) protectionFailed(env *core.Env, reason string) {
-	h.sa, h.why = 0, reason
-	h.giveUp(env, h.unprotected())
-}
-
-// unprotected is why there is no registration: the words for people.
-func (h *hub) unprotected() string {
-	if h.why == "" {
-		return fmt.Sprintf("waiting for a security association with %v", h.nbma)
-	}
-	return fmt.Sprintf("no security association with %v: %s", h.nbma, h.why)
-}
-
-// giveUp ends all registrations with a hub, and goes on waiting for it.
-func (h *hub) giveUp(env *core.Env, reason string) {
-	for _, r := range slices.Clone(h.regs) {
-		if !slices.Contains(h.regs, r) {
-			return // the hub is not wanted any more
-		}
-		r.lost(env, reason)
-		if slices.Contains(h.regs, r) {
-			r.begin(env)
-		}
-	}
-}
-
-// another is the SA to try when the one in use gets no answers; the same when there is no other.
-func (h *hub) another() dataplane.SA {
-	all := h.s.t.candidates(h.nbma)
-	if len(all) == 0 {
-		return h.sa
-	}
-	return all[(slices.Index(all, h.sa)+1)%len(all)]
 }
 
 // lostProtection ends a client whose SA is gone.

@@ -1,6 +1,7 @@
 package nhrp
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -381,6 +382,350 @@ func TestAddressAsIdentityChanges(t *testing.T) {
 			hub.receiveBy(other, p)
 			if got := hub.row("10.100.0.11").NBMA == "10.0.0.77"; got != c.registered {
 				t.Errorf("registered %t, want %t", got, c.registered)
+			}
+			w.audit()
+		})
+	}
+}
+
+// Who may register the address of a router that is reached already, or of anybody, with a router that is a spoke or more.
+func TestWhoMayRegisterAnAddressThatIsInUse(t *testing.T) {
+	own := map[string][]netip.Prefix{"insider.example": prefixes("10.100.0.66/32")}
+	any := map[string][]netip.Prefix{"insider.example": prefixes("10.100.0.0/24")}
+	for _, c := range []struct {
+		name     string
+		role     func(*Config)
+		allowed  map[string][]netip.Prefix
+		resolved bool // there is a shortcut to spoke 2
+		protocol string
+		want     Code
+	}{
+		{"a spoke is no server", func(*Config) {}, nil, false, "10.100.0.66", AdminProhibited},
+		{"nor for the address of a peer", func(*Config) {}, nil, true, "10.100.0.12", AdminProhibited},
+		{"a spoke takes whom it knows the addresses of", func(*Config) {}, own, false, "10.100.0.66", Success},
+		{"but no other address of him", func(*Config) {}, own, true, "10.100.0.12", AdminProhibited},
+		{"nor that of a peer that has proved another identity", func(*Config) {}, any, true, "10.100.0.12", UniqueRegistered},
+		{"redirect makes a server", func(c *Config) { c.Redirect = true }, nil, false, "10.100.0.66", Success},
+		{"multicast makes a server", func(c *Config) { c.Multicast = true }, nil, false, "10.100.0.66", Success},
+		{"max-clients makes a server", func(c *Config) { c.MaxClients = 9 }, nil, false, "10.100.0.66", Success},
+		{"answering makes a server", func(c *Config) { c.Resolution = Answer }, nil, false, "10.100.0.66", Success},
+		{"a server keeps a peer that is up", func(c *Config) { c.Redirect = true }, nil, true, "10.100.0.12", UniqueRegistered},
+		{"a server keeps the address of its own server", func(c *Config) { c.Redirect = true }, nil, false, "10.100.0.1", AdminProhibited},
+		{"without servers it is one", func(c *Config) { c.Servers = nil }, nil, false, "10.100.0.66", Success},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w, hub, spoke1, _, insider := withInsider(t)
+			if c.resolved {
+				w.redirected(hub, spoke1, "192.168.11.5", "192.168.12.5")
+			}
+			w.allowed = c.allowed
+			w.up(w.between(spoke1, insider), spoke1)
+			cfg := *spoke1.module.tunnels[testTunnel].cfg
+			c.role(&cfg)
+			spoke1.post(core.Request{Body: Configure{Tunnels: []*Config{&cfg}}})
+			before, resolved := spoke1.adjacency(c.protocol)
+			if c.resolved && !resolved {
+				t.Fatal("spoke 2 is not there")
+			}
+			w.mark()
+			spoke1.receiveBy(insider, insider.registrationOf(c.protocol))
+			if replies := w.sent(spoke1, RegistrationReply); len(replies) != 1 || replies[0].CIEs[0].Code != c.want {
+				t.Errorf("answered %+v, want %v", replies, c.want)
+			}
+			if after, _ := spoke1.adjacency(c.protocol); c.want != Success && after != before {
+				t.Errorf("the adjacency moved from %q to %q", before, after)
+			}
+			w.audit()
+		})
+	}
+}
+
+func TestRegistrationPassedOnIsHeldAgainstItsSender(t *testing.T) {
+	for _, c := range []struct{ protocol, cie string }{{"10.100.0.77", ""}, {"10.100.0.66", "10.100.0.77"}, {"10.100.0.77", "10.100.0.66"}} {
+		t.Run(c.protocol+" "+c.cie, func(t *testing.T) {
+			w, hub, _, _, insider := withInsider(t)
+			hub2 := w.addProtected("hub2", "10.0.0.2", "10.0.0.2", "10.100.0.2/24", hubConfig)
+			cfg := *hub.module.tunnels[testTunnel].cfg
+			cfg.Servers = []Server{{NBMA: "10.0.0.2", Protocol: netip.MustParseAddr("10.100.0.2")}}
+			hub.post(core.Request{Body: Configure{Tunnels: []*Config{&cfg}}})
+			if row := hub.peer("10.100.0.2"); row.State != "up" {
+				t.Fatalf("the hub is not registered with the other: %+v", row)
+			}
+			w.allowed = map[string][]netip.Prefix{"insider.example": prefixes("10.100.0.66/32")}
+			w.up(w.between(hub, insider), hub)
+			w.run(0)
+			w.mark()
+			p := insider.registrationOf(c.protocol)
+			p.Destination = netip.MustParseAddr("10.100.0.2")
+			if c.cie != "" {
+				p.CIEs[0].Protocol = netip.MustParseAddr(c.cie)
+			}
+			hub.receiveBy(insider, p)
+			if replies := w.sent(hub, RegistrationReply); len(replies) != 1 || replies[0].CIEs[0].Code != AdminProhibited {
+				t.Errorf("answered %+v", replies)
+			}
+			if row := hub2.row("10.100.0.77"); row.Type != "" {
+				t.Errorf("the other hub has %+v: of an insider that may claim 10.100.0.66 alone", row)
+			}
+			p = insider.registrationOf("10.100.0.66")
+			p.Destination = netip.MustParseAddr("10.100.0.2")
+			hub.receiveBy(insider, p)
+			if row := hub2.row("10.100.0.66"); row.Type != "dynamic" {
+				t.Errorf("its own address goes through: %+v", row)
+			}
+			w.audit()
+		})
+	}
+}
+
+// Behind a client at one SA there is the peer that was resolved, at another. Each goes with its own SA.
+func TestWhatIsHiddenUnderAClientGoesWithItsSA(t *testing.T) {
+	hidden := func(t *testing.T) (w *world, spoke1, spoke2 *router, of, client *testSA) {
+		w, hub, spoke1, spoke2 := protectedCloud(t, false)
+		w.redirected(hub, spoke1, "192.168.11.5", "192.168.12.5")
+		of = w.between(spoke1, spoke2)
+		w.allowed = map[string][]netip.Prefix{"spoke2.example": prefixes("10.100.0.12/32")}
+		w.up(of, spoke1)
+		client = w.join(spoke1, spoke2)
+		w.run(0)
+		spoke1.receiveBy(spoke2, spoke2.registrationOf("10.100.0.12"))
+		b := spoke1.module.tunnels[testTunnel].bindings[netip.MustParseAddr("10.100.0.12")]
+		if b.client == nil || b.peer == nil || b.client.place == b.peer.place {
+			t.Fatalf("no peer is hidden under a client: %+v", b)
+		}
+		return w, spoke1, spoke2, of, client
+	}
+	leave := func(spoke1, spoke2 *router) {
+		p := spoke2.registrationOf("10.100.0.12")
+		p.CIEs[0].HoldingTime = 0
+		spoke1.receiveBy(spoke2, p)
+	}
+	t.Run("the peer's SA goes, then the client", func(t *testing.T) {
+		w, spoke1, spoke2, of, _ := hidden(t)
+		spoke1.tell(protect.Down{SA: of.end(spoke1).handle, Local: spoke1.nbma, Remote: of.end(spoke1).remote})
+		w.quiet = true
+		w.run(0)
+		w.audit()
+		leave(spoke1, spoke2)
+		b := spoke1.module.tunnels[testTunnel].bindings[netip.MustParseAddr("10.100.0.12")]
+		if b != nil && b.installed && b.adjacency.SA == of.end(spoke1).handle {
+			t.Error("the adjacency leads through an SA that is gone")
+		}
+		w.audit()
+	})
+	t.Run("the peer may not have the address any more", func(t *testing.T) {
+		w, spoke1, spoke2, of, _ := hidden(t)
+		w.allowed["spoke2.example"] = prefixes("10.100.0.99/32")
+		w.up(of, spoke1)
+		w.run(0)
+		if b := spoke1.module.tunnels[testTunnel].bindings[netip.MustParseAddr("10.100.0.12")]; b != nil && b.peer != nil {
+			t.Error("it kept it, hidden")
+		}
+		leave(spoke1, spoke2)
+		w.audit()
+	})
+	t.Run("the client's SA goes", func(t *testing.T) {
+		w, spoke1, _, of, client := hidden(t)
+		spoke1.tell(protect.Moved{SA: of.end(spoke1).handle, Local: spoke1.nbma, Remote: netip.MustParseAddrPort("10.0.0.88:4500")})
+		spoke1.tell(protect.Down{SA: client.end(spoke1).handle, Local: spoke1.nbma, Remote: client.end(spoke1).remote})
+		w.quiet = true
+		w.run(0)
+		if at, ok := spoke1.adjacency("10.100.0.12"); !ok || at != "10.0.0.88" {
+			t.Errorf("the peer is what remains: %v %v", at, ok)
+		}
+		w.audit()
+	})
+}
+
+// The SA of an insider comes to the hub's NBMA address, as it does when somebody repeats its packets with that source; then
+// the hub's SA is lost. What is there then is asked to register us, and trusted in nothing.
+func TestOtherRouterAtTheHubsAddressIsNoHub(t *testing.T) {
+	w, hub, spoke1, _, insider := withInsider(t)
+	w.redirected(hub, spoke1, "192.168.11.5", "192.168.12.5")
+	if row := spoke1.shortcut("192.168.12.0/24"); row.Type == "" {
+		t.Fatal("no shortcut")
+	}
+	s := w.between(spoke1, insider)
+	s.end(spoke1).remote = netip.MustParseAddrPort("10.0.0.1:4500")
+	spoke1.tell(protect.Moved{SA: s.end(spoke1).handle, Local: spoke1.nbma, Remote: s.end(spoke1).remote})
+	w.blocked = func(from, to netip.Addr) bool { return to == hub.nbma || from == insider.nbma }
+	w.cutSA(w.between(hub, spoke1), spoke1, hub)
+	tun := spoke1.module.tunnels[testTunnel]
+	if h := tun.servers[0].hubs[0]; h.sa != s.end(spoke1).handle {
+		t.Fatalf("registers through SA %d", h.sa)
+	}
+	if tun.isHub(place{sa: s.end(spoke1).handle}) {
+		t.Error("the insider is trusted as a server, though nothing is registered with it")
+	}
+	spoke1.receiveBy(insider, Packet{
+		Type: PurgeRequest, HopCount: 255, RequestID: 9, Flags: PurgeNoReply, SourceNBMA: insider.nbma,
+		Source: netip.MustParseAddr("10.100.0.1"), Destination: netip.MustParseAddr("10.100.0.11"),
+		CIEs:       []CIE{{PrefixLength: 24, Protocol: netip.MustParseAddr("192.168.12.0")}},
+		Extensions: []Extension{AuthenticationExtension("secret")},
+	})
+	if row := spoke1.shortcut("192.168.12.0/24"); row.Type == "" || spoke1.counter("purge-from-stranger") != 1 {
+		t.Errorf("it purged a shortcut of others: %v", spoke1.module.Counters())
+	}
+	w.audit()
+}
+
+// A sibling of the hub, behind its NAT, has the SA that is there first.
+func TestTheHubIsNotTheRouterThatIsThereFirst(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		protocol string // of the server, as configured
+		known    bool   // which address the sibling has
+		answers  bool
+		want     string // the first that is asked of IKE about it
+		soon     time.Duration
+	}{
+		{"it refuses", "", false, true, "ensure 10.0.0.1 but [1]", 7 * time.Second},
+		{"it is silent", "", false, false, "ensure 10.0.0.1 but [1]", 7 * time.Second},
+		{"it is known to be another", "10.100.0.1", true, true, "ensure 10.0.0.1 but [1]", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			sibling := w.addProtected("sibling", "10.0.0.21", "10.0.0.1", "10.100.0.21/24", spokeConfig)
+			cfg := spokeConfig
+			cfg.Servers = nil
+			spoke := w.addProtected("spoke1", "10.0.0.11", "10.0.0.11", "10.100.0.11/24", cfg)
+			w.join(spoke, sibling)
+			w.run(0)
+			if c.known {
+				spoke.receiveBy(sibling, sibling.registrationOf("10.100.0.21"))
+			}
+			w.blocked = func(from, _ netip.Addr) bool { return !c.answers && from == sibling.nbma }
+			cfg = *spoke.module.tunnels[testTunnel].cfg
+			cfg.Servers = []Server{{NBMA: "10.0.0.1"}}
+			if c.protocol != "" {
+				cfg.Servers[0].Protocol = netip.MustParseAddr(c.protocol)
+			}
+			spoke.post(core.Request{Body: Configure{Tunnels: []*Config{&cfg}}})
+			w.run(c.soon)
+			if !slices.Contains(spoke.asked, c.want) {
+				t.Errorf("asked of IKE: %v, want %q", spoke.asked, c.want)
+			}
+			if c.known && len(w.sent(spoke, RegistrationRequest)) != 0 {
+				t.Error("it registers with a router that has said to be another")
+			}
+			hub := w.addProtected("hub", "10.0.0.1", "10.0.0.1", "10.100.0.1/24", hubConfig)
+			w.run(time.Minute)
+			if !c.known { // or IKE goes on trying by itself
+				if row := spoke.peer("10.100.0.1"); row.State != "up" || row.Identity != "hub.example" {
+					t.Errorf("it found the hub: %+v, asked %v", spoke.module.Peers(w.now), spoke.asked)
+				}
+			} else {
+				w.join(spoke, hub)
+				w.run(0)
+			}
+			if row := spoke.peer("10.100.0.1"); row.Identity != "hub.example" {
+				t.Errorf("registered with %+v", row)
+			}
+			if last := spoke.asked[len(spoke.asked)-1]; !c.known && last != "ensure 10.0.0.1" {
+				t.Errorf("the hub is found, and the last that was asked is %q", last)
+			}
+			w.audit()
+		})
+	}
+}
+
+// A hub that does not take us costs it and us a handshake now and then, not more and more of them.
+func TestHubThatRefusesIsNotSoughtWithoutEnd(t *testing.T) {
+	w := newWorld(t)
+	full := hubConfig
+	full.MaxClients = 1
+	w.addProtected("hub", "10.0.0.1", "10.0.0.1", "10.100.0.1/24", full)
+	w.addProtected("first", "10.0.0.12", "10.0.0.12", "10.100.0.12/24", spokeConfig)
+	spoke := w.addProtected("spoke1", "10.0.0.11", "10.0.0.11", "10.100.0.11/24", spokeConfig)
+	w.refusal = "nobody else is there"
+	w.blocked = func(from, to netip.Addr) bool { return false }
+	w.run(24 * time.Hour)
+	n := len(spoke.asked)
+	if n < 100 || n > 200 {
+		t.Errorf("asked %d times in a day, want one in ten minutes", n)
+	}
+	if row := spoke.module.Peers(w.now)[0]; row.State == "up" || !strings.Contains(row.Reason, InsufficientResources.String()) {
+		t.Errorf("%+v", row)
+	}
+	w.audit()
+}
+
+// Several routers are at the hub's address, and the hub is none of the first.
+func TestEverySAAtTheHubsAddressIsTried(t *testing.T) {
+	w := newWorld(t)
+	cfg := spokeConfig
+	cfg.Servers = nil
+	spoke := w.addProtected("spoke1", "10.0.0.11", "10.0.0.11", "10.100.0.11/24", cfg)
+	hub := w.addProtected("hub", "10.0.0.1", "10.0.0.1", "10.100.0.1/24", hubConfig)
+	w.join(spoke, hub)
+	for k := range 3 {
+		nbma := netip.AddrFrom4([4]byte{10, 0, 0, byte(21 + k)}).String()
+		w.join(spoke, w.addProtected("sibling", nbma, "10.0.0.1", fmt.Sprintf("10.100.0.%d/24", 21+k), spokeConfig))
+	}
+	w.run(0)
+	cfg = *spoke.module.tunnels[testTunnel].cfg
+	cfg.Servers = []Server{{NBMA: "10.0.0.1"}}
+	spoke.post(core.Request{Body: Configure{Tunnels: []*Config{&cfg}}})
+	w.run(4 * 7 * time.Second)
+	if row := spoke.peer("10.100.0.1"); row.State != "up" || row.Identity != "hub.example" {
+		t.Errorf("%+v", spoke.module.Peers(w.now))
+	}
+	if want := []string{"ensure 10.0.0.1"}; !slices.Equal(spoke.asked, want) {
+		t.Errorf("asked of IKE: %v, want %v", spoke.asked, want)
+	}
+	w.audit()
+}
+
+// Somebody with good credentials, at the server's address, takes the registration.
+func TestImpostorOfAServer(t *testing.T) {
+	insider := prefixes("10.100.0.66/32")
+	for _, c := range []struct {
+		name     string
+		protocol string // of the server, as configured
+		allowed  []netip.Prefix
+		says     string // in the reply; "" is our own address, which says nothing
+		want     string // why not; "" when it is taken
+	}{
+		{"nothing is known of it", "", nil, "10.100.0.1", ""},
+		{"nothing is known, and it says nothing", "", nil, "", ""},
+		{"it is bound, and says its address", "", insider, "10.100.0.66", ""},
+		{"it is bound, and says another", "", insider, "10.100.0.1", "may not claim"},
+		{"it is bound, and says nothing", "", insider, "", "does not say its address"},
+		{"the configured one", "10.100.0.1", nil, "10.100.0.1", ""},
+		{"the configured one need not say so", "10.100.0.1", nil, "", ""},
+		{"not the configured one", "10.100.0.1", nil, "10.100.0.66", "is 10.100.0.66, not 10.100.0.1"},
+		{"bound to another than the configured one, and says nothing", "10.100.0.1", insider, "", "may not claim the address 10.100.0.1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			cfg := spokeConfig
+			cfg.Servers = []Server{{NBMA: "10.0.0.1"}}
+			if c.protocol != "" {
+				cfg.Servers[0].Protocol = netip.MustParseAddr(c.protocol)
+			}
+			w.blocked = func(from, to netip.Addr) bool { return from == netip.MustParseAddr("10.0.0.1") }
+			w.addProtected("insider", "10.0.0.1", "10.0.0.1", "10.100.0.66/24", hubConfig)
+			spoke := w.addProtected("spoke1", "10.0.0.11", "10.0.0.11", "10.100.0.11/24", cfg)
+			s := w.between(spoke, w.routers[0])
+			r := spoke.module.tunnels[testTunnel].servers[0].hubs[0].regs[0]
+			w.allowed = map[string][]netip.Prefix{"insider.example": c.allowed}
+			w.up(s, spoke)
+			w.run(0)
+			p := w.sent(spoke, RegistrationRequest)[0]
+			p.Type, p.Extensions = RegistrationReply, []Extension{AuthenticationExtension("secret")}
+			if p.Destination = p.Source; c.says != "" {
+				p.Destination = netip.MustParseAddr(c.says)
+			}
+			spoke.receiveBy(w.routers[0], p)
+			if r.up != (c.want == "") || !strings.Contains(r.reason, c.want) {
+				t.Errorf("registered %t: %s", r.up, r.reason)
+			}
+			tun := spoke.module.tunnels[testTunnel]
+			if is := tun.isHub(place{sa: s.end(spoke).handle}); is != (c.want == "") {
+				t.Errorf("trusted as a server: %t", is)
+			}
+			if at, ok := spoke.adjacency("10.100.0.1"); ok && c.want != "" {
+				t.Errorf("the server's address leads to %s", at)
 			}
 			w.audit()
 		})

@@ -26,7 +26,11 @@ func (k *testIKE) Handle(_ *core.Env, ev core.Event) {
 	}
 	switch body := q.Body.(type) {
 	case protect.Ensure:
-		k.r.asked = append(k.r.asked, "ensure "+body.Remote.String())
+		asked := "ensure " + body.Remote.String()
+		if len(body.Not) > 0 {
+			asked += fmt.Sprintf(" but %v", body.Not)
+		}
+		k.r.asked = append(k.r.asked, asked)
 		k.r.w.negotiate(k.r, body)
 	case protect.Release:
 		k.r.asked = append(k.r.asked, "release "+body.Remote.String())
@@ -70,11 +74,15 @@ func (s *testSA) other(r *router) *testEnd {
 
 // negotiate answers an Ensure as IKE would: by the SA that is there, by a new one, or by a failure.
 func (w *world) negotiate(r *router, e protect.Ensure) {
+	satisfied := false
 	for _, s := range w.tunnels {
 		if end := s.end(r); end != nil && end.remote.Addr() == e.Remote {
 			w.up(s, r)
-			return
+			satisfied = satisfied || !slices.Contains(e.Not, end.handle)
 		}
+	}
+	if satisfied {
+		return
 	}
 	for _, o := range w.routers {
 		if o.nbma == e.Remote && o.protected && !w.blocked(r.nbma, o.nbma) {

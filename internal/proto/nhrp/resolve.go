@@ -3,6 +3,7 @@ package nhrp
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
@@ -378,4 +379,6 @@ func (t *tunnel) peerEndpoint(p *Packet, via netip.Addr, from place) (e dataplan
 }
 
 // isKnown reports whether a router that we have an adjacency with is at the place.
-func (t *tunnel) isKnown(p place) bool { return len(t.at[p]) > 0 }
+func (t *tunnel) isKnown(p place) bool {
+	return slices.ContainsFunc(t.at[p], func(b *binding) bool { return b.installed && b.place() == p })
+}

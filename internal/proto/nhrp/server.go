@@ -214,7 +214,7 @@ func (t *tunnel) judge(env *core.Env, source, protocol netip.Addr, as client) (C
 	case t.isServer(protocol) && !t.isHubsPlace(as.place):
 		return AdminProhibited, fmt.Sprintf("%v belongs to a server of ours", protocol)
 	case t.isSpoke() && !t.isBound(as.place):
-		return AdminProhibited, fmt.Sprintf("this router is no server, and %s is bound to no addresses here", as.identity)
+		return AdminProhibited, fmt.Sprintf("this router registers itself and is no server, with neither redirect nor multicast: dynamic nor max-clients; and %s is bound to no addresses", as.identity)
 	case b != nil && b.peer != nil && b.peer.up && as.place.sa != 0 && t.identity(b.peer.place) != as.identity:
 		return UniqueRegistered, fmt.Sprintf("%v is the address of %s, not of %s", protocol, t.identity(b.peer.place), as.identity)
 	case b != nil && b.client != nil && as.place.sa != 0 && !b.client.same(as):
@@ -284,7 +284,7 @@ func (t *tunnel) unregister(env *core.Env, protocol netip.Addr) {
 func (t *tunnel) registrationReply(p *Packet, cies []CIE, from netip.Addr) *Packet {
 	r := *p
 	r.Type, r.HopCount, r.CIEs = RegistrationReply, 255, cies
-	if own := t.ownLike(p.Source); own.IsValid() {
+	if own := t.ownFor(p); own.IsValid() {
 		r.Destination = own
 	}
 	r.Extensions = t.replyExtensions(p)

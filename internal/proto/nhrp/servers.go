@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
@@ -25,11 +26,15 @@ type hub struct {
 	s      *server
 	nbma   netip.Addr
 	regs   []*registration
-	failed bool // does not count among a cluster's connections
-	needs  bool // an SA was asked for
-	sa     dataplane.SA
-	why    string     // there is no SA
+	failed bool       // does not count among a cluster's connections
 	settle core.Timer // until it has been up for the fall-back time
+
+	needs    bool // an SA was asked for
+	sa       dataplane.SA
+	why      string         // there is no SA
+	vain     []dataplane.SA // through which no registration came about: another router may be there
+	pause    time.Duration  // between two times that another is asked for
+	insistAt time.Duration  // not before
 }
 
 // startServers makes the servers what the configuration wants and registers with all that are selected, at once.
@@ -227,30 +232,6 @@ func (h *hub) endpoint() dataplane.Endpoint {
 		return at
 	}
 	return h.s.t.endpoint(h.nbma)
-}
-
-// protect asks for an SA with the hub while registrations need one, and takes one that is up.
-func (h *hub) protect(env *core.Env) {
-	t := h.s.t
-	want := t.link.Protected && h.wantsAny()
-	switch {
-	case want && !h.needs:
-		h.needs = true
-		if up := t.candidates(h.nbma); len(up) > 0 {
-			h.sa = up[len(up)-1]
-		}
-		t.ensure(env, h.nbma, true)
-	case !want && h.needs:
-		h.unprotect(env)
-	}
-}
-
-// unprotect gives the SA back.
-func (h *hub) unprotect(env *core.Env) {
-	if h.needs {
-		h.s.t.release(env, h.nbma)
-	}
-	h.needs, h.sa, h.why = false, 0, ""
 }
 
 // activate makes the hub's registrations those of our addresses: it begins those that are missing and takes back those

@@ -45,7 +45,7 @@ type tunnel struct {
 	warnings limiter              // of log lines, by peer
 	alarms   limiter              // and of all together
 	fallback [2]netip.Addr        // by family: IPv4, IPv6
-	at       map[place][]*binding // that have an adjacency, by where it leads
+	at       map[place][]*binding // by all that they hang on, be it hidden under something better
 	counters map[string]uint64
 
 	needs   map[netip.Addr]*need           // NBMA addresses that SAs are asked for with
