@@ -152,6 +152,11 @@ type LSAHeader struct {
 	Length   uint16 // octets, the header included
 }
 
+// String names the instance.
+func (h LSAHeader) String() string {
+	return h.LSAKey.String() + " sequence 0x" + strconv.FormatUint(uint64(uint32(h.Sequence)), 16) + " age " + strconv.Itoa(int(h.Age))
+}
+
 func parseLSAHeader(v Version, b []byte) LSAHeader {
 	h := LSAHeader{
 		Age:      binary.BigEndian.Uint16(b),
@@ -269,7 +274,10 @@ func octet255(x int) uint16 {
 // Build makes an LSA of our own. In OSPFv2 the options of the body are those of the header. An error is an [*Error]: the
 // body is larger than an LSA can be.
 func Build(v Version, k LSAKey, age uint16, sequence int32, body LSABody) (LSA, error) {
-	h := LSAHeader{Age: age, LSAKey: k, Sequence: sequence, Options: body.options(v, k)}
+	h := LSAHeader{Age: age, LSAKey: k, Sequence: sequence}
+	if v == V2 {
+		h.Options = body.options(v, k)
+	}
 	b := body.appendLSA(h.append(make([]byte, 0, 128), v), v)
 	if len(b) > 0xffff {
 		return LSA{}, bad(ReasonLSAContent, k.String()+" would have "+strconv.Itoa(len(b))+" octets, above 65535")

@@ -59,7 +59,10 @@ func Parse(v Version, b []byte, src, dst netip.Addr) (*Packet, error) {
 		return nil, err
 	}
 	p.Body = body
-	return p, p.parseLLS()
+	if err := p.parseLLS(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // parseAuth reads what the packet proves itself by: a checksum, or a digest to be verified.
