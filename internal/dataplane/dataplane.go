@@ -89,12 +89,24 @@ type (
 	DeleteTunnel struct{ Name string }
 
 	// SetAdjacency says where a protocol next hop is. Multicast also sends the tunnel's multicast there.
+	//
+	// On a protected tunnel it may also say whose packets a source is that of. What is Bound is taken as a source from its own
+	// SA alone, and from those that are Forwards.
 	SetAdjacency struct {
 		Tunnel    string
 		NextHop   netip.Addr
 		Endpoint  Endpoint
 		SA        SA
 		Multicast bool
+		Forwards  bool // what others send comes from there, too: it is a server's
+		Bound     bool // the router with this address sends to us itself
+	}
+
+	// SetMembers says whether a protected tunnel takes packets from adjacencies only: everybody who has something to send has
+	// registered. It is so until the tunnel is deleted or the contrary is said. What the control plane is sent always comes through.
+	SetMembers struct {
+		Tunnel string
+		Only   bool
 	}
 
 	// DeleteAdjacency forgets a next hop.
@@ -201,12 +213,16 @@ type (
 	}
 
 	// Failed tells that an effect could not be done. With Down it was a [SetTunnel], told before that is done, and the
-	// tunnel has no device or no socket; the same effect again tries again.
+	// tunnel has no device or no socket; the same effect again tries again. With an SA it was a [SetInbound], or with Out a
+	// [SetOutbound]: the module "ike" hears it.
 	Failed struct {
 		Tunnel string
 		Doing  string
 		Err    string
 		Down   bool
+		SA     SA
+		SPI    uint32
+		Out    bool
 	}
 )
 

@@ -22,16 +22,19 @@ type Interface struct {
 	protected   dense[[]*Adjacency]  // by SA; told apart by the whole of it
 	changes     atomic.Uint64        // of adjacencies
 	multicast   atomic.Pointer[replicas]
+	members     atomic.Bool                   // who has no adjacency may send nothing
 	fallback    [2]atomic.Pointer[netip.Addr] // IPv4, IPv6
 }
 
-// Adjacency is a protocol next hop and where it is. Its first four fields never change: a new endpoint is a new
+// Adjacency is a protocol next hop and where it is. But for Peer its fields never change: a new endpoint is a new
 // Adjacency with the old one's counters.
 type Adjacency struct {
 	NextHop   netip.Addr
 	Endpoint  Endpoint
 	SA        SA
 	Multicast bool
+	Forwards  bool
+	Bound     bool
 	*Peer
 }
 
@@ -163,6 +166,26 @@ func (i *Interface) From(o Origin, ipv6 bool) *Adjacency {
 	return found
 }
 
+// Genuine reports whether a packet that came from the origin may have that source: it is not the address of a router that
+// we reach by another SA and that sends to us itself. In clear nobody proves anything.
+func (i *Interface) Genuine(from Origin, source netip.Addr) bool {
+	if from.SA == 0 {
+		return true
+	}
+	known := false
+	for _, a := range i.at(from) {
+		if a.is(from) && a.Forwards {
+			return true
+		}
+		known = known || a.is(from)
+	}
+	if !known && i.members.Load() {
+		return false
+	}
+	owner := i.Adjacency(source)
+	return owner == nil || !owner.Bound || owner.SA == from.SA
+}
+
 // at are the adjacencies that may be those of an origin.
 func (i *Interface) at(o Origin) []*Adjacency {
 	if o.SA == 0 {
@@ -249,6 +272,7 @@ func (i *Interface) clear() {
 	i.protected.clear()
 	i.changes.Add(1)
 	i.broadcasts.Store(new([]netip.Addr))
+	i.members.Store(false)
 	i.fallback[0].Store(nil)
 	i.fallback[1].Store(nil)
 	i.resetStats()
@@ -274,7 +298,9 @@ func (i *Interface) setFallback(e SetFallback) {
 }
 
 func (i *Interface) setAdjacency(e SetAdjacency) {
-	a := &Adjacency{NextHop: plain(e.NextHop), SA: e.SA, Multicast: e.Multicast, Peer: &Peer{}}
+	a := &Adjacency{
+		NextHop: plain(e.NextHop), SA: e.SA, Multicast: e.Multicast, Forwards: e.Forwards, Bound: e.Bound, Peer: &Peer{},
+	}
 	a.Endpoint = netip.AddrPortFrom(plain(e.Endpoint.Addr()), e.Endpoint.Port())
 	old := i.Adjacency(a.NextHop)
 	if old != nil {

@@ -11,7 +11,7 @@ import (
 // not given out again soon, so that an adjacency which still has it finds nothing rather than another's SA.
 //
 // The low 20 bits of a handle, and of an SPI that is received by, are its place in a table: of those in use at once no two
-// have the same. An SPI is set once in its life. What a plane refuses it tells as [Failed], without a tunnel.
+// have the same. An SPI is set once in its life. What a plane refuses it tells as [Failed], with the SA.
 
 // IKE's ports. Both also carry ESP in UDP's neighbour: what comes to NATPort with four octets of zero before it is IKE,
 // and what is one octet of 0xff keeps a NAT's mapping, RFC 3948 section 2.

@@ -98,6 +98,15 @@ func (in *Inbound) FirstPacket() bool {
 	return !in.opened.Load() && in.opened.CompareAndSwap(false, true)
 }
 
+// NotWorn takes back that CountOut was true, for who could not tell of it: it is true again.
+func (o *Outbound) NotWorn() { o.wear.told.Store(false) }
+
+// NotWorn takes back that CountIn was true.
+func (in *Inbound) NotWorn() { in.wear.told.Store(false) }
+
+// NotOpened takes back that FirstPacket was true.
+func (in *Inbound) NotOpened() { in.opened.Store(false) }
+
 // Outbound is what the handle sends by now; nil when it has no keys to.
 func (a *Association) Outbound() *Outbound { return a.outbound.Load() }
 
@@ -162,9 +171,9 @@ func (t *Tables) SAs() []SAStats {
 func (t *Tables) applySA(effect any) (event any) {
 	switch e := effect.(type) {
 	case SetInbound:
-		return refusedSA("install inbound", e.SPI, e.SA, t.setInbound(e))
+		return refusedSA(Failed{Doing: "install inbound", SA: e.SA, SPI: e.SPI}, t.setInbound(e))
 	case SetOutbound:
-		return refusedSA("install outbound", e.SPI, e.SA, t.setOutbound(e))
+		return refusedSA(Failed{Doing: "install outbound", SA: e.SA, SPI: e.SPI, Out: true}, t.setOutbound(e))
 	case MoveSA:
 		t.moveSA(e)
 	case DeleteInbound:
@@ -181,11 +190,12 @@ func (t *Tables) applySA(effect any) (event any) {
 	return nil
 }
 
-func refusedSA(doing string, spi uint32, sa SA, err error) any {
+func refusedSA(f Failed, err error) any {
 	if err == nil {
 		return nil
 	}
-	return Failed{Doing: fmt.Sprintf("%s SPI %#08x of SA %d", doing, spi, sa), Err: err.Error()}
+	f.Doing, f.Err = fmt.Sprintf("%s SPI %#08x of SA %d", f.Doing, f.SPI, f.SA), err.Error()
+	return f
 }
 
 // setInbound never replaces an SPI: the same keys with an empty replay window would take every packet a second time.

@@ -74,7 +74,7 @@ const (
 	DropBadICV                         // ESP that is not authentic
 	DropUnknownSPI                     // ESP of no SA that we know
 	DropBadESP                         // ESP cut short, with wrong padding, or of another mode than agreed
-	DropWrongPeer                      // out of an SA, but from a peer that it is not for
+	DropWrongPeer                      // out of an SA, but from a peer, an address or a router that it is not for
 	DropNotGRE                         // out of an SA, but not GRE
 	reasons
 )

@@ -175,6 +175,8 @@ func (t *Tables) Apply(effect any) (event any) {
 		return t.on(e.Tunnel, "", func(i *Interface) { i.deleteAdjacency(e.NextHop) })
 	case SetFallback:
 		return t.on(e.Tunnel, "set fallback "+e.NextHop.String(), func(i *Interface) { i.setFallback(e) })
+	case SetMembers:
+		return t.on(e.Tunnel, "", func(i *Interface) { i.members.Store(e.Only) })
 	case SetRoute:
 		t.setRoute(e)
 	case DeleteRoute:

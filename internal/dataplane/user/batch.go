@@ -77,7 +77,7 @@ func (r room) bytes() []byte { return r.buf[r.begin:r.end] }
 
 // put puts an inner packet into what the gate gave, or into GRE alone where it gave nothing. The batch must not be full.
 func (b *batch) put(d *device, t *dataplane.Tunnel, a *dataplane.Adjacency, out *dataplane.Outbound, protocol uint16, class uint8, in room) {
-	o := outgoing{begin: len(b.arena), class: class, ttl: t.TTL, to: toOf(a, out), peer: a.Peer, device: d}
+	o := outgoing{begin: len(b.arena), class: class, ttl: t.TTL, to: toOf(t, a, out), peer: a.Peer, device: d}
 	if out == nil {
 		b.arena = packet.AppendGRE(b.arena, protocol, t.Key.Value, t.Key.Set)
 		o.inner = len(b.arena)
@@ -164,8 +164,9 @@ func (b *batch) settle() {
 		c.device.tunnel.CountOut(c.packets, c.bytes)
 		c.peer.CountOut(c.packets, c.bytes)
 	}
-	if c.out != nil && c.out.CountOut(c.packets, c.bytes) {
-		c.device.plane.post(dataplane.Worn{SA: c.out.SA, SPI: c.out.SPI, Out: true})
+	if c.out != nil && c.out.CountOut(c.packets, c.bytes) &&
+		!c.device.plane.post(dataplane.Worn{SA: c.out.SA, SPI: c.out.SPI, Out: true}) {
+		c.out.NotWorn()
 	}
 }
 

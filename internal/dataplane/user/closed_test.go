@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/spokeway/spokeway/internal/dataplane"
 	"github.com/spokeway/spokeway/internal/packet"
 	"github.com/spokeway/spokeway/internal/packet/esp"
@@ -24,7 +26,7 @@ func newProtectedRig(t testing.TB, c dataplane.Tunnel, s association) (*rig, *pe
 	other.remote = netip.AddrPortFrom(netip.MustParseAddr("192.0.2.3"), s.remote.Port())
 	r.protect(other)
 	for i, next := range []string{"10.0.0.2", "fd00::2", "10.0.0.3", "fd00::3"} {
-		r.apply(dataplane.SetAdjacency{Tunnel: "tun0", NextHop: netip.MustParseAddr(next), SA: dataplane.SA(1 + i/2), Multicast: i%2 == 0})
+		r.apply(dataplane.SetAdjacency{Tunnel: "tun0", NextHop: netip.MustParseAddr(next), SA: dataplane.SA(1 + i/2), Multicast: i%2 == 0, Bound: true})
 	}
 	return r, newPeerEnd(t, s)
 }
@@ -208,6 +210,59 @@ func TestWornIsToldOnce(t *testing.T) {
 	want := []dataplane.Worn{{SA: 1, SPI: s.in}, {SA: 1, SPI: out.SPI, Out: true}}
 	if !slices.Equal(told, want) && !slices.Equal(told, []dataplane.Worn{want[1], want[0]}) {
 		t.Errorf("told %+v, want %+v", told, want)
+	}
+}
+
+// A loop that has no room hears of it later: keys that nobody changes end, and what nobody opened is never sent by.
+func TestWhatAFullQueueLosesIsToldAgain(t *testing.T) {
+	r, e := newProtectedRig(t, dataplane.Tunnel{}, inUDP)
+	var told []any
+	full := true
+	r.sender.device.plane.post = func(ev any) bool {
+		if !full {
+			told = append(told, ev)
+		}
+		return !full
+	}
+	out, in := e.outbound(), e.inbound()
+	out.SPI++
+	out.Limit, in.Limit = dataplane.Limit{Packets: 2}, dataplane.Limit{Packets: 2}
+	r.apply(out, dataplane.DeleteInbound{SPI: in.SPI}, in)
+	for _, full = range []bool{true, true, false, false} {
+		for range 5 {
+			r.frame(append(make([]byte, vnetLen), packet.AppendUDP(nil, toPeer4, 1, 2, marked)...))
+			r.datagram(e.remote, e.gre(dataplane.Key{}, packet.AppendUDP(nil, back4, 1, 2, marked)))
+		}
+		r.sender.flush()
+		r.receiver.round(0)
+	}
+	want := []any{dataplane.Opened{SA: 1, SPI: in.SPI}, dataplane.Worn{SA: 1, SPI: out.SPI, Out: true}, dataplane.Worn{SA: 1, SPI: in.SPI}}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %+v, want %+v", told, want)
+	}
+}
+
+// A tunnel that is protected no more has adjacencies with ESP's port for a moment. Raw GRE has none: over IPv6 the kernel takes a
+// port for a protocol, and what is cut would be cut as UDP, which such a wire cannot.
+func TestPortsOfESPAreNotThoseOfRawGRE(t *testing.T) {
+	for _, outer := range []bool{false, true} {
+		r := newRig(t, dataplane.Tunnel{Key: key(42), FragmentOuter: outer})
+		r.sender.wire.others = [kinds]*socket{cutGRE: r.sender.wire.others[cutGRE]} // as openWire makes it
+		r.link.keep = true
+		var names []int
+		r.link.bad = func(m *mmsg) unix.Errno {
+			names = append(names, int(binary.BigEndian.Uint16(unsafeBytes(m.hdr.Name, 4)[2:])))
+			return 0
+		}
+		r.sender.device.plane.tables.Apply(dataplane.SetAdjacency{Tunnel: "tun0", NextHop: toPeer4.Destination, Endpoint: netip.MustParseAddrPort("192.0.2.2:4500")})
+		if outer {
+			r.sender.device.tunnel.Adjacency(toPeer4.Destination).LearnPathMTU(600, r.sender.device.plane.now())
+		}
+		r.frame(append(make([]byte, vnetLen), packet.AppendUDP(nil, toPeer4, 1, 2, make([]byte, 1000))...))
+		r.sender.flush()
+		if len(r.link.sent) != 1 || names[0] != 0 || binary.BigEndian.Uint16(r.link.sent[0][2:]) != packet.EtherIPv4 {
+			t.Errorf("cut outside %v: %d messages to port %v; drops %v", outer, len(r.link.sent), names, r.sender.device.tunnel.ByReason())
+		}
 	}
 }
 

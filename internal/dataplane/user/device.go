@@ -114,6 +114,26 @@ func (d *device) complain(what packet.ICMPError, p packet.IP, mtu int) {
 	}
 }
 
+// complainBack tells the source of p, which came out of the tunnel. The error quotes p and leaves by the kernel's routes: what
+// was protected must not go to its source in clear.
+func (d *device) complainBack(what packet.ICMPError, p packet.IP, mtu int) {
+	if t := d.tunnel.Config(); t != nil && t.Protected && !d.leadsIntoProtection(p.Source()) {
+		d.tunnel.Drop(dataplane.DropUnprotected)
+		return
+	}
+	d.complain(what, p, mtu)
+}
+
+// leadsIntoProtection reports whether the kernel sends packets for dst into a protected tunnel.
+func (d *device) leadsIntoProtection(dst netip.Addr) bool {
+	way := d.tunnel.VRF().Lookup(dst, 0)
+	if way.Interface == nil {
+		return false
+	}
+	t := way.Interface.Config()
+	return t != nil && t.Protected
+}
+
 // complaints is the rate limit of an ICMP error.
 func (p *Plane) complaints(what packet.ICMPError) *dataplane.Limiter {
 	if what == packet.TooBig {

@@ -3,7 +3,8 @@
 //	plane.go    the forwarding contract: effects to devices and wires
 //	gate.go     what may leave and what may enter
 //	device.go   one tunnel: its TUN device and ICMP errors about its packets
-//	wire.go     one underlay address: its sockets, shared by the tunnels there; socket.go their kinds
+//	wire.go     one underlay address: its sockets, shared by the tunnels there; socket.go their kinds; clear.go
+//	            what comes in clear to a protected one
 //	tx.go       TUN → wire: look up, cut superframes, send
 //	rx.go       wire → TUN: GRE, ECN, redirects, fast path, merge
 //	esp.go      what arrives as ESP; ike.go IKE beside it

@@ -100,8 +100,8 @@ func (r *receiver) spoilt(in *dataplane.Inbound, why dataplane.Reason) {
 // opened takes what an authentic packet carried. Only from here on may anything be concluded from it.
 func (r *receiver) opened(in *dataplane.Inbound, from netip.AddrPort, class uint8, payload []byte, next uint8) {
 	pl := r.wire.plane
-	if in.FirstPacket() {
-		pl.post(dataplane.Opened{SA: in.SA, SPI: in.SPI})
+	if in.FirstPacket() && !pl.post(dataplane.Opened{SA: in.SA, SPI: in.SPI}) {
+		in.NotOpened()
 	}
 	if pl.tables.RoamDue(in, from, r.now) {
 		pl.post(dataplane.Roamed{SA: in.SA, Local: r.local(), Remote: from})

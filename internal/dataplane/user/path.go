@@ -32,13 +32,17 @@ func (p *Plane) fits(t *dataplane.Tunnel, a *dataplane.Adjacency, out *dataplane
 	if mtu == 0 {
 		return maxFrame
 	}
-	return atLeast(innerRoom(t, toOf(a, out), out, mtu), inner)
+	return atLeast(innerRoom(t, toOf(t, a, out), out, mtu), inner)
 }
 
-// toOf is where packets go: where the adjacency is, or where its SA's peer is.
-func toOf(a *dataplane.Adjacency, out *dataplane.Outbound) netip.AddrPort {
-	if out != nil {
+// toOf is where packets go: where the adjacency is, or where its SA's peer is. Raw GRE has no ports, whatever the
+// adjacency has of a time when the tunnel was protected.
+func toOf(t *dataplane.Tunnel, a *dataplane.Adjacency, out *dataplane.Outbound) netip.AddrPort {
+	switch {
+	case out != nil:
 		return out.Remote
+	case t.Encapsulation == dataplane.GRE && a.Endpoint.Port() != 0:
+		return netip.AddrPortFrom(a.Endpoint.Addr(), 0)
 	}
 	return a.Endpoint
 }

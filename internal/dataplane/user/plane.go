@@ -50,7 +50,7 @@ const (
 )
 
 // New makes a plane without tunnels. Events go to post, from any goroutine; it must not block, and gives false when
-// it has no room: a control packet is then counted as dropped, and what is rate-limited comes again.
+// it has no room: a control packet is then counted as dropped, and what else is told comes again.
 func New(post func(event any) bool, o Options) (*Plane, error) {
 	if post == nil {
 		return nil, errors.New("a data plane needs somewhere to post events to")

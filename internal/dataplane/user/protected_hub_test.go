@@ -67,6 +67,30 @@ func TestProtectedHub(t *testing.T) {
 	}
 }
 
+// An ICMP error of the fast path quotes what came out of an SA. It goes back only where protection leads: not by the default
+// route to whoever a peer names as its source.
+func TestErrorsAboutProtectedPacketsStayProtected(t *testing.T) {
+	needRoot(t, "ping", "tcpdump", "tshark")
+	t.Parallel()
+	w, h, _, _ := protectedStar(t, dataplane.Tunnel{FastPath: true, Key: key(42)}, inUDP)
+	w.in("h", "sysctl -qw net.ipv4.conf.tun0.forwarding=0")
+	w.in("h", "ip route add default via 198.51.100.2")
+	w.in("a", "ip addr add 172.16.9.9/32 dev lo")
+	stop := w.capture("h", "to-a", "icmp")
+	w.command("a", "ping -c 1 -W 1 -t 1 -I 172.16.9.9 10.1.3.1").Run()
+	eventually(t, "the error is counted, not sent", func() bool { return h.drops("tun0", "unprotected") == 1 })
+	said, _ := w.command("a", "ping -c 1 -W 2 -t 1 -I 10.1.2.1 10.1.3.1").CombinedOutput()
+	if !strings.Contains(string(said), "Time to live exceeded") {
+		t.Errorf("an error that protection leads back did not come: %s", said)
+	}
+	if rows := stop("ip.dst"); rows[0] != "" {
+		t.Errorf("errors left in clear to %q", rows)
+	}
+	if n := h.drops("tun0", "time-exceeded"); n != 2 {
+		t.Errorf("%d counted", n)
+	}
+}
+
 // Between peers, and from before the first SA to after the last, nothing but ESP is ever seen.
 func TestUnderlayOfAProtectedTunnel(t *testing.T) {
 	needRoot(t, "ping", "tcpdump", "tshark")

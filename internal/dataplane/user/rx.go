@@ -28,6 +28,7 @@ type receiver struct {
 	run   run
 	runSA runSA
 	from  knownPeer
+	src   knownSource
 	known knownTransit
 
 	landing landing
@@ -63,6 +64,15 @@ type knownPeer struct {
 	adjacency  *dataplane.Adjacency
 }
 
+// knownSource remembers the last answer of [dataplane.Interface.Genuine].
+type knownSource struct {
+	generation uint64
+	source     netip.Addr
+	sa         dataplane.SA
+	tunnel     *dataplane.Interface
+	genuine    bool
+}
+
 const (
 	rawMessages = 64 // per receive
 	udpMessages = 4  // each holds up to 64 datagrams of one flow; more of them leave the cache
@@ -71,7 +81,7 @@ const (
 
 func newReceiver(w *wire, s *socket, queue int) *receiver {
 	n := rawMessages
-	if !s.kind.raw() {
+	if !s.kind.raw() || s != w.sockets[0] && s.kind == rawGRE { // the latter is only counted
 		n = udpMessages
 	}
 	r := &receiver{
@@ -273,6 +283,10 @@ func (r *receiver) inner(d *device, t *dataplane.Tunnel, from dataplane.Origin, 
 		d.tunnel.Drop(dataplane.DropMalformed)
 		return
 	}
+	if from.SA != 0 && !r.genuine(d.tunnel, from, p) {
+		d.tunnel.Drop(dataplane.DropWrongPeer)
+		return
+	}
 	if !mergeECN(p, class) {
 		d.tunnel.Drop(dataplane.DropECNIllegal)
 		return
@@ -316,6 +330,15 @@ func (r *receiver) peer(i *dataplane.Interface, from dataplane.Origin, is6 bool)
 	return k.adjacency
 }
 
+// genuine reports whether a packet out of an SA may have the source it has.
+func (r *receiver) genuine(i *dataplane.Interface, from dataplane.Origin, p packet.IP) bool {
+	k, source, generation := &r.src, p.Source(), r.wire.plane.tables.Generation()
+	if k.generation != generation || k.source != source || k.sa != from.SA || k.tunnel != i {
+		*k = knownSource{generation, source, from.SA, i, i.Genuine(from, source)}
+	}
+	return k.genuine
+}
+
 func (r *receiver) count(i *dataplane.Interface, a *dataplane.Adjacency, n int) {
 	if r.run.tunnel != i || r.run.peer != a {
 		r.flushRun()
@@ -346,8 +369,9 @@ func (r *receiver) countSA(in *dataplane.Inbound, n int) {
 }
 
 func (r *receiver) flushSA() {
-	if in := r.runSA.in; in != nil && in.CountIn(r.runSA.packets, r.runSA.bytes) {
-		r.wire.plane.post(dataplane.Worn{SA: in.SA, SPI: in.SPI})
+	if in := r.runSA.in; in != nil && in.CountIn(r.runSA.packets, r.runSA.bytes) &&
+		!r.wire.plane.post(dataplane.Worn{SA: in.SA, SPI: in.SPI}) {
+		in.NotWorn()
 	}
 	r.runSA = runSA{}
 }
@@ -435,10 +459,10 @@ func (r *receiver) forward(d *device, way *dataplane.Way, p packet.IP) bool {
 	switch {
 	case p.TTL() <= 1:
 		out.tunnel.Drop(dataplane.DropTimeExceeded)
-		d.complain(packet.TimeExceeded, p, 0)
+		d.complainBack(packet.TimeExceeded, p, 0)
 	case len(p.Bytes) > fit && p.DontFragment():
 		out.tunnel.Drop(dataplane.DropTooBig)
-		d.complain(packet.TooBig, p, fit)
+		d.complainBack(packet.TooBig, p, fit)
 	case len(p.Bytes) > fit:
 		return false // the kernel fragments
 	default:

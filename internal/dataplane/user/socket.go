@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/spokeway/spokeway/internal/dataplane"
@@ -121,12 +122,24 @@ func prepare(fd int, k kind, local netip.Addr, reuse bool) error {
 // deafen keeps a raw socket from getting copies of what arrives: it is connected to ourselves, whence nothing comes,
 // and a filter takes nothing. What is sent names its destination all the same.
 func deafen(fd int, local netip.Addr) error {
-	nothing := [1]unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}}
-	program := unix.SockFprog{Len: 1, Filter: &nothing[0]}
-	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
-		return os.NewSyscallError("setsockopt", err)
+	if err := filter(fd, []bpf.Instruction{bpf.RetConstant{}}); err != nil {
+		return err
 	}
 	return os.NewSyscallError("connect", unix.Connect(fd, address(local, 0)))
+}
+
+// filter gives a socket a filter of what it takes, in place of the one it has.
+func filter(fd int, program []bpf.Instruction) error {
+	raw, err := bpf.Assemble(program)
+	if err != nil {
+		return err
+	}
+	list := make([]unix.SockFilter, len(raw))
+	for i, r := range raw {
+		list[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
+	}
+	f := unix.SockFprog{Len: uint16(len(list)), Filter: &list[0]}
+	return os.NewSyscallError("setsockopt", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &f))
 }
 
 type option struct {

@@ -83,7 +83,7 @@ func (w *wire) openSockets(queues int) error {
 		w.sockets = append(w.sockets, s)
 	}
 	others := [...][]kind{
-		dataplane.GRE: {cutGRE}, dataplane.GREUDP: {cutUDP}, dataplane.ESP: {udpIKE, rawESP, cutUDP, cutESP},
+		dataplane.GRE: {cutGRE}, dataplane.GREUDP: {cutUDP}, dataplane.ESP: {udpIKE, rawESP, rawGRE, cutUDP, cutESP},
 	}
 	for _, k := range others[w.at.encapsulation] {
 		s, err := openSocket(k, w.at.local, false, w.bell)
@@ -92,6 +92,7 @@ func (w *wire) openSockets(queues int) error {
 		}
 		w.others[k] = s
 	}
+	w.heed()
 	return nil
 }
 
@@ -183,6 +184,7 @@ func (w *wire) join(key dataplane.Key, d *device) error {
 	members = append(slices.Clone(members), member{key, d})
 	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.device.name, b.device.name) })
 	w.members.Store(&members)
+	w.heed()
 	return nil
 }
 
@@ -190,6 +192,7 @@ func (w *wire) join(key dataplane.Key, d *device) error {
 func (w *wire) leave(d *device) bool {
 	members := slices.DeleteFunc(slices.Clone(*w.members.Load()), func(m member) bool { return m.device == d })
 	w.members.Store(&members)
+	w.heed()
 	return len(members) == 0
 }
 
