@@ -13,7 +13,7 @@ import (
 var versions = []wire.Version{wire.V2, wire.V3, wire.V3IPv4}
 
 func TestAgainstBruteForce(t *testing.T) {
-	seeds := uint64(2000)
+	seeds := uint64(700)
 	if testing.Short() {
 		seeds = 200
 	}

@@ -115,42 +115,25 @@ func (g *graph) toNetwork(l *wire.Link) []NextHop {
 
 // interfaceOf is our interface that a link of ours is about, nil when there is none any more.
 func (g *graph) interfaceOf(l *wire.Link) *Interface {
-	for i := range g.area.Interfaces {
-		if f := &g.area.Interfaces[i]; g.on(f, l) {
-			return f
-		}
+	if g.in.Version == wire.V2 {
+		return g.ours.interfaces[l.Data]
 	}
-	return nil
-}
-
-// on reports whether our link l is the one of interface f.
-func (g *graph) on(f *Interface, l *wire.Link) bool {
-	if g.in.Version != wire.V2 {
-		return f.ID == l.Interface
-	}
-	if l.Data>>24 == 0 { // unnumbered: the data is an index, and 0.0.0.0/8 is nobody's address
-		return f.ID == l.Data
-	}
-	return slices.ContainsFunc(f.Addresses, func(p netip.Prefix) bool { return wire.Uint4(p.Addr()) == l.Data })
+	return g.ours.interfaces[l.Interface]
 }
 
 // toNeighbor are the next hops to a router at the other end of a link of ours. Its address is the one it sends from: on
 // point-to-multipoint the same as the data of its link back, on point-to-point and unnumbered links that data may be
 // no address of the link.
 func (g *graph) toNeighbor(e *edge) []NextHop {
-	id := g.neighbor(e.link)
-	for i := range g.area.Interfaces {
-		f := &g.area.Interfaces[i]
-		if !g.on(f, e.link) {
-			continue
-		}
-		for _, n := range f.Neighbors {
-			if n.Router == id && (g.in.Version == wire.V2 || n.Interface == e.link.NeighborInterface) {
-				return g.hop(f, n.Router, n.Interface, n.Address)
-			}
-		}
+	f := g.interfaceOf(e.link)
+	if f == nil {
+		return nil
 	}
-	return nil
+	n := end{f.Name, g.neighbor(e.link), e.link.NeighborInterface}
+	if _, ok := g.ours.neighbors[n]; !ok {
+		return nil
+	}
+	return g.hop(n, netip.Addr{})
 }
 
 // across are the next hops to a router by way of network v that we are attached to.
@@ -169,45 +152,33 @@ func (g *graph) across(v, to int32) []NextHop {
 
 // onNetwork is the next hop to a router on network v, which is at our interface.
 func (g *graph) onNetwork(v, to int32, name string) []NextHop {
-	i := slices.IndexFunc(g.area.Interfaces, func(f Interface) bool { return f.Name == name })
-	f := &g.area.Interfaces[i]
-	id := g.speaker(to)
 	for _, e := range g.out[g.first[to]:g.first[to+1]] {
 		if e.to != v {
 			continue
 		}
+		n := end{name, g.speaker(to), e.link.Interface}
 		if g.in.Version == wire.V2 {
-			return g.hop(f, id, 0, wire.Addr4(e.link.Data))
+			return g.hop(n, wire.Addr4(e.link.Data))
 		}
-		return g.hop(f, id, e.link.Interface, sender(f, id, e.link.Interface))
+		return g.hop(n, netip.Addr{})
 	}
 	return nil
 }
 
-// sender is the address that a router on the link sends from.
-func sender(f *Interface, id wire.RouterID, iface uint32) netip.Addr {
-	for _, n := range f.Neighbors {
-		if n.Router == id && n.Interface == iface {
-			return n.Address
-		}
+// hop makes a next hop of the address that a router is known by, or of the one it sends from. In version 3 the first is
+// that of its link-LSA (RFC 5340 4.8.2), of the family of the routes (RFC 5838 section 2.5); where that has not come,
+// IPv6 makes do with the second.
+func (g *graph) hop(n end, a netip.Addr) []NextHop {
+	if said, ok := g.ours.links[n]; ok {
+		a = said
 	}
-	return netip.Addr{}
-}
-
-// hop makes a next hop. In version 3 the link-LSA of the router says the address (RFC 5340 4.8.2), which is one of the
-// family of the routes (RFC 5838 section 2.5); where it has not come, IPv6 makes do with the one that is sent from.
-func (g *graph) hop(f *Interface, id wire.RouterID, iface uint32, from netip.Addr) []NextHop {
-	if g.in.Version != wire.V2 {
-		for _, l := range f.Links {
-			if b, ok := l.Body.(*wire.LinkLSA); ok && l.Header.Router == id && l.Header.ID == iface && !b.Address.IsUnspecified() {
-				from = b.Address
-			}
-		}
+	if !a.IsValid() {
+		a = g.ours.neighbors[n]
 	}
-	if !from.IsValid() || from.Is4() != g.in.Version.IPv4() {
+	if !a.IsValid() || a.Is4() != g.in.Version.IPv4() {
 		return nil
 	}
-	return []NextHop{{from, f.Name}}
+	return []NextHop{{a, n.on}}
 }
 
 // union is the next hops of both, at most n.

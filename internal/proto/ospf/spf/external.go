@@ -48,7 +48,7 @@ func (c *Calculation) addExternal(nssa *Area, l *LSA) {
 		x.Kind, x.Type2, x.Cost = External1, 0, add(x.Cost, b.Metric)
 	}
 	if x.Cost != unreached {
-		c.offerExternal(x)
+		c.offerExternal(&x)
 	}
 }
 
@@ -151,17 +151,17 @@ func (c *Calculation) lookup(a netip.Addr) (*Route, bool) {
 }
 
 // offerExternal takes x when it is better than what there is, and adds its next hops when it is as good (16.4 step 6).
-func (c *Calculation) offerExternal(x candidate) {
+func (c *Calculation) offerExternal(x *candidate) {
 	i, ok := c.third.index[x.Prefix]
 	if !ok {
 		c.third.offer(x.Route, nil, 0)
-		c.candidates = append(c.candidates, x)
+		c.candidates = append(c.candidates, *x)
 		return
 	}
 	old := &c.candidates[i]
-	switch p := c.better(&x, old); {
+	switch p := c.better(x, old); {
 	case p < 0:
-		*old, c.third.routes[i] = x, x.Route
+		*old, c.third.routes[i] = *x, x.Route
 	case p == 0:
 		c.third.routes[i].NextHops = union(c.third.routes[i].NextHops, x.NextHops, c.in.maxPaths())
 	}

@@ -17,6 +17,7 @@ type graph struct {
 	vertices []vertex
 	first    []int32
 	out      []edge
+	ours     ours
 	root     int32 // -1: we have no router-LSA in this area yet
 }
 
@@ -46,7 +47,7 @@ type networkID struct {
 }
 
 func newGraph(in *Input, a *Area) *graph {
-	g := &graph{in: in, area: a, id: a.ID,
+	g := &graph{in: in, area: a, id: a.ID, ours: newOurs(in.Version, a.Interfaces),
 		routers:  make(map[wire.RouterID]int32, len(a.Routers)),
 		networks: make(map[networkID][]int32, len(a.Networks)),
 		vertices: make([]vertex, 0, len(a.Routers)+len(a.Networks)),

@@ -50,8 +50,15 @@ func byCost(a, b *Route) int { return cmp.Compare(a.Cost, b.Cost) }
 
 // sorted is a copy in order of prefix.
 func (t *table) sorted() []Route {
-	s := slices.Clone(t.routes)
-	slices.SortFunc(s, func(a, b Route) int { return a.Prefix.Compare(b.Prefix) })
+	order := make([]int32, len(t.routes))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int { return t.routes[a].Prefix.Compare(t.routes[b].Prefix) })
+	s := make([]Route, len(order))
+	for i, j := range order {
+		s[i] = t.routes[j]
+	}
 	return s
 }
 

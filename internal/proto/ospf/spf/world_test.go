@@ -100,6 +100,14 @@ func (w *world) prefix(a, b uint8) netip.Prefix {
 	return netip.PrefixFrom(w.addr(a, b, 0), 64)
 }
 
+// big is one of many prefixes.
+func (w *world) big(n int) netip.Prefix {
+	if w.v.IPv4() {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{100, byte(n >> 16), byte(n >> 8), byte(n)}), 32)
+	}
+	return netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0x30, 5: byte(n >> 16), 6: byte(n >> 8), 7: byte(n)}), 64)
+}
+
 // at is the address of an interface that others send to: derived from its number, which is unique in a world.
 func (w *world) at(iface uint32) netip.Addr {
 	if w.v.IPv4() {
