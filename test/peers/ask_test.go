@@ -1,12 +1,16 @@
 package peers
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"maps"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -164,28 +168,69 @@ func pings(r runner, to string, count int, options ...string) func() error {
 	}
 }
 
-// flow is pings that go on while something happens.
+// flow is pings that go on while something happens. Each echo is accounted for: ping's own sum leaves out
+// what is on its way when it ends, or comes late because the machine is busy.
 type flow struct {
-	from *node
-	done chan string
+	from  *node
+	rate  int // a second
+	ping  *exec.Cmd
+	mutex sync.Mutex
+	seen  map[int]bool // the sequence numbers of the answers
+	last  int          // the highest of them
 }
 
-// traffic pings a router for so many seconds.
-func traffic(from *node, to router, seconds int) *flow {
-	f := &flow{from: from, done: make(chan string, 1)}
-	go func() {
-		out, err := from.run("ping", "-n", "-q", "-i", "0.02", "-W", "2", "-c", strconv.Itoa(seconds*50), to.address())
-		f.done <- fmt.Sprint(out, err)
-	}()
+var echoReply = regexp.MustCompile(`icmp_seq=(\d+) .*time=`)
+
+// traffic pings a router until end is called, so many times a second: a guest manages some hundreds in all.
+func traffic(from *node, to router, rate int) *flow {
+	f := &flow{from: from, rate: rate, seen: map[int]bool{}}
+	f.ping = exec.Command("ip", "netns", "exec", from.netns, "ping", "-n", "-i", fmt.Sprint(1/float64(rate)), to.address())
+	out, err := f.ping.StdoutPipe()
+	if err == nil {
+		err = f.ping.Start()
+	}
+	if err != nil {
+		from.s.t.Fatal(err)
+	}
+	go f.read(out)
 	return f
 }
 
-// end waits for the last ping and wants none to be lost.
+func (f *flow) read(out io.Reader) {
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if found := echoReply.FindStringSubmatch(lines.Text()); found != nil {
+			seq, _ := strconv.Atoi(found[1])
+			f.mutex.Lock()
+			f.seen[seq] = true
+			f.last = max(f.last, seq)
+			f.mutex.Unlock()
+		}
+	}
+}
+
+// answered wants an answer to each of the echoes up to a number.
+func (f *flow) answered(count int) error {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	var lost []int
+	for seq := 1; seq <= count; seq++ {
+		if !f.seen[seq] {
+			lost = append(lost, seq)
+		}
+	}
+	if len(lost) > 0 {
+		return fmt.Errorf("no answer to %d of %d echoes: %v", len(lost), count, lost)
+	}
+	return nil
+}
+
+// end wants an answer to all echoes so far and to those of another second.
 func (f *flow) end(s *scene) {
 	s.t.Helper()
-	out := <-f.done
-	found := pingSummary.FindStringSubmatch(out)
-	if found == nil || found[1] != found[2] {
-		s.t.Errorf("%s lost packets: %s", f.from.name, out)
-	}
+	defer f.ping.Wait()
+	defer f.ping.Process.Kill()
+	f.mutex.Lock()
+	count := f.last + f.rate
+	f.mutex.Unlock()
+	s.within(5*time.Second, f.from.name+" lost nothing under way", func() error { return f.answered(count) })
 }

@@ -54,8 +54,11 @@ func (c *pluto) single(n *node) func() error {
 }
 
 func (c *pluto) rekey() {
+	var flows []*flow
 	for _, n := range c.spokes {
-		f := traffic(n, c.hub, 8)
+		flows = append(flows, traffic(n, c.hub, 50))
+	}
+	for _, n := range c.spokes {
 		old, err := c.hub.plutoChild(n.name)
 		if err != nil {
 			c.t.Error(err)
@@ -69,6 +72,8 @@ func (c *pluto) rekey() {
 			return err
 		})
 		c.hub.whack("--rekey-ike", "--name", n.name)
+	}
+	for _, f := range flows {
 		f.end(c.scene)
 	}
 }

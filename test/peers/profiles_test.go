@@ -19,8 +19,9 @@ var (
 		name: "tunnelled", ike: "aes128gcm-sha256-p256", esp: "aes128gcm", tunnel: true,
 		theirIKE: "aes128gcm16-prfsha256-ecp256", theirESP: "aes128gcm16",
 	}
+	// What fills the tunnel's MTU does not fit into a packet of the underlay any more.
 	tunnelledCBC = protection{
-		name: "tunnelledcbc", ike: "aes128-sha512-p521", esp: "aes128-sha512", tunnel: true,
+		name: "tunnelledcbc", ike: "aes128-sha512-p521", esp: "aes128-sha512", tunnel: true, cut: "outer",
 		theirIKE: "aes128-sha512-ecp521", theirESP: "aes128-sha512", encapsulation: "esp",
 	}
 	chacha = protection{

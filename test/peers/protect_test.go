@@ -24,9 +24,11 @@ type protection struct {
 	ppk                bool
 	tunnel             bool
 	encapsulation      string   // a word of ours
+	cut                string   // where we cut what is too large for the path; a word of ours
 	profile            []string // more lines of our profile
 	connection         []string // more lines of strongSwan's connection
 	child              []string // and of its child
+	restless           bool     // its SAs live for seconds
 }
 
 const (

@@ -14,9 +14,9 @@ func TestOurProtectedHub(t *testing.T) {
 	alive := []string{"dpd: 5s"}
 	hub := spec{name: "hub", site: 2, clients: []int{4, 5, 6}, protect: ecdsa.with(alive, nil, nil)}
 	r5 := spec{name: "r5", site: 5, servers: []server{{site: 2}}, protect: named("r5", ecdsa).with(alive, nil, nil)}
-	r4 := spec{name: "r4", site: 4, servers: []server{{site: 2}}, protect: named("r4", ecdsa).with(nil, []string{"dpd_delay = 5s"}, nil)}
+	r4 := spec{name: "r4", site: 4, servers: []server{{site: 2}}, protect: named("r4", ecdsa).with(nil, []string{"dpd_delay = 1s"}, nil)}
 	r4.partners = []spec{hub, r5}
-	r6 := spec{name: "r6", site: 6, servers: []server{{site: 2}}, nat: true, protect: named("r6", ed25519).with(nil, []string{"dpd_delay = 5s"}, nil)}
+	r6 := spec{name: "r6", site: 6, servers: []server{{site: 2}}, nat: true, protect: named("r6", ed25519).with(nil, []string{"dpd_delay = 1s"}, nil)}
 	r6.protect.theirIKE = ecdsa.theirIKE
 	r6.partners = []spec{hub, r5}
 	ours := s.spokeway(hub, r5)
@@ -64,8 +64,8 @@ func (c *ourProtectedHub) registered() {
 
 // rekey: each spoke rekeys its child SA, then its IKE SA.
 func (c *ourProtectedHub) rekey() {
+	flows := []*flow{traffic(c.hub, c.r4, 50), traffic(c.hub, c.r6, 50)}
 	for _, g := range []*guest{c.r4, c.r6} {
-		f := traffic(c.hub, g, 8)
 		before, child, err := g.one("hub")
 		if err != nil {
 			c.t.Fatal(err)
@@ -81,11 +81,13 @@ func (c *ourProtectedHub) rekey() {
 		g.must("swanctl", "--rekey", "--ike", "hub")
 		c.within(10*time.Second, g.name+" has another IKE SA", func() error {
 			sa, _, err := g.one("hub")
-			if err == nil && sa.get("initiator-spi") == before.get("initiator-spi") {
+			if err == nil && sa.spis() == before.spis() {
 				err = fmt.Errorf("the same IKE SA")
 			}
 			return err
 		})
+	}
+	for _, f := range flows {
 		f.end(c.scene)
 	}
 }
@@ -106,7 +108,7 @@ func (c *ourProtectedHub) restart(end func()) {
 func TestOldStrongSwanSpoke(t *testing.T) {
 	s := newScene(t, "bookworm")
 	hub := spec{name: "hub", site: 2, clients: []int{4}, protect: tunnelled}
-	r4 := spec{name: "r4", site: 4, servers: []server{{site: 2}}, protect: named("r4", tunnelled).with(nil, []string{"dpd_delay = 4s"}, nil)}
+	r4 := spec{name: "r4", site: 4, servers: []server{{site: 2}}, protect: named("r4", tunnelled).with(nil, []string{"dpd_delay = 1s"}, nil)}
 	r4.partners = []spec{hub}
 	c := &ourProtectedHub{scene: s, hub: s.spokeway(hub)[0]}
 	c.r4 = s.boot(r4)[0]

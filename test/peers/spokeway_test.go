@@ -3,6 +3,7 @@ package peers
 import (
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -21,11 +22,24 @@ import (
 // program is the spokeway under test: the one that the variable SPOKEWAY names, else built from this tree, once.
 var program = os.Getenv("SPOKEWAY")
 
+// sideBySide is how many scenes there are at once, unless -parallel says: most of the time they wait for timers.
+const sideBySide = "5"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if !given("test.parallel") {
+		flag.Set("test.parallel", sideBySide)
+	}
 	if program != "" || os.Getuid() != 0 { // without root the cases are skipped
 		os.Exit(m.Run())
 	}
 	os.Exit(buildAndRun(m))
+}
+
+// given reports whether a flag is on the command line.
+func given(name string) (yes bool) {
+	flag.Visit(func(f *flag.Flag) { yes = yes || f.Name == name })
+	return yes
 }
 
 func buildAndRun(m *testing.M) int {
@@ -124,6 +138,9 @@ func (n *node) yaml() string {
 	}
 	if p.protect.encapsulation != "" {
 		y = append(y, "    encapsulation: "+p.protect.encapsulation)
+	}
+	if p.protect.cut != "" {
+		y = append(y, "    fragment: "+p.protect.cut)
 	}
 	y = append(y,
 		"    nhrp:",

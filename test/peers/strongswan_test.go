@@ -154,17 +154,13 @@ func (s swanSA) row() string {
 	return strings.Join(words, " ")
 }
 
-// sas are a guest's IKE SAs of a connection, or all of them.
-func (g *guest) sas(connection string) ([]swanSA, error) {
-	argv := []string{"swanctl", "--list-sas", "--raw"}
-	if connection != "" {
-		argv = append(argv, "--ike", connection)
-	}
-	out, err := g.run(argv...)
+// sas are a guest's IKE SAs, by connection.
+func (g *guest) sas() (map[string][]swanSA, error) {
+	out, err := g.run("swanctl", "--list-sas", "--raw")
 	if err != nil {
 		return nil, err
 	}
-	var all []swanSA
+	all := map[string][]swanSA{}
 	for line := range strings.Lines(out) {
 		text, ok := strings.CutPrefix(strings.TrimSpace(line), "list-sa event ")
 		if !ok {
@@ -174,9 +170,9 @@ func (g *guest) sas(connection string) ([]swanSA, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w in %s", err, text)
 		}
-		for _, name := range sortedKeys(section) {
+		for name := range section {
 			if sa, ok := section[name].(map[string]any); ok {
-				all = append(all, sa)
+				all[name] = append(all[name], sa)
 			}
 		}
 	}
@@ -185,18 +181,33 @@ func (g *guest) sas(connection string) ([]swanSA, error) {
 
 // one wants a connection to have exactly one IKE SA with exactly one child SA in use, and gives both.
 func (g *guest) one(connection string) (sa, child swanSA, err error) {
-	all, err := g.sas(connection)
+	all, err := g.sas()
 	if err != nil {
 		return nil, nil, err
 	}
+	return only(all[connection])
+}
+
+// only is the one IKE SA and its one child SA in use, where there are no others.
+func only(all []swanSA) (sa, child swanSA, err error) {
 	if len(all) != 1 || all[0].get("state") != "ESTABLISHED" {
-		return nil, nil, fmt.Errorf("%s has %d IKE SAs with %s: %v", g.name, len(all), connection, all)
+		return nil, nil, fmt.Errorf("strongSwan has %d IKE SAs: %v", len(all), all)
 	}
 	children := all[0].children("INSTALLED")
 	if len(children) != 1 {
-		return nil, nil, fmt.Errorf("%s has %d child SAs with %s: %v", g.name, len(children), connection, all[0])
+		return nil, nil, fmt.Errorf("strongSwan has %d child SAs: %v", len(children), all[0])
 	}
 	return all[0], children[0], nil
+}
+
+// spis tell one IKE SA from another.
+func (s swanSA) spis() string { return s.get("initiator-spi") + s.get("responder-spi") }
+
+// swanctlEach runs a command of swanctl's for each connection, one after the other: the guest has one CPU.
+func (g *guest) swanctlEach(names []string, options ...string) {
+	g.s.t.Helper()
+	const script = `status=0; for name in $0; do swanctl "$@" "$name" || { echo "of $name"; status=1; }; done; exit $status`
+	g.must(append([]string{"bash", "-c", script, strings.Join(names, " ")}, options...)...)
 }
 
 var errVICI = errors.New("not what swanctl prints")
