@@ -76,7 +76,7 @@ func (a *app) root() *cobra.Command {
 		a.runCommand(), a.checkCommand(), a.reloadCommand(),
 		a.showCommand(), a.whyCommand(), a.monitorCommand(), a.captureCommand(), a.clearCommand(), a.debugCommand(),
 		a.doctorCommand(), a.labCommand(), a.simCommand(),
-		a.versionCommand(), a.completionCommand(root), a.docsCommand(root),
+		a.versionCommand(), a.completionCommand(root), a.docsCommand(root), a.workerCommand(),
 	)
 	root.InitDefaultHelpCmd()
 	return root

@@ -18,6 +18,7 @@ import (
 type Sandbox struct {
 	Readable []string // files and folders: configurations, keys, certificates
 	Writable []string // folders: state, control socket
+	Bare     bool     // nothing at all, and no capabilities: what is needed is open already
 }
 
 // Harden keeps the memory of the process, which has keys in it, out of core dumps and of debuggers. It comes before the
@@ -39,7 +40,7 @@ func (s Sandbox) Enter() ([]Check, error) {
 	if err := everyThread(unix.SYS_PRCTL, unix.PR_GET_NO_NEW_PRIVS, 0, 0); errors.Is(err, unix.ENOTSUP) {
 		return []Check{{Name: "sandbox", Status: Warn, Detail: "this program was built with cgo, which keeps its threads to itself: build it with CGO_ENABLED=0"}}, nil
 	}
-	steps := []func() (Check, error){dropCapabilities, forbidPrivileges, s.confineFiles, filterCalls}
+	steps := []func() (Check, error){s.dropCapabilities, forbidPrivileges, s.confineFiles, filterCalls}
 	var done []Check
 	for _, step := range steps {
 		c, err := step()
@@ -81,7 +82,7 @@ var keptCapabilities = []struct {
 const lastCapability = 63 // what two words have room for
 
 // dropCapabilities keeps of the capabilities that we have those that are needed, and none for programs that we execute.
-func dropCapabilities() (Check, error) {
+func (s Sandbox) dropCapabilities() (Check, error) {
 	c := Check{Name: "capabilities", Status: OK}
 	head := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var have, keep [2]unix.CapUserData
@@ -90,7 +91,7 @@ func dropCapabilities() (Check, error) {
 	}
 	var names []string
 	for _, k := range keptCapabilities {
-		if mask := uint32(1) << k.bit; have[0].Permitted&mask != 0 {
+		if mask := uint32(1) << k.bit; have[0].Permitted&mask != 0 && !s.Bare {
 			keep[0].Permitted |= mask
 			keep[0].Effective |= mask
 			names = append(names, k.name)

@@ -49,6 +49,8 @@ type Module struct {
 	links      map[string]core.Link
 	interfaces map[string]Parameters
 	counted    Counted
+
+	interrupted string // why, until an engine reports again
 }
 
 // path is one target and who watches it.
@@ -296,7 +298,7 @@ func (m *Module) report(env *core.Env, r Report) {
 		return // it has ended meanwhile
 	}
 	before := p.report
-	p.report = r
+	p.report, m.interrupted = r, ""
 	if r.State == Up && before.State != Up {
 		p.upSince = env.Now()
 	}
@@ -334,7 +336,10 @@ func (p *path) tell(env *core.Env, who watcher) {
 
 // lost takes that nothing is known of any path. The reports stay: sessions resume from them.
 func (m *Module) lost(env *core.Env, reason string) {
-	env.Log(core.Warn, "interrupted", "sessions", len(m.byID), "cause", reason)
+	if m.interrupted != reason { // what goes on trying says it each time
+		env.Log(core.Warn, "interrupted", "sessions", len(m.byID), "cause", reason)
+	}
+	m.interrupted = reason
 	for _, p := range m.sorted() {
 		if p.spec.ID != 0 {
 			m.set(env, p, liveness.Unknown, reason)

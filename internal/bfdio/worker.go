@@ -1,0 +1,130 @@
+package bfdio
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spokeway/spokeway/internal/sys"
+)
+
+// controlFD is where keeper and worker find the socket pair.
+const controlFD = 3
+
+const (
+	highest  = -20 // nice
+	modest   = 64 << 20
+	firstGap = 100 * time.Millisecond // between two workers
+	longest  = 30 * time.Second
+	settled  = 10 * time.Second // a worker that lived so long did not fail at once
+)
+
+// raisePriority goes before other processes where that is allowed; what comes of it, threads and programs, does as well.
+func raisePriority() { _ = unix.Setpriority(unix.PRIO_PROCESS, 0, highest) }
+
+// spawn starts the keeper.
+func (r *Runner) spawn(theirs int) error {
+	file := os.NewFile(uintptr(theirs), "bfd")
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: PR_SET_PDEATHSIG is about the thread that began the child
+		c := child(r.opts.Worker, file)
+		err := c.Start()
+		file.Close()
+		started <- err
+		if err == nil {
+			_ = c.Wait()
+		}
+	}()
+	return <-started
+}
+
+// child is a command that gets the socket pair, no standard input or output, and is killed when we end.
+func child(command []string, control *os.File) *exec.Cmd {
+	c := exec.Command(command[0], command[1:]...)
+	c.ExtraFiles = []*os.File{control}
+	c.Stderr = os.Stderr
+	c.Env = []string{"GOTRACEBACK=single"}
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return c
+}
+
+// Keep starts a worker by command, and another when it dies, until the router ends. Its process does nothing else.
+func Keep(command []string) error {
+	if err := mustBeChild(); err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	raisePriority()
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(modest)
+	control := os.NewFile(controlFD, "bfd")
+	gap := time.Duration(0)
+	for {
+		began := time.Now()
+		err := child(command, control).Run()
+		if routerEnded() {
+			return nil
+		}
+		tellLost(fmt.Sprintf("the worker that watches has ended (%v)", err))
+		if time.Since(began) > settled {
+			gap = 0
+		}
+		time.Sleep(gap)
+		gap = min(max(2*gap, firstGap), longest)
+	}
+}
+
+// mustBeChild tells who typed the command that nobody is meant to type it.
+func mustBeChild() error {
+	kind, err := unix.GetsockoptInt(controlFD, unix.SOL_SOCKET, unix.SO_TYPE)
+	if err != nil || kind != unix.SOCK_SEQPACKET {
+		return errors.New("this command is for the daemon: it starts it by itself for BFD intervals below 50 ms")
+	}
+	return nil
+}
+
+// routerEnded tells whether the other end of the socket pair is closed.
+func routerEnded() bool {
+	p := []unix.PollFd{{Fd: controlFD, Events: unix.POLLRDHUP}}
+	_, err := unix.Poll(p, 0)
+	return err == nil && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP) != 0
+}
+
+func tellLost(reason string) {
+	_, _ = unix.Write(controlFD, appendFrame(nil, kindLost, packWords(reason)))
+}
+
+// Serve is a worker: the loop, with no rights but its sockets, and a heap that is not collected, since it does not grow.
+func Serve() error {
+	if err := mustBeChild(); err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(modest)
+	_ = unix.SetNonblock(controlFD, true)
+	s, err := openSockets()
+	if err != nil {
+		tellLost(err.Error())
+		return err
+	}
+	if _, err := (sys.Sandbox{Bare: true}).Enter(); err != nil {
+		tellLost("confine the worker: " + err.Error())
+		return err
+	}
+	return newLoop(controlFD, s).run()
+}
+
+// OwnCommand is how this program executes itself again with arguments. The file may have been replaced meanwhile; the
+// program that runs is the one that is meant.
+func OwnCommand(arguments ...string) []string {
+	return append([]string{"/proc/self/exe"}, arguments...)
+}
