@@ -1,7 +1,6 @@
 package ike
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -28,6 +27,7 @@ type child struct {
 	rekeying     *rekeyChild // our request to replace it is on its way
 	successor    *child      // that the peer made in its place
 	predecessor  *child      // whose place it takes
+	crossed      bool        // both ends asked for one at once, where there was none
 	redundant    bool        // the peer will close it, or we do
 	closing      bool        // our Delete is on its way
 	drained      bool        // only what is on its way still comes in
@@ -196,20 +196,12 @@ func (c *child) expired(env *core.Env, t *core.Timer) {
 	case c.drained:
 		c.forget(env)
 	case t == &c.soft && c.spare():
-		c.close(env, "another child serves")
+		c.retire(env)
 	case t == &c.soft:
 		c.rekey(env)
 	default:
 		c.close(env, "its lifetime is over and it could not be rekeyed")
 	}
-}
-
-// spare reports whether another child does the same, as after both ends made one at once where there was none. Both ends
-// keep the one whose nonces are the higher.
-func (c *child) spare() bool {
-	return c.successor == nil && c.rekeying == nil && slices.ContainsFunc(c.sa.children, func(o *child) bool {
-		return o != c && !o.closing && !o.redundant && bytes.Compare(c.lowest, o.lowest) < 0
-	})
 }
 
 // close deletes the child at both ends, RFC 7296 section 1.4.1.

@@ -20,6 +20,7 @@ import (
 // rekeyChild is CREATE_CHILD_SA for a child: in the place of another, or a new one where old is nil.
 type rekeyChild struct {
 	old     *child
+	crossed bool // the peer's request for a new one came meanwhile
 	spi     uint32
 	nonce   []byte
 	group   suite.Group
@@ -243,7 +244,9 @@ func (t *rekeyChild) finish(env *core.Env, s *sa, p wire.Payloads, nr, secret []
 	t.spi = 0
 	old := t.old
 	if old == nil || old.drained && old.successor == nil {
+		c.crossed = t.crossed
 		c.begin(env)
+		c.settle(env)
 		return
 	}
 	c.predecessor = old
@@ -383,9 +386,14 @@ func (s *sa) give(env *core.Env, a agreement, old *child, o childOffer, ke *wire
 		s.m.count("rekeyed-by-peer")
 	}
 	s.answer(env, wire.CreateChildSA, grant.payloads)
-	if old == nil || old.drained {
-		grant.child.begin(env)
+	if old != nil && !old.drained {
+		return
 	}
+	if t := s.crossing(); t != nil {
+		t.crossed, grant.child.crossed = true, true
+	}
+	grant.child.begin(env)
+	grant.child.settle(env)
 }
 
 // rekeyIKE is CREATE_CHILD_SA for the IKE SA itself, RFC 7296 section 1.3.2.

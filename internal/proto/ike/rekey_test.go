@@ -42,6 +42,22 @@ func one(t *testing.T, a, b *node) {
 func (n *node) rekeyChild() { c := n.child(); n.call(func(env *core.Env) { c.rekey(env) }) }
 func (n *node) rekeyIKE()   { s := n.ike(); n.call(func(env *core.Env) { s.rekey(env) }) }
 
+// lateAnswer selects a node's answers to CREATE_CHILD_SA.
+func lateAnswer(n *node) func(message) bool {
+	return func(m message) bool { return m.from == n && m.response() && m.header.Exchange == wire.CreateChildSA }
+}
+
+// another asks for a child beside the one there is, as implementations do on their operator's command.
+func (n *node) another() {
+	s := n.ike()
+	n.call(func(env *core.Env) {
+		kept := s.children
+		s.children = nil // we would not
+		s.enqueue(env, &rekeyChild{})
+		s.children = kept
+	})
+}
+
 // lose loses the first messages that f selects, and counts how many.
 func (w *world) lose(most int, f func(message) bool) *int {
 	before, lost := w.wire, 0
@@ -113,6 +129,39 @@ func TestRekeyChild(t *testing.T) {
 		})
 	}
 	play(t, []rule{
+		{"RFC 7296 2.8: one of two children side by side is left after seconds, and nothing is lost", func(t *testing.T) {
+			for name, ask := range map[string]func(w *world, a, b *node){
+				"by who began":               func(_ *world, a, _ *node) { a.another() },
+				"by who answered":            func(_ *world, _, b *node) { b.another() },
+				"by both at once":            func(_ *world, a, b *node) { a.another(); b.another() },
+				"by both, one answer late":   func(w *world, a, b *node) { w.lose(1, lateAnswer(a)); a.another(); b.another() },
+				"by both, the other is late": func(w *world, a, b *node) { w.lose(1, lateAnswer(b)); a.another(); b.another() },
+				"by one after the other":     func(w *world, a, b *node) { a.another(); w.steady(a, b, 100*time.Millisecond); b.another() },
+				"while it is rekeyed":        func(_ *world, a, b *node) { a.rekeyChild(); b.another() },
+				"while the IKE SA is":        func(_ *world, a, b *node) { a.rekeyIKE(); b.another() },
+				"again and again":            func(w *world, a, b *node) { a.another(); w.steady(a, b, 900*time.Millisecond); a.another() },
+			} {
+				t.Run(name, func(t *testing.T) {
+					w, a, b := met(t, plain)
+					ask(w, a, b)
+					w.steady(a, b, 5*time.Second)
+					w.pass(10 * time.Second)
+					w.mustPass(a, b)
+					one(t, a, b)
+				})
+			}
+		}},
+		{"RFC 7296 2.8: of two children side by side the younger is kept", func(t *testing.T) {
+			w, a, b := met(t, plain)
+			for range 4 { // whatever the nonces
+				old := a.child().spi
+				a.another()
+				w.pass(8 * time.Second)
+				if one(t, a, b); a.child().spi == old {
+					t.Error("the peer's wish for another is void")
+				}
+			}
+		}},
 		{"RFC 7296 2.8: who answered sends by the old child until it hears by the new one", func(t *testing.T) {
 			w, a, b := met(t, plain)
 			w.lose(100, func(m message) bool { return m.from == a && m.header.Exchange == wire.Informational }) // no Delete
