@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"syscall"
@@ -19,19 +20,25 @@ import (
 func protectedConfig(number int, psk, more string) string {
 	servers, routes := "", ""
 	if number > 1 {
-		servers, routes = ", servers: [{nbma: 10.9.0.1}]", "  - {to: 192.168.0.0/16, via: 10.100.0.1}\n"
+		servers = ", servers: [{nbma: 10.9.0.1}]"
+		routes = "  - {to: 192.168.0.0/16, via: 10.100.0.1}\n  - {to: \"fd00::/16\", via: \"fd00:100::1\"}\n"
 	}
 	for n := 2; n <= 3 && number == 1; n++ {
-		routes += fmt.Sprintf("  - {to: 192.168.%d.0/24, via: 10.100.0.%d}\n", n, n)
+		routes += fmt.Sprintf("  - {to: 192.168.%[1]d.0/24, via: 10.100.0.%[1]d}\n  - {to: \"fd00:%[1]d::/64\", via: \"fd00:100::%[1]d\"}\n", n)
 	}
 	return fmt.Sprintf(`version: 1
 node: r%d
 tunnels:
-  tun0: {underlay: eth0, address: 10.100.0.%d/24, key: 42, protect: corp, nhrp: {network-id: 1, authentication: %s, holdtime: 15s%s}}
+  tun0: {underlay: eth0, address: [10.100.0.%[1]d/24, "fd00:100::%[1]d/64"], key: 42, protect: corp, nhrp: {network-id: 1, authentication: %s, holdtime: 9s%s}}
 profiles:
-  corp: {psk: %s, esp-lifetime: 10s, ike-lifetime: 14s, dpd: 2s%s}
+  corp: {psk: %s, esp-lifetime: 10s, esp-packets: 2000, ike-lifetime: 10s, dpd: 2s%s}
 routes:
-`, number, number, password, servers, psk, more) + routes
+`, number, password, servers, psk, more) + routes
+}
+
+// byIPv6 has the underlay be IPv6.
+func byIPv6(config string) string {
+	return strings.NewReplacer("nbma: 10.9.0.1", `nbma: "2001:db8:9::1"`, "underlay: eth0", "underlay: eth0, underlay-family: ipv6").Replace(config)
 }
 
 const goodPSK = "the right key of these tests"
@@ -73,11 +80,20 @@ func (c *closed) phase(name string, act func()) {
 	}
 }
 
+// flows waits until traffic of both families arrives again.
 func (c *closed) flows() {
 	c.t.Helper()
 	c.b.arrives(c.a)
 	c.a.arrives(c.b)
 	c.hub.arrives(c.a)
+}
+
+// changed gives each site another configuration, at once.
+func (c *closed) changed(change func(string) string) {
+	c.t.Helper()
+	for i, s := range []*site{c.hub, c.a, c.b} {
+		s.hangup(change(protectedConfig(i+1, goodPSK, "")))
+	}
 }
 
 // Through everything that can happen to a router, its peers, their keys and its host, nothing that is meant for a
@@ -179,7 +195,7 @@ func TestNothingInClear(t *testing.T) {
 		c.flows()
 	})
 	c.phase("a reload takes the tunnel away, and gives it back", func() {
-		a.hangup("version: 1\nnode: r2\nroutes:\n  - {to: 192.168.0.0/16, blackhole: true}\n  - {to: 10.100.0.0/24, blackhole: true}\n")
+		a.hangup("version: 1\nnode: r2\nroutes:\n  - {to: 192.168.0.0/16, blackhole: true}\n  - {to: 10.100.0.0/24, blackhole: true}\n  - {to: \"fd00::/16\", blackhole: true}\n")
 		time.Sleep(500 * time.Millisecond)
 		a.hangup(protectedConfig(2, goodPSK, ""))
 		c.flows()
@@ -193,11 +209,88 @@ func TestNothingInClear(t *testing.T) {
 	}
 }
 
+// The same where the underlay is IPv6, and where a hub that died without a word is found out.
+func TestNothingInClearByIPv6(t *testing.T) {
+	c := closedCloud(t, byIPv6)
+	hub, a, b := c.hub, c.a, c.b
+	c.phase("before the first SA: there is no hub", func() {
+		for _, s := range []*site{a, b} {
+			s.start()
+			s.guarded()
+		}
+		c.traffic(hub2(hub), a, b)
+		time.Sleep(300 * time.Millisecond)
+	})
+	c.phase("establishment", func() {
+		hub.start()
+		c.flows()
+	})
+	c.phase("the hub is killed, and found dead", func() {
+		lost := strings.Count(a.log(), "event=ike.down")
+		hub.kill()
+		c.within(30*time.Second, "its SA is given up", func() error {
+			if strings.Count(a.log(), "event=ike.down") == lost {
+				return fmt.Errorf("not in the log")
+			}
+			return nil
+		})
+		time.Sleep(300 * time.Millisecond)
+		hub.start()
+		c.flows()
+	})
+	c.phase("a spoke is killed, its hosts go on", func() {
+		a.kill()
+		a.guarded()
+		time.Sleep(300 * time.Millisecond)
+		a.start()
+		c.flows()
+	})
+	if c.watch.seen("IKE") == 0 || c.watch.seen("ESP")+c.watch.seen("ESP in UDP") == 0 || c.watch.seen("IPv4") > 0 {
+		t.Errorf("the capture has seen %v", c.watch.frames)
+	}
+}
+
+// A cloud in clear that gets protection has nothing in clear from then on. A router that goes back alone is heard by
+// nobody, and nobody sends it anything in clear.
+func TestProtectionComesAndGoes(t *testing.T) {
+	c := closedCloud(t, unprotected)
+	for _, s := range []*site{c.hub, c.a, c.b} {
+		s.start()
+	}
+	c.traffic(c.hub, c.a, c.b)
+	c.flows()
+	c.changed(func(s string) string { return s })
+	c.flows()
+	c.watch.forget()
+	c.phase("protected", func() {
+		time.Sleep(500 * time.Millisecond)
+		c.flows()
+	})
+	c.watch.exempt = []net.HardwareAddr{macOf(t, c.a.host)}
+	c.phase("one goes back", func() {
+		c.watch.only.Store(true)
+		c.a.hangup(unprotected(protectedConfig(2, goodPSK, "")))
+		time.Sleep(time.Second) // what was on its way
+		before := c.b.got[c.a.at()].Load()
+		time.Sleep(time.Second)
+		if n := c.b.got[c.a.at()].Load() - before; n > 0 {
+			t.Errorf("%d datagrams that came in clear were let in", n)
+		}
+		if c.watch.cleared.Load() == 0 {
+			t.Error("the one in clear sends nothing: this shows nothing")
+		}
+	})
+	c.phase("and comes again", func() {
+		c.a.hangup(protectedConfig(2, goodPSK, ""))
+		c.flows()
+	})
+}
+
 // hub2 is a site whose daemon does not run: its traffic begins as soon as it has a route that is no default route, since a
 // host on which no daemon has ever run has no guards either.
 func hub2(s *site) *site {
-	for _, p := range []string{"10.100.0.0/24", "192.168.0.0/16"} {
-		s.ip("route", "add", "blackhole", p, "metric", "500")
+	for _, p := range []string{"10.100.0.0/24", "192.168.0.0/16", "fd00::/16"} {
+		s.ip("route", "add", "blackhole", p, "metric", "5000")
 	}
 	return s
 }
@@ -247,12 +340,12 @@ func (c *closed) intrude(evil *host) {
 	out := evil.injector()
 	me, spoke, to := addr(evil.nbma()), addr(a.nbma()), addr(hub.nbma())
 	const mark = "<an intruder>"
-	l := hub.pc.datagrams(netip.AddrPortFrom(addr(hub.at()), 7778))
+	l := hub.pc.datagrams("udp4", netip.AddrPortFrom(addr(hub.at()), 7778))
 	defer l.Close()
 	inner := udp4(addr("192.168.2.9"), addr(hub.at()), 7778, mark)
 	claims := map[netip.Addr][]byte{}
-	for from, word := range map[netip.Addr]string{me: password, spoke: "another"} { // the spoke hears of it by ICMP, in clear
-		request := registration(from, addr("10.100.0.200"), 7, word)
+	for _, from := range []netip.Addr{me, spoke} {
+		request := registration(from, addr("10.100.0.200"), 7, password)
 		claims[from] = request.Append(nil)
 	}
 	c.watch.mu.Lock()
@@ -352,6 +445,24 @@ func TestWatchFindsClear(t *testing.T) {
 	c.within(10*time.Second, "payload is seen", func() error {
 		if !strings.Contains(c.watch.clear(), "killed: payload") {
 			return fmt.Errorf("%s", c.watch.clear())
+		}
+		return nil
+	})
+}
+
+// One packet in clear among all that crosses the underlay is found, of either family.
+func TestWatchFindsOnePacket(t *testing.T) {
+	t.Parallel()
+	w := quietWorld(t)
+	v := w.watch()
+	a, b := w.host("one"), w.host("two")
+	a.injector().send(addr(a.nbma()), addr(b.nbma()), withKey(42, 0x0800, udp4(addr("192.168.1.9"), addr("192.168.2.9"), 7, "x")))
+	c := a.datagrams("udp6", netip.AddrPort{})
+	defer c.Close()
+	c.WriteToUDPAddrPort([]byte(payload), netip.MustParseAddrPort("[2001:db8:9::2]:7777"))
+	w.within(5*time.Second, "both are seen, at both ends of the bridge", func() error {
+		if !strings.Contains(v.clear(), "begin: GRE, 2 frames") || !strings.Contains(v.clear(), "begin: payload, ") {
+			return fmt.Errorf("%v\n%s", v.frames, v.clear())
 		}
 		return nil
 	})

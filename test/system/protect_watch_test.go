@@ -26,11 +26,13 @@ const (
 
 // watch looks at every frame on every link of an underlay, and keeps what was in clear.
 type watch struct {
-	w      *world
-	phase  atomic.Pointer[string]
-	exempt []net.HardwareAddr // hosts that are meant to send in clear
-	ended  chan struct{}
-	stop   atomic.Bool
+	w       *world
+	phase   atomic.Pointer[string]
+	exempt  []net.HardwareAddr // hosts that are meant to send in clear, and what is sent to them
+	only    atomic.Bool        // what they send, but not what is sent to them
+	cleared atomic.Int64       // frames of theirs that were in clear
+	ended   chan struct{}
+	stop    atomic.Bool
 
 	mu      sync.Mutex
 	found   map[string]int
@@ -85,10 +87,13 @@ func (v *watch) enter(phase string) { v.phase.Store(&phase) }
 
 // see judges a frame.
 func (v *watch) see(frame []byte) {
-	if slices.ContainsFunc(v.exempt, func(m net.HardwareAddr) bool { return bytes.Equal(frame[:6], m) || bytes.Equal(frame[6:12], m) }) {
+	kind, clear := classify(frame)
+	if v.exempted(frame) {
+		if clear != "" {
+			v.cleared.Add(1)
+		}
 		return
 	}
-	kind, clear := classify(frame)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.frames[kind]++
@@ -102,6 +107,19 @@ func (v *watch) see(frame []byte) {
 	if v.found[key]++; v.found[key] == 1 {
 		v.samples[key] = hex.EncodeToString(frame[:min(len(frame), 120)])
 	}
+}
+
+func (v *watch) exempted(frame []byte) bool {
+	return slices.ContainsFunc(v.exempt, func(m net.HardwareAddr) bool {
+		return bytes.Equal(frame[6:12], m) || !v.only.Load() && bytes.Equal(frame[:6], m)
+	})
+}
+
+// forget begins anew, when what was in clear was meant to be.
+func (v *watch) forget() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	clear(v.found)
 }
 
 // classify tells what a frame is, and what of it is in clear that must not be.
@@ -143,13 +161,18 @@ func classify(frame []byte) (kind, clear string) {
 	return kind, ""
 }
 
-// overlay reports whether an IPv4 packet goes to an address of the overlay.
+var overlays = []netip.Prefix{netip.MustParsePrefix("10.100.0.0/16"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("fd00::/16")}
+
+// overlay reports whether an IP packet goes to an address of the overlay.
 func overlay(frame []byte) bool {
-	if binary.BigEndian.Uint16(frame[12:]) != 0x0800 {
-		return false
+	var to netip.Addr
+	switch binary.BigEndian.Uint16(frame[12:]) {
+	case 0x0800:
+		to = netip.AddrFrom4([4]byte(frame[30:34]))
+	case 0x86dd:
+		to = netip.AddrFrom16([16]byte(frame[38:54]))
 	}
-	to := netip.AddrFrom4([4]byte(frame[30:34]))
-	return netip.MustParsePrefix("10.100.0.0/16").Contains(to) || netip.MustParsePrefix("192.168.0.0/16").Contains(to)
+	return slices.ContainsFunc(overlays, func(p netip.Prefix) bool { return p.Contains(to) })
 }
 
 // clear is what was seen in clear, in words, by phase.
@@ -171,14 +194,15 @@ func (v *watch) seen(kind string) int {
 	return v.frames[kind]
 }
 
-// site is a host with a computer on its LAN, which is 192.168.N.9.
+// site is a host with a computer on its LAN, which is 192.168.N.9 and fd00:N::9.
 type site struct {
 	*daemon
 	pc  *host
 	got map[string]*atomic.Int64 // datagrams of the traffic that came to pc, by source
 }
 
-func (s *site) at() string { return fmt.Sprintf("192.168.%d.9", s.number) }
+func (s *site) at() string  { return fmt.Sprintf("192.168.%d.9", s.number) }
+func (s *site) at6() string { return fmt.Sprintf("fd00:%d::9", s.number) }
 
 // site puts a computer onto the LAN of a host, and gives the host a default route by the underlay, to a router that is
 // not there: what has no other way out is seen on the wire.
@@ -192,22 +216,27 @@ func (w *world) site(name, config string) *site {
 	s.pc.ip("link", "set", "lan-far", "up")
 	s.pc.ip("address", "add", s.at()+"/24", "dev", "lan-far")
 	s.pc.ip("route", "add", "default", "via", s.lan())
+	h.ip("address", "add", "fe80::1/64", "dev", "lan", "nodad") // who forwards asks for neighbours from there
+	s.pc.ip("address", "add", s.at6()+"/64", "dev", "lan-far", "nodad")
+	s.pc.ip("route", "add", "default", "via", fmt.Sprintf("fd00:%d::1", s.number))
 	h.defaultRoute()
-	h.must("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.promote_secondaries=1", "net.ipv4.conf.eth0.promote_secondaries=1",
+	h.must("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.conf.all.promote_secondaries=1", "net.ipv4.conf.eth0.promote_secondaries=1",
 		"net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.eth0.send_redirects=0")
 	return s
 }
 
 func (h *host) defaultRoute() {
 	h.w.t.Helper()
-	h.ip("neigh", "replace", "10.9.0.254", "lladdr", "02:00:00:00:00:fe", "dev", "eth0", "nud", "permanent")
-	h.ip("route", "replace", "default", "via", "10.9.0.254")
+	for _, router := range []string{"10.9.0.254", "2001:db8:9::fe"} {
+		h.ip("neigh", "replace", router, "lladdr", "02:00:00:00:00:fe", "dev", "eth0", "nud", "permanent")
+		h.ip("route", "replace", "default", "via", router)
+	}
 }
 
 const trafficPort = 7777
 
 // traffic sends a datagram with the payload every few milliseconds from each host, and from the computer on its LAN, to
-// each computer on another's LAN and to each tunnel address. It goes on whatever the kernel says about it.
+// each computer on another's LAN and to each tunnel address, of both families. It goes on whatever the kernel says about it.
 func (w *world) traffic(sites ...*site) {
 	w.t.Helper()
 	done := make(chan struct{})
@@ -215,43 +244,60 @@ func (w *world) traffic(sites ...*site) {
 	w.t.Cleanup(func() { close(done); all.Wait() })
 	for _, s := range sites {
 		for _, o := range sites {
-			s.got[o.at()] = &atomic.Int64{}
+			s.got[o.at()], s.got[o.at6()] = &atomic.Int64{}, &atomic.Int64{}
 		}
-		listener := s.pc.datagrams(netip.AddrPortFrom(addr(s.at()), trafficPort))
-		go func() {
-			b := make([]byte, 2048)
-			for {
-				n, from, err := listener.ReadFromUDPAddrPort(b)
-				if err != nil {
-					return
-				}
-				if c := s.got[from.Addr().Unmap().String()]; c != nil && bytes.Contains(b[:n], []byte(payload)) {
-					c.Add(1)
-				}
-			}
-		}()
-		w.t.Cleanup(func() { listener.Close() })
-		var to []netip.AddrPort
+		for _, at := range []string{s.at(), s.at6()} {
+			s.hears(at)
+		}
+		to := map[string][]netip.AddrPort{}
 		for _, o := range sites {
 			if o != s {
-				to = append(to, netip.AddrPortFrom(addr(o.at()), trafficPort), netip.AddrPortFrom(addr(fmt.Sprintf("10.100.0.%d", o.number)), trafficPort))
+				to["udp4"] = append(to["udp4"], toPort(o.at()), toPort(fmt.Sprintf("10.100.0.%d", o.number)))
+				to["udp6"] = append(to["udp6"], toPort(o.at6()), toPort(fmt.Sprintf("fd00:100::%d", o.number)))
 			}
 		}
 		for _, from := range []*host{s.pc, s.host} {
-			c := from.datagrams(netip.AddrPort{})
-			all.Add(1)
-			go func() {
-				defer all.Done()
-				defer c.Close()
-				send(c, to, done)
-			}()
+			for family := range to {
+				c := from.datagrams(family, netip.AddrPort{})
+				all.Add(1)
+				go func() {
+					defer all.Done()
+					defer c.Close()
+					send(c, to[family], done)
+				}()
+			}
 		}
 	}
 }
 
+func toPort(a string) netip.AddrPort { return netip.AddrPortFrom(addr(a), trafficPort) }
+
+// hears counts the traffic that comes to an address of the site's computer.
+func (s *site) hears(at string) {
+	s.w.t.Helper()
+	family := "udp4"
+	if addr(at).Is6() {
+		family = "udp6"
+	}
+	listener := s.pc.datagrams(family, toPort(at))
+	s.w.t.Cleanup(func() { listener.Close() })
+	go func() {
+		b := make([]byte, 2048)
+		for {
+			n, from, err := listener.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			if c := s.got[from.Addr().Unmap().String()]; c != nil && bytes.Contains(b[:n], []byte(payload)) {
+				c.Add(1)
+			}
+		}
+	}()
+}
+
 func send(c *net.UDPConn, to []netip.AddrPort, done chan struct{}) {
 	b := []byte(payload + " and some more of it, so that there is something to see")
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		for _, a := range to {
@@ -266,38 +312,40 @@ func send(c *net.UDPConn, to []netip.AddrPort, done chan struct{}) {
 }
 
 // datagrams is a socket on a host.
-func (h *host) datagrams(at netip.AddrPort) (c *net.UDPConn) {
+func (h *host) datagrams(family string, at netip.AddrPort) (c *net.UDPConn) {
 	h.w.t.Helper()
 	h.inside(func() (err error) {
 		var local *net.UDPAddr
 		if at.IsValid() {
 			local = net.UDPAddrFromAddrPort(at)
 		}
-		c, err = net.ListenUDP("udp4", local)
+		c, err = net.ListenUDP(family, local)
 		return err
 	})
 	return c
 }
 
-// arrives waits until traffic of one site reaches another's computer again.
+// arrives waits until traffic of one site, of both families, reaches another's computer again.
 func (s *site) arrives(from *site) {
 	s.w.t.Helper()
-	c := s.got[from.at()]
-	before := c.Load()
-	s.w.within(30*time.Second, "traffic from "+from.name+" arrives at "+s.name, func() error {
-		if c.Load() < before+3 {
-			return fmt.Errorf("%d datagrams", c.Load()-before)
-		}
-		return nil
-	})
+	for _, at := range []string{from.at(), from.at6()} {
+		c := s.got[at]
+		before := c.Load()
+		s.w.within(30*time.Second, "traffic from "+at+" arrives at "+s.name, func() error {
+			if c.Load() < before+3 {
+				return fmt.Errorf("%d datagrams", c.Load()-before)
+			}
+			return nil
+		})
+	}
 }
 
 // guarded demands that the kernel drops what is for the overlay when there is no tunnel.
 func (s *site) guarded() {
 	s.w.t.Helper()
 	s.w.within(10*time.Second, s.name+" has its guards", func() error {
-		out := s.ip("route", "show", "type", "blackhole")
-		for _, p := range []string{"10.100.0.0/24", "192.168."} {
+		out := s.ip("route", "show", "type", "blackhole") + s.ip("-6", "route", "show", "type", "blackhole")
+		for _, p := range []string{"10.100.0.0/24", "192.168.", "fd00:100::/64", "fd00::/16"} {
 			if !strings.Contains(out, p) {
 				return fmt.Errorf("none for %s:\n%s", p, out)
 			}
