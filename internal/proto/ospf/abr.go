@@ -1,0 +1,242 @@
+package ospf
+
+import (
+	"net/netip"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/proto/ospf/spf"
+	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
+	"github.com/spokeway/spokeway/internal/rib"
+)
+
+type (
+	idKey struct {
+		function wire.Function
+		prefix   netip.Prefix
+	}
+	idUse struct {
+		function wire.Function
+		id       uint32
+	}
+)
+
+// idOf is the LS ID of an LSA for a prefix. In OSPFv2 it is the network, or the last address in it where another network of
+// the same address has that (RFC 2328 appendix E); false when both are taken. In OSPFv3 it is any number (RFC 5340 4.4.3.4).
+func (db *database) idOf(f wire.Function, p netip.Prefix) (uint32, bool) {
+	k := idKey{f, p}
+	if id, ok := db.ids[k]; ok {
+		return id, true
+	}
+	var tries []uint32
+	if db.inst.version() == wire.V2 {
+		network := wire.Uint4(p.Addr())
+		tries = []uint32{network, network | ^wire.Mask(p.Bits())}
+	} else {
+		db.last++
+		tries = []uint32{db.last}
+	}
+	for _, id := range tries {
+		if _, taken := db.used[idUse{f, id}]; !taken {
+			db.ids[k], db.used[idUse{f, id}] = id, p
+			return id, true
+		}
+	}
+	return 0, false
+}
+
+// release frees the LS ID of an LSA that is not originated any more.
+func (db *database) release(k wire.LSAKey) {
+	use := idUse{k.Function(db.inst.version()), k.ID}
+	if p, ok := db.used[use]; ok {
+		delete(db.used, use)
+		delete(db.ids, idKey{use.function, p})
+	}
+}
+
+// borders is what a border router does once the routes are known.
+func (inst *instance) borders(env *core.Env) {
+	inst.discardRanges(env)
+	for _, a := range inst.sortedAreas() {
+		want := map[wire.LSAKey]wire.LSABody{}
+		if inst.border && a.active() {
+			a.summaries(want)
+			a.summaryRouters(want)
+		}
+		a.db.sayAll(env, want, wire.FunctionSummary, wire.FunctionSummaryRouter)
+	}
+	if inst.elect(env) || inst.hasNSSA() {
+		inst.touchExternals(env)
+	}
+}
+
+// summaries is the networks of other areas for this one, RFC 2328 12.4.3.
+func (a *area) summaries(want map[wire.LSAKey]wire.LSABody) {
+	if a.cfg.Kind == Stub || a.cfg.Kind == NSSA && a.cfg.NoSummary {
+		p := netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		if a.inst.version().IPv4() {
+			p = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		}
+		a.addSummary(want, p, a.cfg.DefaultCost)
+	}
+	if a.cfg.Kind != Normal && a.cfg.NoSummary {
+		return
+	}
+	ranges := map[netip.Prefix]uint32{}
+	for _, r := range a.inst.result.Routes {
+		if !a.tells(r) {
+			continue
+		}
+		if within := a.inst.rangeOf(r); within != nil {
+			if !within.Hide {
+				ranges[within.Prefix.Masked()] = max(ranges[within.Prefix.Masked()], r.Cost, within.Cost)
+			}
+			continue
+		}
+		a.addSummary(want, r.Prefix, r.Cost)
+	}
+	for p, cost := range ranges {
+		if fixed := a.inst.rangeCost(p); fixed != 0 {
+			cost = fixed
+		}
+		a.addSummary(want, p, cost)
+	}
+}
+
+// tells reports whether a route of another area is told in this one.
+func (a *area) tells(r spf.Route) bool {
+	switch {
+	case r.Kind > spf.InterArea, r.Area == a.id, r.Cost >= wire.LSInfinity, a.leadsInto(r.NextHops):
+		return false
+	case r.Kind == spf.InterArea:
+		return a.id != 0 // the backbone hears of networks by the routers that are in their areas
+	}
+	return true
+}
+
+// leadsInto reports whether all next hops are in the area: whoever hears of the route there knows better.
+func (a *area) leadsInto(hops []spf.NextHop) bool {
+	for _, h := range hops {
+		if a.ifaces[h.Interface] == nil {
+			return false
+		}
+	}
+	return len(hops) > 0
+}
+
+// rangeOf is the range that a network of an area is told as part of; nil when on its own.
+func (inst *instance) rangeOf(r spf.Route) *Range {
+	a := inst.areas[r.Area]
+	if a == nil || r.Kind != spf.IntraArea {
+		return nil
+	}
+	return longest(a.cfg.Ranges, r.Prefix)
+}
+
+// longest is the most specific range that a prefix is in.
+func longest(ranges []Range, p netip.Prefix) *Range {
+	var best *Range
+	for k := range ranges {
+		g := &ranges[k]
+		if g.Prefix.Contains(p.Addr()) && g.Prefix.Bits() <= p.Bits() && (best == nil || g.Prefix.Bits() > best.Prefix.Bits()) {
+			best = g
+		}
+	}
+	return best
+}
+
+func (inst *instance) rangeCost(p netip.Prefix) uint32 {
+	for _, a := range inst.areas {
+		for _, g := range a.cfg.Ranges {
+			if g.Prefix.Masked() == p {
+				return g.Cost
+			}
+		}
+	}
+	return 0
+}
+
+func (a *area) addSummary(want map[wire.LSAKey]wire.LSABody, p netip.Prefix, cost uint32) {
+	id, ok := a.db.idOf(wire.FunctionSummary, p)
+	if !ok {
+		return // RFC 2328 appendix E knows no third LS ID
+	}
+	k := wire.LSAKey{Type: wire.FunctionSummary.Type(a.inst.version()), ID: id, Router: a.inst.router}
+	want[k] = &wire.Summary{Prefix: p, Metric: cost, Options: a.options()}
+}
+
+// summaryRouters is the way to AS boundary routers of other areas, RFC 2328 12.4.3. Areas without externals need none, and
+// what comes out of an NSSA is told by its translators (RFC 3101 3.2).
+func (a *area) summaryRouters(want map[wire.LSAKey]wire.LSABody) {
+	if a.cfg.Kind != Normal {
+		return
+	}
+	for _, r := range a.inst.result.Routers {
+		from := a.inst.areas[r.Area]
+		known := r.Boundary && r.Router != a.inst.router && r.Area != a.id && from != nil && from.cfg.Kind == Normal
+		if !known || r.Cost >= wire.LSInfinity || a.leadsInto(r.NextHops) || r.Kind == spf.InterArea && a.id == 0 {
+			continue
+		}
+		k := wire.LSAKey{Type: wire.FunctionSummaryRouter.Type(a.inst.version()), ID: uint32(r.Router), Router: a.inst.router}
+		body := &wire.SummaryRouter{Router: r.Router, Metric: r.Cost, Options: a.options()}
+		if was, ok := want[k].(*wire.SummaryRouter); !ok || was.Metric > body.Metric {
+			want[k] = body
+		}
+	}
+}
+
+// discardRanges keeps what a range covers, and nobody has, from following a default route back to where it came from.
+func (inst *instance) discardRanges(env *core.Env) {
+	want := map[netip.Prefix]bool{}
+	for _, r := range inst.result.Routes {
+		if g := inst.rangeOf(r); g != nil && inst.border && !g.Hide {
+			want[g.Prefix.Masked()] = true
+		}
+	}
+	for _, r := range inst.result.Routes {
+		delete(want, r.Prefix)
+	}
+	for p := range inst.discards {
+		if !want[p] {
+			delete(inst.discards, p)
+			inst.unroute(env, p)
+		}
+	}
+	for p := range want {
+		inst.discards[p], inst.offered[p] = true, true
+		env.Route(rib.Route{VRF: inst.cfg.VRF, Prefix: p, Protocol: rib.OSPF, Source: inst.cfg.Name, Distance: inst.cfg.Distance, Metric: wire.LSInfinity})
+	}
+}
+
+func (inst *instance) hasNSSA() bool {
+	for _, a := range inst.areas {
+		if a.cfg.Kind == NSSA {
+			return true
+		}
+	}
+	return false
+}
+
+// elect decides which NSSAs we translate, RFC 3101 3.1: those that we are told to, and those whose border routers with a
+// higher router ID are none. It reports whether that changed.
+func (inst *instance) elect(env *core.Env) (changed bool) {
+	for _, a := range inst.sortedAreas() {
+		translates := a.cfg.Kind == NSSA && inst.border && a.translatorHere()
+		if translates != a.translates {
+			a.translates, changed, inst.stale = translates, true, true
+			env.Log(core.Info, "translator", "instance", inst.cfg.Name, "area", a.id, "translates", translates)
+		}
+	}
+	return changed
+}
+
+func (a *area) translatorHere() bool {
+	if a.cfg.Translate {
+		return true
+	}
+	for _, r := range a.inst.result.Routers {
+		if r.Area == a.id && r.Kind == spf.IntraArea && r.Border && (r.Translates || r.Router > a.inst.router) {
+			return false
+		}
+	}
+	return true
+}

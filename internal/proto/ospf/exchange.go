@@ -1,0 +1,321 @@
+package ospf
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
+)
+
+// beginExchange is the state ExStart: both say they are master, and the higher router ID is (RFC 2328 10.8).
+func (n *neighbor) beginExchange(env *core.Env) {
+	n.become(env, exStart, "")
+	if n.sequence == 0 {
+		n.sequence = env.Rand().Uint32() >> 1
+	}
+	n.sequence++
+	n.master = true
+	n.heardDD = wire.DatabaseDescription{}
+	n.describe(env, wire.DDInit|wire.DDMore|wire.DDMaster, nil)
+}
+
+// describe sends a database description, and keeps it to be sent again.
+func (n *neighbor) describe(env *core.Env, flags uint8, headers []wire.LSAHeader) {
+	n.last = &wire.DatabaseDescription{
+		MTU: n.i.announcedMTU(), Options: n.i.area.options() | optionO(n.inst().version()),
+		Flags: flags, Sequence: n.sequence, Headers: headers,
+	}
+	n.repeatDescription(env)
+}
+
+// optionO is said in descriptions: opaque LSAs are carried, RFC 5250 2.
+func optionO(v wire.Version) wire.Options {
+	if v == wire.V2 {
+		return wire.OptO
+	}
+	return 0
+}
+
+// announcedMTU is the size of the largest packet, for the neighbour to compare (RFC 2328 10.6).
+func (i *iface) announcedMTU() uint16 { return uint16(i.mtu()) }
+
+// repeatDescription sends the last description, and again until it is answered if that is ours to do.
+func (n *neighbor) repeatDescription(env *core.Env) {
+	if n.last == nil {
+		return
+	}
+	n.i.send(env, n.sendTo(), n.last)
+	if n.state == exStart || n.state == exchange && n.master {
+		env.Arm(&n.description, n.i.cfg.Retransmit)
+	}
+}
+
+// mismatched is the events SeqNumberMismatch and BadLSReq: the exchange begins anew.
+func (n *neighbor) mismatched(env *core.Env, reason string) {
+	n.i.count("exchange-restarted")
+	if !n.state.making() {
+		n.inst().making++
+	}
+	n.forget(env)
+	n.become(env, exStart, reason)
+	n.beginExchange(env)
+}
+
+// receiveDescription is RFC 2328 10.6.
+func (n *neighbor) receiveDescription(env *core.Env, d *wire.DatabaseDescription) {
+	if why := n.tooLarge(d); why != "" {
+		n.i.count("dropped-mtu")
+		n.i.problem(env, n.address, WrongMTU, why)
+		return
+	}
+	if n.state == heardOf {
+		n.twoWayReceived(env)
+	}
+	switch n.state {
+	case exStart:
+		n.negotiate(env, d)
+	case exchange:
+		n.exchange(env, d)
+	case loading, full:
+		switch {
+		case !n.repeats(d):
+			n.mismatched(env, "it sent a description out of order")
+		case !n.master && n.last != nil:
+			n.i.send(env, n.sendTo(), n.last)
+		}
+	}
+}
+
+func (n *neighbor) tooLarge(d *wire.DatabaseDescription) string {
+	if n.i.cfg.MTUIgnore || int(d.MTU) <= n.i.mtu() {
+		return ""
+	}
+	return "its interface MTU is " + strconv.Itoa(int(d.MTU)) + ", ours " + strconv.Itoa(n.i.mtu()) + ": make them equal, or set mtu-ignore"
+}
+
+// negotiate is the state ExStart of 10.6: who is master.
+func (n *neighbor) negotiate(env *core.Env, d *wire.DatabaseDescription) {
+	const all = wire.DDInit | wire.DDMore | wire.DDMaster
+	switch inst := n.inst(); {
+	case d.Flags&all == all && len(d.Headers) == 0 && n.router > inst.router:
+		n.master, n.sequence = false, d.Sequence
+	case d.Flags&(wire.DDInit|wire.DDMaster) == 0 && d.Sequence == n.sequence && n.router < inst.router:
+		n.master = true
+	default:
+		return
+	}
+	n.negotiated(env, d)
+}
+
+// negotiated is the event NegotiationDone.
+func (n *neighbor) negotiated(env *core.Env, d *wire.DatabaseDescription) {
+	n.options = d.Options
+	n.become(env, exchange, "")
+	env.Stop(&n.description)
+	for _, db := range n.databases() {
+		for _, e := range db.sorted() {
+			if n.takes(e) && !n.waitsForFlush(env, e) {
+				n.toTell = append(n.toTell, e)
+			}
+		}
+	}
+	n.accept(env, d)
+}
+
+// databases are those that the neighbour shares.
+func (n *neighbor) databases() []*database {
+	all := []*database{n.i.area.db, n.i.db}
+	if n.i.area.cfg.Kind == Normal {
+		all = append(all, n.inst().db)
+	}
+	return all
+}
+
+// takes reports whether a neighbour is told of an LSA at all: opaque ones only if it can carry them, RFC 5250 3.1.
+func (n *neighbor) takes(e *entry) bool {
+	v := n.inst().version()
+	opaque := v == wire.V2 && e.Header.Type >= 9 && e.Header.Type <= 11
+	return !opaque || n.options&wire.OptO != 0
+}
+
+// waitsForFlush puts an LSA at MaxAge on the retransmission list instead of into a description, RFC 2328 10.3.
+func (n *neighbor) waitsForFlush(env *core.Env, e *entry) bool {
+	if e.age(env.Now()) < wire.MaxAge {
+		return false
+	}
+	n.wait(env, e)
+	return true
+}
+
+// exchange is the state Exchange of 10.6.
+func (n *neighbor) exchange(env *core.Env, d *wire.DatabaseDescription) {
+	master := d.Flags&wire.DDMaster != 0
+	switch {
+	case n.repeats(d):
+		if !n.master {
+			n.i.send(env, n.sendTo(), n.last)
+		}
+	case master == n.master:
+		n.mismatched(env, "it changed its mind about who is master")
+	case d.Flags&wire.DDInit != 0:
+		n.mismatched(env, "it began the exchange anew")
+	case d.Options&^wire.OptL != n.options&^wire.OptL:
+		n.mismatched(env, "its options changed")
+	case n.master && d.Sequence != n.sequence || !n.master && d.Sequence != n.sequence+1:
+		n.mismatched(env, "it sent a description out of order")
+	default:
+		n.accept(env, d)
+	}
+}
+
+// repeats reports whether a description was received before, RFC 2328 10.6.
+func (n *neighbor) repeats(d *wire.DatabaseDescription) bool {
+	l := &n.heardDD
+	return l.Sequence == d.Sequence && l.Flags == d.Flags && l.Options == d.Options && l.MTU == d.MTU
+}
+
+// accept takes what a description says, and sends the next, or ends the exchange.
+func (n *neighbor) accept(env *core.Env, d *wire.DatabaseDescription) {
+	n.heardDD = wire.DatabaseDescription{MTU: d.MTU, Options: d.Options, Flags: d.Flags, Sequence: d.Sequence}
+	for _, h := range d.Headers {
+		if !n.compare(env, h) {
+			n.mismatched(env, "it described an LSA that does not belong here: "+h.LSAKey.String())
+			return
+		}
+	}
+	more := d.Flags&wire.DDMore != 0
+	switch {
+	case !n.master:
+		n.sequence = d.Sequence
+		n.describeMore(env)
+		if !more && n.last.Flags&wire.DDMore == 0 {
+			n.exchanged(env)
+		}
+	case !more && n.last.Flags&(wire.DDMore|wire.DDInit) == 0:
+		n.exchanged(env)
+	default:
+		n.sequence++
+		n.describeMore(env)
+	}
+	if n.state == exchange && len(n.requests) > 0 && n.asked == nil {
+		n.sendRequest(env)
+	}
+}
+
+// compare notes an LSA that the neighbour has newer; false when it should not have it.
+func (n *neighbor) compare(env *core.Env, h wire.LSAHeader) bool {
+	if !n.i.belongs(h.LSAKey) {
+		return false
+	}
+	have := n.i.databaseOf(h.Type).lsas[h.LSAKey]
+	if have == nil || wire.Compare(h, have.header(env.Now())) > 0 {
+		n.requests[h.LSAKey] = h
+	}
+	return true
+}
+
+// belongs reports whether an LSA may come by the interface: of a scope and a type that the area has, RFC 2328 13 steps 2 and 3,
+// RFC 3101 2.2, RFC 5340 4.5.1.
+func (i *iface) belongs(k wire.LSAKey) bool {
+	v := i.inst().version()
+	scope := k.Type.Scope(v)
+	switch {
+	case scope == wire.ScopeReserved:
+		return false
+	case i.area.cfg.Kind != Normal && scope == wire.ScopeAS:
+		return false
+	case k.Function(v) == wire.FunctionNSSA:
+		return i.area.cfg.Kind == NSSA
+	}
+	return true
+}
+
+// describeMore sends the next description.
+func (n *neighbor) describeMore(env *core.Env) {
+	var headers []wire.LSAHeader
+	most := max((n.i.room()-12)/wire.LSAHeaderLen, 1)
+	for len(n.toTell) > 0 && len(headers) < most {
+		e := n.toTell[0]
+		n.toTell = n.toTell[1:]
+		if now := e.db.lsas[e.key()]; now != nil && !now.flushed {
+			headers = append(headers, now.header(env.Now()))
+		}
+	}
+	var flags uint8
+	if n.master {
+		flags |= wire.DDMaster
+	}
+	if len(n.toTell) > 0 {
+		flags |= wire.DDMore
+	}
+	n.describe(env, flags, headers)
+}
+
+// exchanged is the event ExchangeDone.
+func (n *neighbor) exchanged(env *core.Env) {
+	env.Stop(&n.description)
+	n.toTell = nil
+	if len(n.requests) == 0 {
+		n.become(env, full, "")
+		return
+	}
+	n.become(env, loading, "")
+	if n.asked == nil {
+		n.sendRequest(env)
+	}
+}
+
+// sendRequest asks for the next LSAs, or for what was not answered again, RFC 2328 10.9.
+func (n *neighbor) sendRequest(env *core.Env) {
+	if len(n.requests) == 0 || n.state < exchange {
+		return
+	}
+	keys := slices.SortedFunc(maps.Keys(n.requests), compareKeys)
+	n.asked = keys[:min(len(keys), max(n.i.room()/12, 1))]
+	n.i.send(env, n.sendTo(), &wire.Request{Keys: n.asked})
+	env.Arm(&n.request, n.i.cfg.Retransmit)
+}
+
+// answered strikes an LSA off the request list, and asks for more once all of a request came.
+func (n *neighbor) answered(env *core.Env, k wire.LSAKey) {
+	delete(n.requests, k)
+	if len(n.requests) == 0 {
+		n.asked = nil
+		env.Stop(&n.request)
+		if n.state == loading {
+			n.become(env, full, "")
+		}
+	}
+}
+
+// continueRequests asks for the next once nothing of the last request is missing.
+func (n *neighbor) continueRequests(env *core.Env) {
+	if n.asked == nil || len(n.requests) == 0 {
+		return
+	}
+	for _, k := range n.asked {
+		if _, missing := n.requests[k]; missing {
+			return
+		}
+	}
+	n.sendRequest(env)
+}
+
+// receiveRequest is RFC 2328 10.7.
+func (n *neighbor) receiveRequest(env *core.Env, r *wire.Request) {
+	if n.state < exchange {
+		return
+	}
+	var found []*entry
+	for _, k := range r.Keys {
+		e := n.i.databaseOf(k.Type).lsas[k]
+		if e == nil || !n.i.belongs(k) {
+			n.mismatched(env, "it asked for an LSA that we do not have: "+k.String())
+			return
+		}
+		found = append(found, e)
+	}
+	n.i.sendUpdates(env, n.sendTo(), found)
+}

@@ -1,0 +1,282 @@
+package ospf
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/proto/ospf/spf"
+	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
+)
+
+// instance is one OSPF router: a router ID, areas, and a routing table.
+type instance struct {
+	m      *Module
+	cfg    *Config
+	router wire.RouterID
+	areas  map[wire.AreaID]*area
+	db     *database // of AS scope
+	began  time.Duration
+
+	ages     ages
+	flushing map[*entry]struct{} // at MaxAge
+	sweep    bool                // some of them may go
+	gone     []*origin           // of ours that went
+	making   int                 // adjacencies between ExStart and Full
+	queue    []*neighbor         // that wait to begin one
+	turn     bool                // one of them may
+	stale    bool                // what we say may have changed
+	marked   []*iface            // with something to send
+
+	table     spf.Calculation
+	result    *spf.Result
+	pending   spf.Change
+	dirty     bool
+	pacing    pacing
+	runs      int
+	lastRun   time.Duration
+	lastWhy   string
+	border    bool
+	boundary  bool
+	externals map[netip.Prefix]*external
+	discards  map[netip.Prefix]bool
+	offered   map[netip.Prefix]bool
+	problems  map[problemKey]*problem
+	restart   *restart
+	stray     []*entry // of ours from before a restart
+
+	ageTimer, spfTimer, stubTimer, restartTimer, externalTimer core.Timer
+}
+
+func newInstance(m *Module, cfg *Config) *instance {
+	inst := &instance{
+		m: m, cfg: cfg, areas: map[wire.AreaID]*area{}, flushing: map[*entry]struct{}{}, externals: map[netip.Prefix]*external{},
+		discards: map[netip.Prefix]bool{}, offered: map[netip.Prefix]bool{}, problems: map[problemKey]*problem{}, result: &spf.Result{},
+	}
+	inst.db = newDatabase(inst, nil, nil)
+	inst.ageTimer = core.Timer{Name: "ospf-age", Of: inst}
+	inst.spfTimer = core.Timer{Name: "ospf-spf", Of: inst}
+	inst.stubTimer = core.Timer{Name: "ospf-stub-router", Of: inst}
+	inst.externalTimer = core.Timer{Name: "ospf-externals", Of: inst}
+	inst.restartTimer = core.Timer{Name: "ospf-restart", Of: inst}
+	return inst
+}
+
+func (inst *instance) version() wire.Version { return inst.cfg.Version }
+
+// expired implements owner.
+func (inst *instance) expired(env *core.Env, t *core.Timer) {
+	switch t {
+	case &inst.ageTimer:
+		inst.aged(env)
+	case &inst.spfTimer:
+		inst.calculate(env)
+	case &inst.stubTimer:
+		inst.touchAll()
+	case &inst.externalTimer:
+		inst.sayExternals(env)
+	case &inst.restartTimer:
+		inst.restart.end(env, "the grace period is over")
+	}
+}
+
+func (inst *instance) start(env *core.Env) {
+	inst.began = env.Now()
+	if d := inst.cfg.StubRouter.OnStartup; d > 0 {
+		env.Arm(&inst.stubTimer, d)
+	}
+	inst.router = cmp.Or(inst.cfg.RouterID, inst.m.chooseRouterID())
+	inst.resumeRestart(env)
+	env.Log(core.Info, "started", "instance", inst.cfg.Name, "router-id", inst.router)
+}
+
+// chooseRouterID is the highest IPv4 address of a loopback interface, else of any, as everybody chooses it.
+func (m *Module) chooseRouterID() wire.RouterID {
+	var loop, any uint32
+	for _, l := range m.links {
+		for _, p := range l.Addresses {
+			if a := p.Addr(); a.Is4() && !a.IsLoopback() {
+				any = max(any, wire.Uint4(a))
+				if p.IsSingleIP() {
+					loop = max(loop, wire.Uint4(a))
+				}
+			}
+		}
+	}
+	return wire.RouterID(cmp.Or(loop, any))
+}
+
+// mustRestart reports whether a change is one that no neighbour could follow.
+func (inst *instance) mustRestart(c *Config) bool {
+	return c.Version != inst.cfg.Version || c.VRF != inst.cfg.VRF || c.RouterID != 0 && c.RouterID != inst.router
+}
+
+// configure takes a configuration; only differences act.
+func (inst *instance) configure(env *core.Env, cfg *Config) {
+	inst.cfg = cfg
+	wanted := map[wire.AreaID]Area{}
+	for _, a := range cfg.Areas {
+		wanted[a.ID] = a
+	}
+	for _, a := range inst.sortedAreas() {
+		if w, ok := wanted[a.id]; !ok || w.Kind != a.cfg.Kind {
+			a.end(env, "its area was configured otherwise")
+			delete(inst.areas, a.id)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(wanted)) {
+		a := inst.areas[id]
+		if a == nil {
+			a = newArea(inst, wanted[id])
+			inst.areas[id] = a
+		}
+		a.reconfigure(env, wanted[id])
+	}
+	inst.redistributeAll(env)
+	inst.touchAll()
+	inst.changedSPF(env, "configured")
+}
+
+func same(a, b any) bool { return reflect.DeepEqual(a, b) }
+
+func (inst *instance) touchAll() {
+	for _, a := range inst.areas {
+		a.touch()
+	}
+	inst.stale = true
+}
+
+// summarize has what we tell of one area in another looked at.
+func (inst *instance) summarize() { inst.need(spf.Summaries) }
+
+// stop says goodbye: either so that neighbours wait for us, or so that they turn away at once.
+func (inst *instance) stop(env *core.Env) {
+	if inst.cfg.Restart.Period > 0 {
+		inst.prepareRestart(env)
+		inst.settle(env)
+		return
+	}
+	for _, db := range inst.databases() {
+		for _, e := range db.sorted() {
+			if e.Header.Router == inst.router {
+				inst.expire(env, e)
+			}
+		}
+		clear(db.own)
+	}
+	inst.settle(env)
+	inst.end(env, "the router stops")
+}
+
+// end takes an instance out, and its routes with it.
+func (inst *instance) end(env *core.Env, reason string) {
+	for _, i := range inst.interfaces() {
+		i.farewell(env)
+	}
+	for _, a := range inst.sortedAreas() {
+		a.end(env, reason)
+	}
+	for _, t := range []*core.Timer{&inst.ageTimer, &inst.spfTimer, &inst.stubTimer, &inst.restartTimer, &inst.externalTimer} {
+		env.Stop(t)
+	}
+	for _, db := range inst.databases() {
+		for _, o := range db.own {
+			env.Stop(&o.timer)
+		}
+	}
+	inst.withdraw(env)
+}
+
+// farewell is a hello without neighbours: those who hear it need not wait until we are silent for long enough.
+func (i *iface) farewell(env *core.Env) {
+	if !i.state.talks() {
+		return
+	}
+	h := i.hello()
+	h.Neighbors, h.DR, h.BDR = nil, 0, 0
+	for _, dst := range i.helloEverywhere(env.Now()) {
+		i.send(env, dst, h)
+	}
+}
+
+func (i *iface) helloEverywhere(now time.Duration) []netip.Addr {
+	to := i.helloTo(now)
+	if i.multicasts() {
+		to = append(to, i.inst().version().AllRouters())
+	}
+	return to
+}
+
+func (inst *instance) sortedAreas() []*area {
+	return slices.SortedFunc(maps.Values(inst.areas), func(a, b *area) int { return cmp.Compare(a.id, b.id) })
+}
+
+// interfaces are all of an instance, by area and name.
+func (inst *instance) interfaces() []*iface {
+	var all []*iface
+	for _, a := range inst.sortedAreas() {
+		all = append(all, a.sorted()...)
+	}
+	return all
+}
+
+func (inst *instance) neighbors() []*neighbor {
+	var all []*neighbor
+	for _, i := range inst.interfaces() {
+		all = append(all, i.sorted()...)
+	}
+	return all
+}
+
+// exchanging reports whether a neighbour is being told what the database holds: LSAs at MaxAge stay meanwhile.
+func (inst *instance) exchanging() bool { return inst.making > 0 }
+
+// mark notes an interface that has something to send when the event is handled.
+func (inst *instance) mark(i *iface) {
+	if !i.marked {
+		i.marked = true
+		inst.marked = append(inst.marked, i)
+	}
+}
+
+// settle does what an event has made necessary, once, in order: what we say, adjacencies whose turn has come, LSAs that
+// may go, and packets.
+func (inst *instance) settle(env *core.Env) {
+	if inst.stale {
+		inst.stale = false
+		inst.originate(env)
+	}
+	if inst.turn {
+		inst.turn = false
+		inst.next(env)
+	}
+	if inst.sweep {
+		inst.sweepFlushed(env)
+	}
+	for _, i := range inst.marked {
+		i.marked = false
+		i.sendOutbox(env)
+		if i.acksDue {
+			i.sendAcks(env)
+		}
+	}
+	inst.marked = inst.marked[:0]
+	inst.armSPF(env)
+}
+
+// duplicate reports whether another neighbour of the interface has the router ID.
+func (inst *instance) duplicate(i *iface, r wire.RouterID, src netip.Addr) bool {
+	for _, n := range i.neighbors {
+		if n.router == r && n.address != src && n.state >= twoWay {
+			return true
+		}
+	}
+	return false
+}
+
+// isStub reports whether no transit traffic is wanted, RFC 6987.
+func (inst *instance) isStub() bool { return inst.cfg.StubRouter.Always || inst.stubTimer.Armed() }

@@ -1,0 +1,282 @@
+package ospf
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/liveness"
+	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
+)
+
+// neighborState is the state of a conversation, RFC 2328 10.1.
+type neighborState uint8
+
+const (
+	neighborDown neighborState = iota
+	heardOf                    // Init
+	twoWay
+	exStart
+	exchange
+	loading
+	full
+)
+
+var neighborStates = [...]string{"down", "init", "two-way", "exstart", "exchange", "loading", "full"}
+
+func (s neighborState) String() string { return neighborStates[s] }
+
+// neighbor is a router on the network of an interface.
+type neighbor struct {
+	i            *iface
+	key          netip.Addr
+	router       wire.RouterID
+	address      netip.Addr
+	interfaceID  uint32
+	priority     uint8
+	dr, bdr      uint32
+	helloOptions wire.Options
+	options      wire.Options // of its database descriptions
+	unicast      bool         // it sends its hellos to us alone, and expects the same
+	state        neighborState
+	since        time.Duration
+	events       int       // state changes
+	sequences    [6]uint64 // of authentication: the last, and the last by packet type
+	queued       bool      // it waits for its turn to be adjacent
+
+	master   bool // we are
+	sequence uint32
+	last     *wire.DatabaseDescription // that we sent
+	heardDD  wire.DatabaseDescription  // the last received, without headers
+	toTell   []*entry                  // not yet described
+	requests map[wire.LSAKey]wire.LSAHeader
+	asked    []wire.LSAKey // in the request that is not answered yet
+	waits    map[wire.LSAKey]*entry
+	watched  liveness.Target
+	watching bool
+	alive    liveness.Status
+	grace    *grace
+
+	inactivity, description, request, update core.Timer
+}
+
+func newNeighbor(i *iface, key netip.Addr, r wire.RouterID) *neighbor {
+	n := &neighbor{i: i, key: key, router: r, requests: map[wire.LSAKey]wire.LSAHeader{}, waits: map[wire.LSAKey]*entry{}}
+	n.inactivity = core.Timer{Name: "ospf-dead", Of: n}
+	n.description = core.Timer{Name: "ospf-description", Of: n}
+	n.request = core.Timer{Name: "ospf-request", Of: n}
+	n.update = core.Timer{Name: "ospf-retransmit", Of: n}
+	return n
+}
+
+func (n *neighbor) inst() *instance { return n.i.area.inst }
+
+// id is how the neighbour stands in the designated router fields of hellos.
+func (n *neighbor) id() uint32 {
+	if n.inst().version() == wire.V2 {
+		return wire.Uint4(n.address)
+	}
+	return uint32(n.router)
+}
+
+// expired implements owner.
+func (n *neighbor) expired(env *core.Env, t *core.Timer) {
+	switch t {
+	case &n.inactivity:
+		n.silent(env)
+	case &n.description:
+		n.repeatDescription(env)
+	case &n.request:
+		n.sendRequest(env)
+	case &n.update:
+		n.retransmit(env)
+	}
+}
+
+// silent is the event InactivityTimer.
+func (n *neighbor) silent(env *core.Env) {
+	if n.grace != nil {
+		env.Arm(&n.inactivity, max(n.grace.until-env.Now(), time.Second)) // RFC 3623 3.1: not while we help
+		return
+	}
+	n.kill(env, "nothing heard for "+n.i.cfg.Dead.String())
+}
+
+// heard is the event HelloReceived.
+func (n *neighbor) heard(env *core.Env) {
+	env.Arm(&n.inactivity, n.i.cfg.Dead)
+	if n.state == neighborDown {
+		n.become(env, heardOf, "")
+	}
+}
+
+// twoWayReceived is the event 2-WayReceived.
+func (n *neighbor) twoWayReceived(env *core.Env) {
+	if n.state != heardOf {
+		return
+	}
+	n.become(env, twoWay, "")
+	n.watch(env)
+	n.adjacencyOK(env)
+}
+
+// oneWayReceived is the event 1-WayReceived: the neighbour does not see us. One that restarts gracefully is given time to.
+func (n *neighbor) oneWayReceived(env *core.Env) {
+	if n.state < twoWay || n.grace != nil {
+		return
+	}
+	n.forget(env)
+	n.become(env, heardOf, "it does not hear us")
+}
+
+// adjacencyOK is the event AdjOK?, RFC 2328 10.3: whether to be adjacent at all (10.4).
+func (n *neighbor) adjacencyOK(env *core.Env) {
+	switch wanted := n.wanted(); {
+	case n.state == twoWay && wanted:
+		n.inst().admit(env, n)
+	case n.state > twoWay && !wanted:
+		n.forget(env)
+		n.become(env, twoWay, "the network has other designated routers")
+	}
+}
+
+// wanted is RFC 2328 10.4.
+func (n *neighbor) wanted() bool {
+	i := n.i
+	if !i.cfg.Network.designates() {
+		return true
+	}
+	me := n.id()
+	return i.state != waiting && (i.state == designated || i.state == backup || me == i.dr || me == i.bdr)
+}
+
+// admit lets an adjacency begin, or has it wait for its turn: a hub whose spokes all come at once would lose packets, and
+// with them the adjacencies (RFC 4222 recommendation 5).
+func (inst *instance) admit(env *core.Env, n *neighbor) {
+	if n.queued {
+		return
+	}
+	if inst.making >= inst.cfg.MaxExchanges {
+		n.queued = true
+		inst.queue = append(inst.queue, n)
+		return
+	}
+	inst.making++
+	n.beginExchange(env)
+}
+
+// next begins the adjacencies that have their turn.
+func (inst *instance) next(env *core.Env) {
+	for len(inst.queue) > 0 && inst.making < inst.cfg.MaxExchanges {
+		n := inst.queue[0]
+		inst.queue = inst.queue[1:]
+		if !n.queued {
+			continue
+		}
+		n.queued = false
+		n.adjacencyOK(env)
+	}
+}
+
+// making reports whether the adjacency is being made.
+func (s neighborState) making() bool { return s >= exStart && s < full }
+
+// become changes the state and whatever hangs on it.
+func (n *neighbor) become(env *core.Env, s neighborState, reason string) {
+	if s == n.state {
+		return
+	}
+	inst, old := n.inst(), n.state
+	n.state, n.since = s, env.Now()
+	n.events++
+	level := core.Debug
+	if s == full || old == full {
+		level = core.Info
+	}
+	env.Log(level, "neighbor", "instance", inst.cfg.Name, "interface", n.i.name(), "neighbor", n.router, "address", n.address, "from", old, "to", s, "reason", reason)
+	if old.making() && !s.making() {
+		inst.making--
+		inst.turn = true
+	}
+	inst.sweep = true
+	n.announce(env, old, s)
+}
+
+// counts reports whether the adjacency is told of: one that restarts is, while it is helped (RFC 3623 3).
+func (n *neighbor) counts() bool { return n.state == full || n.grace != nil }
+
+// announce has the LSAs looked at that tell of adjacencies, RFC 2328 12.4.
+func (n *neighbor) announce(env *core.Env, old, s neighborState) {
+	inst := n.inst()
+	if s == full {
+		delete(n.i.lost, n.router)
+		n.i.solved(n.address)
+		inst.adjacent(env, n)
+	}
+	if n.grace != nil || (old == full) == (s == full) && (old >= twoWay) == (s >= twoWay) {
+		return
+	}
+	if old == full {
+		n.i.lost[n.router] = true
+		inst.unadjacent(env, n)
+	}
+	n.i.touch()
+	inst.changedSPF(env, "neighbor "+n.router.String()+" is "+s.String())
+}
+
+// kill is the events KillNbr, LLDown and InactivityTimer: the neighbour is gone.
+func (n *neighbor) kill(env *core.Env, reason string) {
+	i, was := n.i, n.state
+	n.forget(env)
+	n.unwatch(env)
+	env.Stop(&n.inactivity)
+	n.queued, n.grace = false, nil
+	n.become(env, neighborDown, reason)
+	if i.neighbors[n.key] == n {
+		delete(i.neighbors, n.key)
+		i.order = nil
+	}
+	if i.state > waiting && i.cfg.Network.designates() && was >= twoWay {
+		i.elect(env)
+	}
+}
+
+// forget drops what an adjacency has: lists and timers.
+func (n *neighbor) forget(env *core.Env) {
+	for _, t := range []*core.Timer{&n.description, &n.request, &n.update} {
+		env.Stop(t)
+	}
+	for _, e := range n.waits {
+		n.inst().waitsNoMore(e)
+	}
+	clear(n.waits)
+	clear(n.requests)
+	n.asked, n.toTell, n.last, n.queued = nil, nil, nil, false
+}
+
+// watch asks for the neighbour to be watched, where the interface wants it.
+func (n *neighbor) watch(env *core.Env) {
+	w := n.i.cfg.Liveness
+	if w == nil || n.state < twoWay {
+		n.unwatch(env)
+		return
+	}
+	n.watched, n.watching = liveness.Target{Peer: n.address, Local: n.i.local, Interface: n.i.name()}, true
+	env.Request(liveness.BFD, liveness.Watch{Target: n.watched, For: n.inst().cfg.Name, Interval: w.Interval, Multiplier: w.Multiplier})
+}
+
+func (n *neighbor) unwatch(env *core.Env) {
+	if n.watching {
+		n.watching, n.alive = false, liveness.Unknown
+		env.Request(liveness.BFD, liveness.Unwatch{Target: n.watched, For: n.inst().cfg.Name})
+	}
+}
+
+// liveness hears of a neighbour that is watched: only one whose path worked and ceased to is given up, RFC 5882 3.2.
+func (n *neighbor) liveness(env *core.Env, s liveness.State) {
+	n.alive = s.Status
+	if s.Status == liveness.Down && n.state >= twoWay {
+		n.grace = nil // RFC 5882 4.3.2.2: the control plane does not share the fate of the forwarding
+		n.kill(env, "its path has failed: "+s.Reason)
+	}
+}

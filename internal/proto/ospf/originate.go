@@ -1,0 +1,348 @@
+package ospf
+
+import (
+	"bytes"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
+)
+
+// origin is an LSA that we originate: what it shall say, and when it may say something else again.
+type origin struct {
+	db    *database
+	key   wire.LSAKey
+	body  wire.LSABody  // nil: no longer
+	after time.Duration // not before
+	hold  time.Duration
+	timer core.Timer
+}
+
+// expired implements owner.
+func (o *origin) expired(env *core.Env, _ *core.Timer) {
+	if o.wanted() && o.differs() {
+		o.emit(env)
+	}
+}
+
+func (o *origin) wanted() bool { return o.body != nil && o.db.own[o.key] == o }
+
+// say has an LSA originated, now or as soon as the throttle allows, if it says anything new.
+func (db *database) say(env *core.Env, k wire.LSAKey, body wire.LSABody) {
+	o := db.own[k]
+	if o == nil {
+		o = &origin{db: db, key: k}
+		o.timer = core.Timer{Name: "ospf-originate", Of: o}
+		db.own[k] = o
+	}
+	o.body = body
+	if o.differs() {
+		o.emitThrottled(env)
+	} else {
+		env.Stop(&o.timer)
+	}
+}
+
+// unsay takes back what say did: the LSA is flushed.
+func (db *database) unsay(env *core.Env, k wire.LSAKey) {
+	o := db.own[k]
+	if o == nil {
+		return
+	}
+	env.Stop(&o.timer)
+	delete(db.own, k)
+	db.release(k)
+	if e := db.lsas[k]; e != nil {
+		db.inst.expire(env, e)
+	}
+}
+
+// differs reports whether the database has something else than what is to be said.
+func (o *origin) differs() bool {
+	e := o.db.lsas[o.key]
+	if e == nil || e.flushed {
+		return true
+	}
+	l, err := wire.Build(o.db.inst.version(), o.key, 0, wire.InitialSequence, o.body)
+	return err == nil && (l.Options != e.Header.Options || !bytes.Equal(l.Raw[wire.LSAHeaderLen:], content(e)))
+}
+
+// emitThrottled originates now if the last time is long ago, else when the throttle allows (MinLSInterval, RFC 2328 12.4).
+func (o *origin) emitThrottled(env *core.Env) {
+	if wait := max(o.after-env.Now(), o.db.inst.cfg.LSA.Initial); wait > 0 {
+		if !o.timer.Armed() {
+			env.Arm(&o.timer, wait)
+		}
+		return
+	}
+	o.emit(env)
+}
+
+// emit originates the next instance. When sequence numbers have run out, the old one is flushed first (RFC 2328 12.1.6).
+func (o *origin) emit(env *core.Env) {
+	inst := o.db.inst
+	if inst.restarting() {
+		return // RFC 3623 2.2: not before the restart is over
+	}
+	env.Stop(&o.timer)
+	next := wire.InitialSequence
+	if e := o.db.lsas[o.key]; e != nil {
+		if e.Header.Sequence == wire.MaxSequence {
+			inst.expire(env, e)
+			return // goes on when it is gone
+		}
+		next = e.Header.Sequence + 1
+	}
+	l, err := wire.Build(inst.version(), o.key, 0, next, o.body)
+	if err != nil {
+		inst.note(env, "", netip.Addr{}, TooMany, err.Error())
+		return
+	}
+	o.pace(env)
+	e, _ := o.db.put(env, l, true)
+	inst.flood(env, e, nil, nil)
+}
+
+// pace doubles the time to the next instance while changes keep coming.
+func (o *origin) pace(env *core.Env) {
+	t, now := o.db.inst.cfg.LSA, env.Now()
+	switch {
+	case o.after == 0 || now > o.after+2*t.Max:
+		o.hold = t.Hold
+	default:
+		o.hold = min(2*o.hold, t.Max)
+	}
+	o.after = now + o.hold
+}
+
+// refresh originates again before the LSA grows too old.
+func (o *origin) refresh(env *core.Env) {
+	o.emit(env)
+}
+
+// resume goes on with LSAs that were flushed because their sequence numbers had run out.
+func (inst *instance) resume(env *core.Env) {
+	for _, o := range inst.gone {
+		if o.wanted() {
+			o.emit(env)
+		}
+	}
+	inst.gone = nil
+}
+
+// selfOriginated is RFC 2328 13.4: by the router ID, or as the network LSA of an address of ours.
+func (inst *instance) selfOriginated(i *iface, k wire.LSAKey) bool {
+	if k.Router == inst.router {
+		return true
+	}
+	if inst.version() != wire.V2 || k.Function(wire.V2) != wire.FunctionNetwork {
+		return false
+	}
+	for _, x := range i.area.ifaces {
+		if x.state != down && x.address.Addr() == wire.Addr4(k.ID) {
+			return true
+		}
+	}
+	return false
+}
+
+// contest answers a newer instance of an LSA of ours that somebody else has: from before a restart, or a lie (RFC 2328 13.4).
+func (inst *instance) contest(env *core.Env, e *entry, o *origin, n *neighbor) {
+	if inst.restarting() {
+		return
+	}
+	if env.Now()-inst.began > selfGrace {
+		n.i.problem(env, n.address, SelfOriginated, "flooded an LSA in our name that we did not make: "+e.key().String())
+	}
+	if o != nil && o.wanted() {
+		o.emitThrottled(env)
+		return
+	}
+	if !e.flushed {
+		inst.expire(env, e)
+	}
+}
+
+// selfGrace is how long after the start LSAs of ours come from the time before.
+const selfGrace = time.Minute
+
+// say brings what the database says of some functions to what is wanted: the rest is flushed.
+func (db *database) sayAll(env *core.Env, want map[wire.LSAKey]wire.LSABody, functions ...wire.Function) {
+	v := db.inst.version()
+	for _, k := range slices.SortedFunc(maps.Keys(db.own), compareKeys) {
+		if want[k] == nil && slices.Contains(functions, k.Function(v)) {
+			db.unsay(env, k)
+		}
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(want), compareKeys) {
+		db.say(env, k, want[k])
+	}
+}
+
+// originate looks at what we say of ourselves in every area where it may have changed.
+func (inst *instance) originate(env *core.Env) {
+	if inst.setBorder() {
+		for _, a := range inst.areas {
+			a.stale = true
+		}
+		inst.changedSPF(env, "border router or not")
+	}
+	for _, a := range inst.sortedAreas() {
+		if a.stale {
+			a.stale = false
+			a.originate(env)
+		}
+	}
+}
+
+// setBorder finds out whether we are a border router: attached to the backbone and another area (RFC 3509 2.1), and
+// whether a boundary router. It reports whether that changed.
+func (inst *instance) setBorder() bool {
+	active := 0
+	for _, a := range inst.areas {
+		if a.active() {
+			active++
+		}
+	}
+	backbone := inst.areas[0] != nil && inst.areas[0].active()
+	border := active > 1 && backbone
+	boundary := len(inst.cfg.Redistribute) > 0 || inst.cfg.Default != nil || inst.translating()
+	changed := border != inst.border || boundary != inst.boundary
+	inst.border, inst.boundary = border, boundary
+	return changed
+}
+
+func (inst *instance) translating() bool {
+	for _, a := range inst.areas {
+		if a.translates {
+			return true
+		}
+	}
+	return false
+}
+
+// originate brings the LSAs that tell of ourselves up to date, RFC 2328 12.4.1 and 12.4.2, RFC 5340 4.4.3.
+func (a *area) originate(env *core.Env) {
+	v := a.inst.version()
+	want := map[wire.LSAKey]wire.LSABody{}
+	add := func(f wire.Function, id uint32, body wire.LSABody) {
+		want[wire.LSAKey{Type: f.Type(v), ID: id, Router: a.inst.router}] = body
+	}
+	if a.active() {
+		if v == wire.V2 {
+			a.describeV2(add)
+		} else {
+			a.describeV3(env, add)
+		}
+	}
+	a.db.sayAll(env, want, wire.FunctionRouter, wire.FunctionNetwork, wire.FunctionIntraAreaPrefix)
+}
+
+// flags are those of the router LSA.
+func (a *area) flags() (flags uint8) {
+	if a.inst.border {
+		flags |= wire.RouterB
+	}
+	if a.inst.boundary && a.cfg.Kind != Stub {
+		flags |= wire.RouterE
+	}
+	if a.cfg.Kind == NSSA && a.cfg.Translate && a.inst.border {
+		flags |= wire.RouterNt
+	}
+	return flags
+}
+
+// describeV2 is the router LSA and the network LSAs of OSPFv2.
+func (a *area) describeV2(add func(wire.Function, uint32, wire.LSABody)) {
+	r := &wire.RouterLSA{Flags: a.flags(), Options: a.options()}
+	for _, i := range a.sorted() {
+		if i.state != down {
+			r.Links = append(r.Links, i.linksV2()...)
+		}
+		if routers := i.network(); routers != nil {
+			add(wire.FunctionNetwork, i.self(), &wire.NetworkLSA{Mask: wire.Mask(i.address.Bits()), Options: a.options(), Routers: routers})
+		}
+	}
+	add(wire.FunctionRouter, uint32(a.inst.router), r)
+}
+
+// linksV2 is RFC 2328 12.4.1.1 to 12.4.1.4.
+func (i *iface) linksV2() []wire.Link {
+	var links []wire.Link
+	switch i.state {
+	case looped:
+		return i.hosts()
+	case pointToPoint:
+		for _, n := range i.sorted() {
+			if n.counts() {
+				links = append(links, wire.Link{Kind: wire.LinkPointToPoint, ID: uint32(n.router), Data: i.self(), Metric: uint16(i.transitCost(n))})
+			}
+		}
+		if i.cfg.Network == PointToMultipoint {
+			if i.cfg.NoHostRoute {
+				return links
+			}
+			return append(links, i.hosts()...)
+		}
+	case waiting, drOther, backup, designated:
+		if i.transit() {
+			return append(i.stubs(i.address), wire.Link{Kind: wire.LinkTransit, ID: i.dr, Data: i.self(), Metric: uint16(i.transitCost(nil))})
+		}
+	}
+	return append(links, i.stubs(netip.Prefix{})...)
+}
+
+// transit reports whether the network has a designated router that we are adjacent to, or are ourselves with somebody
+// adjacent, RFC 2328 12.4.1.2.
+func (i *iface) transit() bool {
+	for _, n := range i.neighbors {
+		if n.counts() && (i.state == designated || n.id() == i.dr) {
+			return i.state > waiting
+		}
+	}
+	return false
+}
+
+// network is whom the network LSA lists, where we originate one: RFC 2328 12.4.2.
+func (i *iface) network() []wire.RouterID {
+	if i.state != designated || !i.transit() {
+		return nil
+	}
+	routers := []wire.RouterID{i.inst().router}
+	for _, n := range i.sorted() {
+		if n.counts() {
+			routers = append(routers, n.router)
+		}
+	}
+	slices.Sort(routers)
+	return routers
+}
+
+// stubs are the networks of an interface, but for one that is told otherwise.
+func (i *iface) stubs(but netip.Prefix) []wire.Link {
+	var links []wire.Link
+	for _, p := range i.prefixes() {
+		if but.IsValid() && p.Masked() == but.Masked() {
+			continue
+		}
+		p = p.Masked()
+		links = append(links, wire.Link{Kind: wire.LinkStub, ID: wire.Uint4(p.Addr()), Data: wire.Mask(p.Bits()), Metric: uint16(i.cfg.Cost)})
+	}
+	return slices.Compact(links)
+}
+
+// hosts are the addresses of an interface as networks of one, at no cost: RFC 2328 12.4.1.4 and 12.4.1.
+func (i *iface) hosts() []wire.Link {
+	var links []wire.Link
+	for _, p := range i.prefixes() {
+		l := wire.Link{Kind: wire.LinkStub, ID: wire.Uint4(p.Addr()), Data: wire.Mask(32)}
+		if i.cfg.Network == Loopback {
+			l.Metric = uint16(i.cfg.Cost)
+		}
+		links = append(links, l)
+	}
+	return links
+}

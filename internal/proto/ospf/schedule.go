@@ -1,0 +1,248 @@
+package ospf
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/proto/ospf/spf"
+	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
+	"github.com/spokeway/spokeway/internal/rib"
+)
+
+// pacing is the state of a [Throttle].
+type pacing struct{ hold, after time.Duration }
+
+// wait is how long the next reaction has to wait.
+func (p *pacing) wait(t Throttle, now time.Duration) time.Duration {
+	return max(t.Initial, p.after-now)
+}
+
+// done notes a reaction: while they follow each other, the time between them doubles.
+func (p *pacing) done(t Throttle, now time.Duration) {
+	if p.after == 0 || now > p.after+t.Max {
+		p.hold = t.Hold
+	} else {
+		p.hold = min(2*p.hold, t.Max)
+	}
+	p.after = now + p.hold
+}
+
+// changed has the routes computed again for what an LSA says otherwise than before.
+func (inst *instance) changed(env *core.Env, old, e *entry) {
+	f := e.Header.Function(inst.version())
+	switch f {
+	case wire.FunctionRouter, wire.FunctionNetwork, wire.FunctionLink:
+		inst.need(spf.Topology)
+	case wire.FunctionSummary, wire.FunctionSummaryRouter:
+		inst.need(spf.Summaries)
+	case wire.FunctionExternal, wire.FunctionNSSA:
+		inst.need(spf.Externals)
+	case wire.FunctionIntraAreaPrefix:
+		inst.need(spf.Prefixes)
+	default:
+		return
+	}
+	inst.lastWhy = f.String() + " LSA of " + e.Header.Router.String()
+	if f == wire.FunctionLink {
+		e.db.iface.touch() // a designated router tells of the prefixes of all
+	}
+	if e.Header.Router != inst.router {
+		inst.endGraces(env, e)
+	}
+}
+
+// changedSPF has the whole tree computed again.
+func (inst *instance) changedSPF(_ *core.Env, why string) {
+	inst.need(spf.Topology)
+	inst.lastWhy = why
+}
+
+// need notes what is to be computed again.
+func (inst *instance) need(c spf.Change) {
+	if !inst.dirty {
+		inst.dirty, inst.pending = true, c
+	}
+	inst.pending = max(inst.pending, c)
+}
+
+func (inst *instance) armSPF(env *core.Env) {
+	if inst.dirty && !inst.spfTimer.Armed() && !inst.restarting() {
+		env.Arm(&inst.spfTimer, inst.pacing.wait(inst.cfg.SPF, env.Now()))
+	}
+}
+
+// calculate computes the routing table and tells of what is new in it, RFC 2328 16.
+func (inst *instance) calculate(env *core.Env) {
+	now := env.Now()
+	inst.pacing.done(inst.cfg.SPF, now)
+	inst.runs++
+	inst.lastRun = now
+	change := inst.pending
+	inst.dirty = false
+	old := inst.result
+	inst.result = inst.table.Run(inst.input(), change)
+	gone, set := spf.Diff(old, inst.result)
+	for _, r := range gone {
+		inst.unroute(env, r.Prefix)
+	}
+	for _, r := range set {
+		inst.offer(env, r)
+	}
+	inst.borders(env)
+	if inst.stray != nil {
+		inst.touchExternals(env) // the last to claim what was before a restart
+	}
+}
+
+// input is the databases and interfaces as the calculation wants them.
+func (inst *instance) input() *spf.Input {
+	in := &spf.Input{
+		Version: inst.version(), Router: inst.router, Border: inst.border, RFC1583: inst.cfg.RFC1583, MaxPaths: inst.cfg.MaxPaths,
+	}
+	for _, e := range inst.db.sorted() {
+		if e.usable() && e.Header.Function(inst.version()) == wire.FunctionExternal {
+			in.Externals = append(in.Externals, &e.LSA)
+		}
+	}
+	for _, a := range inst.sortedAreas() {
+		if a.active() {
+			in.Areas = append(in.Areas, a.input())
+		}
+	}
+	return in
+}
+
+// usable reports whether an LSA counts: one at MaxAge or with a body that does not read does not.
+func (e *entry) usable() bool { return !e.flushed && e.Body != nil }
+
+func (a *area) input() spf.Area {
+	in := spf.Area{ID: a.id, Stub: a.cfg.Kind == Stub, NSSA: a.cfg.Kind == NSSA, NoSummary: a.cfg.NoSummary && a.inst.border}
+	for _, r := range a.cfg.Ranges {
+		if a.inst.border {
+			in.Ranges = append(in.Ranges, r.Prefix)
+		}
+	}
+	for _, e := range a.db.sorted() {
+		if !e.usable() {
+			continue
+		}
+		switch e.Header.Function(a.inst.version()) {
+		case wire.FunctionRouter:
+			in.Routers = append(in.Routers, &e.LSA)
+		case wire.FunctionNetwork:
+			in.Networks = append(in.Networks, &e.LSA)
+		case wire.FunctionSummary, wire.FunctionSummaryRouter:
+			in.Summaries = append(in.Summaries, &e.LSA)
+		case wire.FunctionNSSA:
+			in.NSSAs = append(in.NSSAs, &e.LSA)
+		case wire.FunctionIntraAreaPrefix:
+			in.Prefixes = append(in.Prefixes, &e.LSA)
+		}
+	}
+	for _, i := range a.sorted() {
+		if i.state != down {
+			in.Interfaces = append(in.Interfaces, i.input())
+		}
+	}
+	return in
+}
+
+func (i *iface) input() spf.Interface {
+	in := spf.Interface{Name: i.name(), ID: i.id(), Addresses: i.prefixes()}
+	for _, n := range i.sorted() {
+		if n.state >= twoWay || n.grace != nil {
+			in.Neighbors = append(in.Neighbors, spf.Neighbor{Router: n.router, Interface: n.interfaceID, Address: n.address})
+		}
+	}
+	for r := range i.lost {
+		in.Lost = append(in.Lost, r)
+	}
+	if i.inst().version() != wire.V2 {
+		for _, e := range i.linkLSAs() {
+			if e.usable() {
+				in.Links = append(in.Links, &e.LSA)
+			}
+		}
+	}
+	return in
+}
+
+// offer gives a route to the routing table, unless the host has it already or NHRP is to have its say.
+func (inst *instance) offer(env *core.Env, r spf.Route) {
+	if inst.ours(r) || inst.isNeighbor(r) {
+		inst.unroute(env, r.Prefix)
+		return
+	}
+	metric := r.Cost
+	if r.Kind == spf.External2 {
+		metric = r.Type2
+	}
+	route := rib.Route{VRF: inst.cfg.VRF, Prefix: r.Prefix, Protocol: rib.OSPF, Source: inst.cfg.Name, Distance: inst.cfg.Distance, Metric: metric}
+	for _, h := range r.NextHops {
+		route.NextHops = append(route.NextHops, rib.NextHop{Via: h.Via, Interface: h.Interface})
+	}
+	inst.offered[r.Prefix] = true
+	env.Route(route)
+}
+
+func (inst *instance) unroute(env *core.Env, p netip.Prefix) {
+	if inst.offered[p] {
+		delete(inst.offered, p)
+		env.Unroute(rib.Key{VRF: inst.cfg.VRF, Prefix: p, Protocol: rib.OSPF, Source: inst.cfg.Name})
+	}
+}
+
+// withdraw takes all routes back.
+func (inst *instance) withdraw(env *core.Env) {
+	for p := range inst.offered {
+		env.Unroute(rib.Key{VRF: inst.cfg.VRF, Prefix: p, Protocol: rib.OSPF, Source: inst.cfg.Name})
+	}
+	clear(inst.offered)
+	clear(inst.discards)
+}
+
+// ours reports whether a route is that of a network of our own, which the host has by itself.
+func (inst *instance) ours(r spf.Route) bool {
+	for _, h := range r.NextHops {
+		if h.Via.IsValid() {
+			return false
+		}
+	}
+	return true
+}
+
+// isNeighbor reports whether a route is that of a neighbour's own address on the network that we share: a host route of
+// point-to-multipoint. The network leads there; and in a cloud NHRP says by which way, which a host route would hide.
+func (inst *instance) isNeighbor(r spf.Route) bool {
+	if !r.Prefix.IsSingleIP() {
+		return false
+	}
+	for _, i := range inst.interfaces() {
+		for _, p := range i.host.Addresses {
+			if p.Contains(r.Prefix.Addr()) && i.leadsTo(r) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// leadsTo reports whether a route goes by the interface straight to the router that tells of it.
+func (i *iface) leadsTo(r spf.Route) bool {
+	for _, h := range r.NextHops {
+		if h.Interface != i.name() || h.Via != r.Prefix.Addr() && !i.isRouter(h.Via, r.Origin.Router) {
+			return false
+		}
+	}
+	return true
+}
+
+func (i *iface) isRouter(via netip.Addr, r wire.RouterID) bool {
+	for _, n := range i.neighbors {
+		if n.address == via && n.router == r {
+			return true
+		}
+	}
+	return false
+}

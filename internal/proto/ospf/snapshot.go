@@ -1,0 +1,328 @@
+package ospf
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
+)
+
+// InstanceRow is one instance of `show ospf`.
+type InstanceRow struct {
+	Instance     string   `json:"instance"`
+	Version      string   `json:"version"`
+	VRF          string   `json:"vrf"`
+	RouterID     string   `json:"routerId"`
+	Roles        []string `json:"roles"` // border, boundary, stub, restarting
+	Areas        int      `json:"areas"`
+	Interfaces   int      `json:"interfaces"`
+	Neighbors    int      `json:"neighbors"`
+	Adjacencies  int      `json:"adjacencies"`
+	LSAs         int      `json:"lsas"`
+	Routes       int      `json:"routes"`
+	Calculations int      `json:"calculations"`
+	LastReason   string   `json:"lastReason"`
+	LastAgo      float64  `json:"lastAgo"` // seconds; -1: never
+	UpFor        float64  `json:"upFor"`
+}
+
+// InterfaceRow is one row of `show ospf interfaces`.
+type InterfaceRow struct {
+	Instance    string     `json:"instance"`
+	Interface   string     `json:"interface"`
+	Area        string     `json:"area"`
+	Network     string     `json:"network"`
+	State       string     `json:"state"`
+	Reason      string     `json:"reason"`
+	Address     netip.Addr `json:"address"`
+	Cost        uint32     `json:"cost"`
+	Priority    uint8      `json:"priority"`
+	DR          string     `json:"dr"`
+	BDR         string     `json:"bdr"`
+	Hello       float64    `json:"hello"`
+	Dead        float64    `json:"dead"`
+	MTU         int        `json:"mtu"`
+	Neighbors   int        `json:"neighbors"`
+	Adjacencies int        `json:"adjacencies"`
+}
+
+// NeighborRow is one row of `show ospf neighbors`.
+type NeighborRow struct {
+	Instance  string     `json:"instance"`
+	RouterID  string     `json:"routerId"`
+	Address   netip.Addr `json:"address"`
+	Interface string     `json:"interface"`
+	Area      string     `json:"area"`
+	State     string     `json:"state"`
+	Role      string     `json:"role"` // dr, bdr, other; "" where there are none
+	Priority  uint8      `json:"priority"`
+	DeadIn    float64    `json:"deadIn"`
+	UpFor     float64    `json:"upFor"` // since the state is as it is
+	Requests  int        `json:"requests"`
+	Unacked   int        `json:"unacknowledged"`
+	Liveness  string     `json:"liveness"`
+	Events    int        `json:"events"`
+	Helped    float64    `json:"helped"` // seconds for which it may still restart; 0: it does not
+}
+
+// DatabaseRow is one LSA of `show ospf database`.
+type DatabaseRow struct {
+	Instance string         `json:"instance"`
+	Scope    string         `json:"scope"`
+	Type     string         `json:"type"`
+	ID       string         `json:"id"`
+	Router   string         `json:"router"`
+	Age      uint16         `json:"age"`
+	Sequence uint32         `json:"sequence"`
+	Checksum uint16         `json:"checksum"`
+	Length   uint16         `json:"length"`
+	Header   wire.LSAHeader `json:"-"`
+	Body     wire.LSABody   `json:"-"`
+	Key      wire.LSAKey    `json:"-"`
+	Area     wire.AreaID    `json:"-"`
+	LSAScope wire.Scope     `json:"-"`
+	Link     string         `json:"interface,omitempty"`
+}
+
+// RouteRow is one route of `show ospf routes`.
+type RouteRow struct {
+	Instance string     `json:"instance"`
+	Prefix   string     `json:"prefix"`
+	Kind     string     `json:"kind"`
+	Area     string     `json:"area"`
+	Cost     uint32     `json:"cost"`
+	Type2    uint32     `json:"type2"`
+	Tag      uint32     `json:"tag"`
+	Router   string     `json:"router"` // that tells of it
+	NextHops []RouteHop `json:"nextHops"`
+}
+
+// RouteHop is a next hop; Via is invalid on a network of our own.
+type RouteHop struct {
+	Via       netip.Addr `json:"via"`
+	Interface string     `json:"interface"`
+}
+
+// ProblemRow is one row of `show ospf problems`.
+type ProblemRow struct {
+	Instance  string     `json:"instance"`
+	Interface string     `json:"interface"`
+	Neighbor  netip.Addr `json:"neighbor"`
+	Problem   string     `json:"problem"`
+	Detail    string     `json:"detail"`
+	Remedy    string     `json:"remedy"`
+	Count     uint64     `json:"count"`
+	FirstAgo  float64    `json:"firstAgo"`
+	LastAgo   float64    `json:"lastAgo"`
+}
+
+// Instances is `show ospf`.
+func (m *Module) Instances(now time.Duration) []InstanceRow {
+	var rows []InstanceRow
+	for _, inst := range m.sorted() {
+		row := InstanceRow{
+			Instance: inst.cfg.Name, Version: inst.version().String(), VRF: inst.cfg.VRF, RouterID: inst.router.String(), Roles: inst.roles(),
+			Areas: len(inst.areas), Routes: len(inst.result.Routes), Calculations: inst.runs, LastReason: inst.lastWhy,
+			LastAgo: -1, UpFor: (now - inst.began).Seconds(),
+		}
+		if inst.runs > 0 {
+			row.LastAgo = (now - inst.lastRun).Seconds()
+		}
+		for _, db := range inst.databases() {
+			row.LSAs += len(db.lsas)
+		}
+		for _, i := range inst.interfaces() {
+			row.Interfaces++
+			row.Neighbors += len(i.neighbors)
+			row.Adjacencies += i.adjacencies()
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func (inst *instance) roles() []string {
+	roles := []string{}
+	for _, r := range []struct {
+		is   bool
+		word string
+	}{{inst.border, "border"}, {inst.boundary, "boundary"}, {inst.isStub(), "stub"}, {inst.restarting(), "restarting"}} {
+		if r.is {
+			roles = append(roles, r.word)
+		}
+	}
+	return roles
+}
+
+func (i *iface) adjacencies() (n int) {
+	for _, x := range i.neighbors {
+		if x.state == full {
+			n++
+		}
+	}
+	return n
+}
+
+// Interfaces is `show ospf interfaces`.
+func (m *Module) Interfaces(time.Duration) []InterfaceRow {
+	var rows []InterfaceRow
+	for _, inst := range m.sorted() {
+		for _, i := range inst.interfaces() {
+			row := InterfaceRow{
+				Instance: inst.cfg.Name, Interface: i.name(), Area: i.area.id.String(), Network: i.cfg.Network.String(),
+				State: i.state.String(), Address: i.local, Cost: i.cfg.Cost, Priority: i.cfg.Priority, Hello: i.cfg.Hello.Seconds(),
+				Dead: i.cfg.Dead.Seconds(), MTU: i.host.MTU, Neighbors: len(i.neighbors), Adjacencies: i.adjacencies(),
+			}
+			if i.cfg.Network.designates() && i.state > waiting {
+				row.DR, row.BDR = i.routerName(i.dr), i.routerName(i.bdr)
+			}
+			if i.state == down {
+				row.Reason = i.reason
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// Neighbors is `show ospf neighbors`.
+func (m *Module) Neighbors(now time.Duration) []NeighborRow {
+	var rows []NeighborRow
+	for _, inst := range m.sorted() {
+		for _, n := range inst.neighbors() {
+			rows = append(rows, n.row(now))
+		}
+	}
+	return rows
+}
+
+func (n *neighbor) row(now time.Duration) NeighborRow {
+	row := NeighborRow{
+		Instance: n.inst().cfg.Name, RouterID: n.router.String(), Address: n.address, Interface: n.i.name(), Area: n.i.area.id.String(),
+		State: n.state.String(), Role: n.role(), Priority: n.priority, DeadIn: (n.inactivity.At() - now).Seconds(), UpFor: (now - n.since).Seconds(),
+		Requests: len(n.requests), Unacked: len(n.waits), Events: n.events,
+	}
+	if n.watching {
+		row.Liveness = n.alive.String()
+	}
+	if n.grace != nil {
+		row.Helped = (n.grace.until - now).Seconds()
+	}
+	return row
+}
+
+func (n *neighbor) role() string {
+	switch id := n.id(); {
+	case !n.i.cfg.Network.designates():
+		return ""
+	case id == n.i.dr:
+		return "dr"
+	case id == n.i.bdr:
+		return "bdr"
+	}
+	return "other"
+}
+
+// Database is `show ospf database`.
+func (m *Module) Database(now time.Duration) []DatabaseRow {
+	var rows []DatabaseRow
+	for _, inst := range m.sorted() {
+		for _, db := range inst.databases() {
+			for _, e := range db.sorted() {
+				rows = append(rows, e.row(now))
+			}
+		}
+	}
+	return rows
+}
+
+func (e *entry) row(now time.Duration) DatabaseRow {
+	db, h := e.db, e.header(now)
+	row := DatabaseRow{
+		Instance: db.inst.cfg.Name, Scope: db.scopeName(), Type: h.Function(db.inst.version()).String(), ID: wire.Addr4(h.ID).String(),
+		Router: h.Router.String(), Age: h.Age, Sequence: uint32(h.Sequence), Checksum: h.Checksum, Length: h.Length,
+		Header: h, Body: e.Body, Key: h.LSAKey, LSAScope: wire.ScopeAS,
+	}
+	if db.area != nil {
+		row.Area, row.LSAScope = db.area.id, wire.ScopeArea
+	}
+	if db.iface != nil {
+		row.Link, row.LSAScope = db.iface.name(), wire.ScopeLink
+	}
+	return row
+}
+
+// Routes is `show ospf routes`: all of OSPF's own, whether the host uses them or not.
+func (m *Module) Routes(time.Duration) []RouteRow {
+	var rows []RouteRow
+	for _, inst := range m.sorted() {
+		for _, r := range inst.result.Routes {
+			row := RouteRow{Instance: inst.cfg.Name, Prefix: r.Prefix.String(), Kind: r.Kind.String(), Area: r.Area.String(), Cost: r.Cost,
+				Type2: r.Type2, Tag: r.Tag, Router: r.Origin.Router.String()}
+			for _, h := range r.NextHops {
+				row.NextHops = append(row.NextHops, RouteHop(h))
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// Problems is `show ospf problems`.
+func (m *Module) Problems(now time.Duration) []ProblemRow {
+	var rows []ProblemRow
+	for _, inst := range m.sorted() {
+		for _, k := range inst.problemKeys() {
+			p := inst.problems[k]
+			if now-p.last > problemLife {
+				continue
+			}
+			rows = append(rows, ProblemRow{
+				Instance: inst.cfg.Name, Interface: k.iface, Neighbor: k.address, Problem: k.kind.word(), Detail: p.text,
+				Remedy: problemWords[k.kind].remedy, Count: p.count, FirstAgo: (now - p.first).Seconds(), LastAgo: (now - p.last).Seconds(),
+			})
+		}
+	}
+	return rows
+}
+
+// Counters is what was counted, by instance and interface, and reason.
+func (m *Module) Counters() map[string]map[string]uint64 {
+	all := map[string]map[string]uint64{}
+	for _, inst := range m.sorted() {
+		for _, i := range inst.interfaces() {
+			c := map[string]uint64{}
+			for k, v := range i.counters {
+				c[k] = v
+			}
+			all[inst.cfg.Name+" "+i.name()] = c
+		}
+	}
+	return all
+}
+
+// InterfaceOf names the interface that the owner of a timer belongs to.
+func InterfaceOf(of any) string {
+	switch o := of.(type) {
+	case *iface:
+		return o.name()
+	case *neighbor:
+		return o.i.name()
+	case *origin:
+		if o.db.iface != nil {
+			return o.db.iface.name()
+		}
+	}
+	return ""
+}
+
+// Names are the instances.
+func (m *Module) Names() []string {
+	var names []string
+	for name := range m.instances {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
