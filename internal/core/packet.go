@@ -16,7 +16,8 @@ type Listen struct {
 }
 
 // SendIP asks the edge to send a packet out of an interface. The edge fills the IP header and, for IPv6, nothing of the
-// payload: checksums of the protocol are the module's. Fragmentation is the host's.
+// payload: checksums of the protocol are the module's. Fragmentation is the host's. The interface is one that [Listen] was said
+// for, with the protocol and the family. The payload is the edge's from then on.
 type SendIP struct {
 	Interface           string
 	Source, Destination netip.Addr // Source is an address of the interface

@@ -14,7 +14,7 @@ type Datagram struct {
 	DF                  bool
 	Size                int // octets, with the IP header
 	Fragment            int // of its fragments the largest, in octets; 0 = it is whole
-	Body                any // Echo, ICMPError, UDP, GREPacket or ESPPacket
+	Body                any // Echo, ICMPError, UDP, GREPacket, ESPPacket or Other
 }
 
 // What a [Datagram] carries.
@@ -50,8 +50,15 @@ type (
 	ESPPacket struct {
 		SPI, Seq uint32
 		Digest   Digest
-		Tunnel   bool // mode
+		Tunnel   bool          // mode
+		Between  [2]netip.Addr // source and destination of the IP header that stands before GRE then
 		Inner    GREPacket
+	}
+
+	// Other is a packet of an IP protocol that a module speaks itself, such as OSPF.
+	Other struct {
+		Protocol uint8
+		Payload  []byte
 	}
 
 	// IKEPayload is a datagram of IKE, or a keepalive. The non-ESP marker goes without saying.
@@ -108,7 +115,9 @@ func (d *Datagram) EtherType() uint16 {
 
 // Protocol is the IP protocol number of the body.
 func (d *Datagram) Protocol() uint8 {
-	switch d.Body.(type) {
+	switch body := d.Body.(type) {
+	case Other:
+		return body.Protocol
 	case GREPacket:
 		return 47
 	case ESPPacket:

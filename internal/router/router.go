@@ -74,7 +74,7 @@ func New(o Options) (*Router, error) {
 		opts: o, queue: newQueue(), ended: make(chan struct{}),
 		links: map[string]core.Link{}, unmade: map[string]bool{},
 	}
-	edge, err := sys.Open(sys.Options{Post: r.post, Broadcast: r.broadcast, StateDir: o.State, Log: o.Log})
+	edge, err := sys.Open(sys.Options{Post: r.post, Broadcast: r.broadcast, Offer: r.offer, StateDir: o.State, Log: o.Log})
 	if err != nil {
 		return nil, errors.Join(err, alone.Close())
 	}
@@ -135,6 +135,18 @@ func (r *Router) noteLink(l core.Link) {
 	if l.Gone {
 		delete(r.links, l.Name)
 	}
+}
+
+// offer takes a packet to a module; false when the loop is too far behind to hear it.
+func (r *Router) offer(module string, ev core.Event, taken func()) bool {
+	ok := r.queue.offer(func(l *core.Loop) {
+		taken()
+		l.Post(module, ev)
+	})
+	if !ok {
+		r.lost.Add(1)
+	}
+	return ok
 }
 
 // forwarded takes what the data plane saw; false when the loop is too far behind to hear it.

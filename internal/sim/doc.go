@@ -10,6 +10,7 @@
 //	world.go      worlds and nodes
 //	network.go    networks: delay, jitter, loss, reordering, duplication, rate, MTU, cuts, partitions
 //	kernel.go     a node's kernel: interfaces, forwarding, ICMP
+//	listen.go     packets of protocols that modules speak themselves, such as OSPF
 //	fib.go        its routing table, and what netlink tells of it
 //	nat.go        address translation
 //	process.go    a router's process: its loop, its data plane, and the edge between them and the node

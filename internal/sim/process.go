@@ -23,6 +23,7 @@ type process struct {
 	plane   *dataplane.Memory
 	modules router.Modules
 	failed  map[string]string // what the data plane could not do, by tunnel
+	listens listens
 	inbox   []letter
 	due     bool          // a run is set for now
 	wake    time.Duration // the next run that is set for a timer
@@ -46,7 +47,7 @@ func (n *Node) start() error {
 		return errors.New(n.Name + " has no configuration")
 	}
 	n.boots++
-	p := &process{node: n, plane: dataplane.NewMemory(), failed: map[string]string{}, wake: -1}
+	p := &process{node: n, plane: dataplane.NewMemory(), failed: map[string]string{}, listens: listens{}, wake: -1}
 	p.plane.Now, p.plane.Post, p.plane.Transmit = n.world.Now, p.fromPlane, p.transmit
 	p.plane.Deliver, p.plane.Device = p.deliver, p.device
 	p.loop = core.NewLoop(n.world.Now(), n.world.chance(n.Name+" "+strconv.Itoa(n.boots)), p)
@@ -184,6 +185,10 @@ func (p *process) Do(effect core.Effect) {
 		p.work(e)
 	case core.SetInterface:
 		n.configure(e)
+	case core.Listen:
+		p.listens.set(e)
+	case core.SendIP:
+		n.sendIP(e)
 	case kernel.Install:
 		n.fib.install(e.Route)
 	case kernel.Remove:

@@ -89,6 +89,8 @@ func kind(ev core.Event) uint8 {
 		return 9
 	case kernel.Learned, kernel.Forgotten:
 		return 10
+	case core.ReceivedIP:
+		return 11
 	}
 	return 0
 }
@@ -116,6 +118,10 @@ func (t *Trace) effect(n *Node, effect core.Effect) {
 		t.line(n, "tunnel %s: local %v key %d mtu %d", e.Name, e.Local, e.Key.Value, e.MTU)
 	case dataplane.DeleteTunnel:
 		t.line(n, "tunnel %s: deleted", e.Name)
+	case core.SendIP:
+		t.mixAddr(e.Destination)
+		t.mixBytes(e.Payload)
+		t.line(n, "%s -> %v: %d octets of protocol %d", e.Interface, e.Destination, len(e.Payload), e.Protocol)
 	default:
 		t.protection(n, effect)
 	}

@@ -15,6 +15,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spokeway/spokeway/internal/core"
 )
 
 // TestConfined gives a process of its own up what a router does, and tries to get at it again.
@@ -231,6 +233,11 @@ func allowed(t *testing.T, dir string) {
 		fd, err := open()
 		ok("a socket for "+what, err)
 		unix.Close(fd)
+	}
+	for _, l := range []core.Listen{rawListen("lo", false, "224.0.0.5"), rawListen("lo", true, "ff02::5")} {
+		s := raw{listen: l}
+		ok("a socket for OSPF", s.make(indexOf("lo")))
+		s.close()
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	ok("listen", err)

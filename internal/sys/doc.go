@@ -14,6 +14,7 @@
 //	watch.go     the goroutine that keeps the copy
 //	address.go   core.SetInterface
 //	route.go     kernel.Install and kernel.Remove
+//	raw.go       core.Listen and core.SendIP: raw sockets
 //	sysctl.go    forwarding, and what a tunnel device needs
 //	dns.go       core.Resolve
 //	store.go     core.Store: one file

@@ -17,8 +17,11 @@ import (
 type Options struct {
 	Post      func(module string, ev core.Event)
 	Broadcast func(ev core.Event)
-	StateDir  string // holds state.json; "" keeps nothing
-	Log       *slog.Logger
+	// Offer is Post for what may be lost; false when it is. Else taken is called once the loop has the event. Without an
+	// Offer there is Post, and nothing is lost.
+	Offer    func(module string, ev core.Event, taken func()) bool
+	StateDir string // holds state.json; "" keeps nothing
+	Log      *slog.Logger
 }
 
 // logger is what this package needs of [slog.Logger].
@@ -36,6 +39,8 @@ type Edge struct {
 	host    *queue[core.Effect] // SetInterface, Install, Remove and devices to look at again: in order
 	addrs   *addresser
 	routes  *router
+	packets *queue[core.Effect] // Listen, SendIP and devices to look at again: in order
+	raws    *raws
 	dns     *resolver
 	store   *store
 	lookups pool
@@ -56,10 +61,14 @@ const (
 func Open(opts Options) (*Edge, error) {
 	opts.Log = cmp.Or(opts.Log, slog.New(slog.DiscardHandler))
 	e := &Edge{
-		opts: opts, view: newView(), host: newQueue[core.Effect](),
+		opts: opts, view: newView(), host: newQueue[core.Effect](), packets: newQueue[core.Effect](),
 		dns:     newResolver(),
 		lookups: pool{limit: maxLookups}, works: pool{limit: max(2, runtime.NumCPU())},
 	}
+	if e.opts.Offer == nil {
+		e.opts.Offer = e.post
+	}
+	e.raws = newRaws(e.view.index, e.opts.Offer, opts.Log)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.store = openStore(opts.StateDir, opts.Log)
 	go e.store.run()
@@ -68,6 +77,12 @@ func Open(opts Options) (*Edge, error) {
 		return nil, fmt.Errorf("follow the kernel's interfaces and routes: %w", err)
 	}
 	return e, nil
+}
+
+func (e *Edge) post(module string, ev core.Event, taken func()) bool {
+	taken()
+	e.opts.Post(module, ev)
+	return true
 }
 
 func (e *Edge) dial() error {
@@ -108,6 +123,7 @@ func (e *Edge) Start() error {
 	e.started = true
 	go e.watcher.run()
 	go e.host.serve(e.serve)
+	go e.packets.serve(e.raws.serve)
 	return nil
 }
 
@@ -118,6 +134,7 @@ type device struct{ name string }
 
 func (e *Edge) link(l core.Link) {
 	e.opts.Broadcast(l)
+	e.packets.put(device{l.Name})
 	if !l.Gone {
 		e.host.put(device{l.Name})
 	}
@@ -128,6 +145,10 @@ func (e *Edge) Do(effect core.Effect) bool {
 	switch f := effect.(type) {
 	case core.SetInterface, kernel.Install, kernel.Remove:
 		e.host.put(f)
+	case core.Listen:
+		e.packets.put(f)
+	case core.SendIP:
+		e.packets.offer(f, maxUnsent)
 	case core.Resolve:
 		e.lookups.run(func() { e.opts.Post(f.Module, e.dns.resolve(e.ctx, f.Name)) })
 	case core.Store:
@@ -188,9 +209,11 @@ func (e *Edge) Now() time.Duration { return Now() }
 // Close ends what was begun, keeps what is to be kept, and lets go of the host.
 func (e *Edge) Close() error {
 	if e.started {
+		e.packets.finish(patience)
 		e.host.finish(patience)
 	}
 	e.cancel()
+	e.raws.close()
 	err := e.store.close(patience)
 	for _, c := range e.conns {
 		c.close()

@@ -29,6 +29,18 @@ func (q *queue[T]) put(item T) {
 	}
 }
 
+// offer is put for what may be lost; false when limit items wait already.
+func (q *queue[T]) offer(item T, limit int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.items) >= limit {
+		return false
+	}
+	q.items = append(q.items, item)
+	q.filled.Signal()
+	return true
+}
+
 // serve gives everything that is waiting to work, again and again, until the queue is closed and empty.
 func (q *queue[T]) serve(work func([]T)) {
 	defer close(q.idle)

@@ -67,6 +67,12 @@ func (v *view) byName(name string) (iface, bool) {
 	return iface{}, false
 }
 
+// index is that of the interface of a name, 0 when there is none.
+func (v *view) index(name string) int {
+	i, _ := v.byName(name)
+	return i.linkMsg.index
+}
+
 // setLink takes in an interface and returns what to tell: the new state, and before it the end of what had its
 // name or index under another one. moved tells that it went up or down, upon which Linux drops routes, or next hops
 // of routes, or revives them, without a word.
