@@ -47,6 +47,8 @@ func (k *checker) route(path string, r Route) {
 		k.failAt(path, "route to %s has no way out: give via, interface or blackhole: true", r.To)
 	case !r.Via.IsValid() && t != nil:
 		k.failAt(path, "route to %s out of the multipoint tunnel %s has no next hop: give via", r.To, t.Name)
+	case !r.Via.IsValid() && r.Track != "":
+		k.failAt(join(path, "track"), "track: the route to %s has no next hop that could be watched: give via", r.To)
 	case r.Via.IsValid():
 		k.via(join(path, "via"), r)
 	}

@@ -44,11 +44,17 @@ func TestErrors(t *testing.T) {
 		{"mapping for list", "version: 1\nroutes: {}\n", `t:2:9: routes: want a list (- …), found a mapping`},
 
 		// Refused until they are built: nobody shall believe they work.
-		{"bfd", with("bfd: {interval: 50ms}"), `t:6:10: bfd is not supported yet: no peer would be watched; remove it`},
 		{"ospf", "version: 1\nospf: {}\n", `t:2:7: ospf is not supported yet: no neighbour would be found; remove it, and use routes`},
 		{"vrf", with("vrf: blue"), `t:6:10: vrf: routing tables other than default are not supported yet (did you mean "default"?)`},
 
 		// Types and ranges.
+		{"track of what is not known", "version: 1\nroutes: [{to: 10.9.0.0/16, via: 10.0.0.9, track: ping}]\n", `t:2:50: track: want bfd`},
+		{"track without a next hop", "version: 1\nroutes: [{to: 10.9.0.0/16, interface: eth0, track: bfd}]\n", `t:2:52: track: the route to 10.9.0.0/16 has no next hop that could be watched: give via`},
+		{"bfd too fast", with("bfd: {interval: 5ms}"), `t:6:21: interval: 5ms is out of range: want 10ms to 1m`},
+		{"bfd without a unit", with("bfd: {interval: 50}"), `t:6:21: interval: want a duration with its unit, such as 50ms or 1s (did you mean "50ms"?)`},
+		{"bfd too fine", with("bfd: {interval: 10.5ms}"), `t:6:21: interval: want whole milliseconds`},
+		{"bfd multiplier", with("bfd: {multiplier: 0}"), `t:6:23: multiplier: 0 is out of range: want 1 to 255`},
+		{"bfd as a word", with("bfd: true"), `t:6:10: tunnels.tun0.bfd: want a mapping of keys, found true or false`},
 		{"truth", with("clamp-mss: yes"), `t:6:16: clamp-mss: want true or false, found text (did you mean "true"?)`},
 		{"quoted number", with(`mtu: "1400"`), `t:6:10: mtu: want a number without quotes (did you mean "1400"?)`},
 		{"text for number", with("mtu: big"), `t:6:10: mtu: want a number, 576 to 65535, found text`},

@@ -67,7 +67,7 @@ var tunnelKeys = section[Tunnel]{
 		truth(func(t *Tunnel) *bool { return &t.FastPath })},
 	{"protect", "none: in clear", "the profile that protects the tunnel. Nothing leaves or enters it then but by an SA. Tunnels on one underlay have one profile and one encapsulation, for a pair of routers has one SA",
 		word("name of a profile", func(t *Tunnel) *string { return &t.Protect }, checkName)},
-	{"bfd", "", "liveness of the peers", later[Tunnel]("no peer would be watched; remove it")},
+	{"bfd", "none", "watch the paths to NHRP peers and routing neighbours on this tunnel, RFC 5880; a peer that does not speak it is not missed", bfdShape},
 	{"nhrp", "none", "NHRP, RFC 2332", nhrpShape},
 }
 
@@ -135,6 +135,8 @@ var routeKeys = section[Route]{
 		count(1, math.MaxUint8, func(r *Route) *uint8 { return &r.Distance })},
 	{"blackhole", "false", "drop what goes there",
 		truth(func(r *Route) *bool { return &r.Blackhole })},
+	{"track", "none", "`bfd`: use the route only while BFD does not say that its next hop has failed; a tunnel's next hop is watched as its `bfd` says, others each 300ms, and 3 packets may be missed",
+		custom(trackBFD, text, setTrack, func(r *Route) string { return r.Track })},
 	{"vrf", "default", "routing table; `default` is the only one so far",
 		custom("name", text, setRouteVRF, func(r *Route) string { return r.VRF })},
 }

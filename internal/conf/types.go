@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/proto/bfd"
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/ike/auth"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
@@ -48,6 +49,7 @@ type Tunnel struct {
 	Protect           string // profile; "" = clear
 	Wrap              int    // octets that protection adds to a packet, at most
 	NHRP              *nhrp.Config
+	BFD               *bfd.Parameters // nil: paths are not watched
 	// AuthenticationFile is where NHRP.Authentication was read from; "" when it stands in the configuration itself.
 	AuthenticationFile string
 
@@ -101,6 +103,7 @@ type Route struct {
 	Interface string
 	Distance  uint8
 	Blackhole bool
+	Track     string // "bfd": not by a next hop that has failed
 }
 
 // Log says what is logged and how.

@@ -194,7 +194,7 @@ func (m *Module) want(p *path) (s Spec, wanted bool) {
 	s.Passive = true
 	for _, w := range p.watchers {
 		params, ok := m.interfaces[p.target.Interface]
-		if w.Interval == 0 && !ok {
+		if w.Interval == 0 && !ok && !w.Always {
 			continue
 		}
 		interval := max(cmp.Or(w.Interval, params.Interval, DefaultInterval), LeastInterval)

@@ -10,8 +10,9 @@
 //
 //	static.go   configuration and the module
 //	resolve.go  next hop to interface
+//	track.go    next hops that BFD watches
 //
-// Left out: tracking by BFD or probes.
+// Left out: tracking by probes.
 package static
 
 import (
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/liveness"
 	"github.com/spokeway/spokeway/internal/rib"
 )
 
@@ -34,6 +36,7 @@ type Route struct {
 	Interface string
 	Distance  uint8 // 0 = that of static routes
 	Blackhole bool
+	Track     string // [TrackBFD]: not by a next hop that has failed
 }
 
 // Configure, as the body of a [core.Request], gives the whole set of routes. Only differences act.
@@ -46,6 +49,8 @@ type Module struct {
 	offered  map[dest]bool    // in the RIB
 	links    map[string]core.Link
 	reported map[Route]bool // told that it leads nowhere
+	watched  map[dest][]liveness.Target
+	status   map[liveness.Target]liveness.Status
 
 	surveyed bool // what was there at start has been told
 	survey   core.Timer
@@ -64,6 +69,7 @@ func New() *Module {
 	return &Module{
 		routes: map[dest][]Route{}, offered: map[dest]bool{},
 		links: map[string]core.Link{}, reported: map[Route]bool{}, survey: core.Timer{Name: "survey"},
+		watched: map[dest][]liveness.Target{}, status: map[liveness.Target]liveness.Status{},
 	}
 }
 
@@ -84,6 +90,10 @@ func (m *Module) Handle(env *core.Env, ev core.Event) {
 	case core.Request:
 		if c, ok := ev.Body.(Configure); ok {
 			m.configure(env, c.Routes)
+		}
+	case core.Notice:
+		if s, ok := ev.Body.(liveness.State); ok {
+			m.lives(env, s)
 		}
 	case core.Link:
 		m.link(env, ev)
@@ -110,6 +120,7 @@ func (m *Module) configure(env *core.Env, routes []Route) {
 	}
 	for _, d := range old {
 		if m.routes[d] == nil {
+			m.track(env, d, nil)
 			m.withdraw(env, d)
 		}
 	}
@@ -148,12 +159,17 @@ func (m *Module) evaluateAll(env *core.Env) {
 // evaluate offers the best routes of a prefix that lead somewhere.
 func (m *Module) evaluate(env *core.Env, d dest) {
 	var best *Route
-	var hops []rib.NextHop
+	var hops, tracked []rib.NextHop
 	for i, r := range m.routes[d] {
 		if best != nil && r.Distance > best.Distance {
 			break
 		}
 		found, ok := m.hops(env, r, 0)
+		if r.Track == TrackBFD && ok {
+			tracked = append(tracked, found...)
+			found = m.alive(found)
+			ok = len(found) > 0
+		}
 		m.report(env, r, ok)
 		if !ok {
 			continue
@@ -161,6 +177,7 @@ func (m *Module) evaluate(env *core.Env, d dest) {
 		best = &m.routes[d][i]
 		hops = union(hops, found)
 	}
+	m.track(env, d, tracked)
 	if best == nil {
 		m.withdraw(env, d)
 		return

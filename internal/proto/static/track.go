@@ -1,0 +1,72 @@
+package static
+
+import (
+	"slices"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/liveness"
+	"github.com/spokeway/spokeway/internal/rib"
+)
+
+// TrackBFD is the Track of a route that is used only while BFD does not say that its next hop is down.
+const TrackBFD = "bfd"
+
+// alive are the next hops of a tracked route without those that have failed. Where BFD says nothing, because the neighbour
+// does not speak it or has switched it off, the route is used (RFC 5882 section 3.2).
+func (m *Module) alive(hops []rib.NextHop) []rib.NextHop {
+	return slices.DeleteFunc(slices.Clone(hops), func(h rib.NextHop) bool { return m.status[target(h)] == liveness.Down })
+}
+
+func target(h rib.NextHop) liveness.Target {
+	return liveness.Target{Peer: h.Via, Interface: h.Interface}
+}
+
+// track watches the next hops of a destination's tracked routes, those that have failed included, and no others.
+func (m *Module) track(env *core.Env, d dest, hops []rib.NextHop) {
+	var now []liveness.Target
+	for _, h := range hops {
+		if t := target(h); h.Via.IsValid() && h.Interface != "" && !slices.Contains(now, t) {
+			now = append(now, t)
+		}
+	}
+	before := m.watched[d]
+	if m.watched[d] = now; len(now) == 0 {
+		delete(m.watched, d)
+	}
+	for _, t := range before {
+		if !slices.Contains(now, t) {
+			env.Request(liveness.BFD, liveness.Unwatch{Target: t, For: d.String()})
+			m.forget(t)
+		}
+	}
+	for _, t := range now {
+		if !slices.Contains(before, t) {
+			env.Request(liveness.BFD, liveness.Watch{Target: t, For: d.String(), Always: true})
+		}
+	}
+}
+
+// forget drops what was said of a target that nobody watches any more: it may be another when it is watched again.
+func (m *Module) forget(t liveness.Target) {
+	for _, watched := range m.watched {
+		if slices.Contains(watched, t) {
+			return
+		}
+	}
+	delete(m.status, t)
+}
+
+// lives hears of a next hop, and looks again at the routes by it.
+func (m *Module) lives(env *core.Env, s liveness.State) {
+	if m.status[s.Target] == s.Status {
+		return
+	}
+	m.status[s.Target] = s.Status
+	for _, d := range m.order {
+		if slices.Contains(m.watched[d], s.Target) {
+			m.evaluate(env, d)
+		}
+	}
+}
+
+func (d dest) String() string { return d.vrf + " " + d.prefix.String() }
