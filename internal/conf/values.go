@@ -120,6 +120,9 @@ func completeProtection(r *reader, path string, t *Tunnel, p *Profile) {
 		return
 	}
 	t.Encapsulation = dataplane.ESP
+	if t.NHRP != nil {
+		t.NHRP.Profile = t.Protect
+	}
 	t.Carrier = map[string]ike.Encapsulation{"udp": ike.UDP, "esp": ike.Raw, "gre": ike.Raw}[word]
 	if p != nil {
 		t.Wrap = p.wrap(t.UnderlayIPv6)

@@ -8,6 +8,7 @@ import (
 	"github.com/spokeway/spokeway/internal/conf"
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/proto/bfd"
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/kernel"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
@@ -19,13 +20,14 @@ import (
 type Modules struct {
 	NHRP *nhrp.Module
 	IKE  *ike.Module
+	BFD  *bfd.Module
 }
 
 // Assemble puts a router's modules on a loop. What they stored before is given back to them. Keys come from random.
 func Assemble(l *core.Loop, stored map[string]string, random io.Reader) Modules {
-	m := Modules{NHRP: nhrp.New(), IKE: ike.New(random)}
+	m := Modules{NHRP: nhrp.New(), IKE: ike.New(random), BFD: bfd.New()}
 	// IKE hears of a tunnel that moved before NHRP, which asks it. The kernel module is last: when all stop, routes go only after NHRP has sent its goodbyes by them.
-	for _, module := range []core.Module{tunnel.New(), static.New(), m.IKE, m.NHRP, kernel.New()} {
+	for _, module := range []core.Module{tunnel.New(), static.New(), m.IKE, m.NHRP, m.BFD, kernel.New()} {
 		l.Add(module, core.Start{Stored: stored})
 	}
 	return m
@@ -52,6 +54,7 @@ func Configure(l *core.Loop, c *conf.Config) {
 	for _, r := range c.Routes {
 		routes.Routes = append(routes.Routes, static.Route(r))
 	}
+	l.Post(bfd.Name, core.Request{Body: watched(c)})
 	// NHRP says goodbye on a tunnel before it goes, so it hears first.
 	l.Post(ike.Name, core.Request{Body: protection})
 	l.Post(nhrp.Name, core.Request{Body: clouds})
@@ -104,7 +107,7 @@ func tunnelConfig(t conf.Tunnel) tunnel.Config {
 	c := tunnel.Config{
 		Name: t.Name, VRF: t.VRF, UnderlayInterface: t.UnderlayInterface, UnderlayAddress: t.UnderlayAddress,
 		UnderlayIPv6: t.UnderlayIPv6, Addresses: t.Addresses, Key: t.Key, MTU: t.MTU, TTL: t.TTL, ClampMSS: t.ClampMSS,
-		Encapsulation: t.Encapsulation, FastPath: t.FastPath, Protected: t.Protect != "",
+		Encapsulation: t.Encapsulation, FastPath: t.FastPath, Protected: t.Protect != "", Profile: t.Protect,
 		Wrap: t.Wrap, FragmentOuter: t.FragmentOuter,
 	}
 	if t.NHRP != nil {

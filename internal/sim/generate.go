@@ -158,7 +158,7 @@ func (c *cloud) tunnel(address netip.Addr, n *nhrp.Config) conf.Tunnel {
 	}
 	switch {
 	case c.Protect:
-		t.Encapsulation, t.Protect, t.Wrap = dataplane.ESP, profileName, 80
+		t.Encapsulation, t.Protect, t.Wrap, n.Profile = dataplane.ESP, profileName, 80, profileName
 	case c.NAT:
 		t.Encapsulation = dataplane.GREUDP
 	}

@@ -529,17 +529,21 @@ func (s *sa) reconfigure(env *core.Env, now *Profile) {
 	case made:
 		s.destroy(env, "the profile was removed")
 	case now != nil && s.stands(now):
-		s.adopt(now)
+		s.adopt(env, now)
 	default:
 		s.close(env, "the profile was changed")
 	}
 }
 
 // adopt goes on under a changed profile. New lifetimes count from the next rekey on.
-func (s *sa) adopt(now *Profile) {
+func (s *sa) adopt(env *core.Env, now *Profile) {
 	s.profile = now
-	if s.peer != nil {
-		s.peer.profile = now
+	if s.peer == nil {
+		return
+	}
+	before := s.peer.profile
+	if s.peer.profile = now; s.peer.up && before.Name != now.Name {
+		env.Publish(s.peer.notice())
 	}
 }
 

@@ -20,7 +20,8 @@ type Module struct {
 	random   io.Reader
 	profiles map[string]*Profile
 	tunnels  map[string]Tunnel
-	links    map[string]dataplane.Tunnel // protected tunnels that are up
+	links    map[string]dataplane.Tunnel // protected tunnels, as they were up last
+	idle     map[string]bool             // those of them that are down
 
 	sas      map[uint64]*sa          // by our SPI
 	begun    map[beginning]*sa       // responders that have not authenticated their peer yet
@@ -55,7 +56,7 @@ type beginning struct {
 func New(random io.Reader) *Module {
 	m := &Module{
 		random:   random,
-		profiles: map[string]*Profile{}, tunnels: map[string]Tunnel{}, links: map[string]dataplane.Tunnel{},
+		profiles: map[string]*Profile{}, tunnels: map[string]Tunnel{}, links: map[string]dataplane.Tunnel{}, idle: map[string]bool{},
 		sas: map[uint64]*sa{}, begun: map[beginning]*sa{}, guests: map[netip.Prefix]int{}, wants: map[pair]*want{}, peers: map[dataplane.SA]*peer{},
 		at: map[netip.Addr][]*peer{}, strayed: map[netip.Addr][]*peer{}, children: map[uint32]*child{}, refused: map[netip.Addr]*refusal{},
 		answers: bucket{rate: 1000, burst: 1000}, hints: bucket{rate: 1000, burst: 2000}, alarms: bucket{rate: 2, burst: 50},
@@ -173,18 +174,27 @@ func (m *Module) tunnelUp(env *core.Env, t dataplane.Tunnel) {
 	before, known := m.links[t.Name]
 	if !t.Protected {
 		delete(m.links, t.Name)
+		delete(m.idle, t.Name)
 		return
 	}
 	m.links[t.Name] = t
+	delete(m.idle, t.Name)
+	m.conform(env)
 	if known && before.Local != t.Local && !m.serves(before.Local) {
 		m.localMoved(env, before.Local, t.Local)
 	}
 }
 
-func (m *Module) tunnelDown(_ *core.Env, t dataplane.TunnelDown) {
+// tunnelDown keeps the tunnel's address: it may only have lost its underlay for a moment.
+func (m *Module) tunnelDown(env *core.Env, t dataplane.TunnelDown) {
+	if _, known := m.links[t.Name]; known {
+		m.idle[t.Name] = true
+	}
 	if t.Removed {
 		delete(m.links, t.Name)
+		delete(m.idle, t.Name)
 	}
+	m.conform(env)
 }
 
 // serves reports whether a protected tunnel has that local address.
@@ -197,14 +207,30 @@ func (m *Module) serves(local netip.Addr) bool {
 	return false
 }
 
-// profileAt is the profile that protects the tunnels of a local address; nil when there is none.
+// profileAt is the profile that protects the tunnels of a local address; nil when there is none. Those that are up have
+// one; one that is down may be so because it has another.
 func (m *Module) profileAt(local netip.Addr) (*Profile, Encapsulation) {
+	var idle Tunnel
 	for _, name := range slices.Sorted(maps.Keys(m.links)) {
-		if t := m.tunnels[name]; m.links[name].Local == local && m.profiles[t.Profile] != nil {
+		t := m.tunnels[name]
+		if m.links[name].Local != local || m.profiles[t.Profile] == nil {
+			continue
+		}
+		if !m.idle[name] {
 			return m.profiles[t.Profile], t.Encapsulation
 		}
+		idle = t
 	}
-	return nil, 0
+	return m.profiles[idle.Profile], idle.Encapsulation
+}
+
+// conform closes what was made under a profile that its local address does not have any more.
+func (m *Module) conform(env *core.Env) {
+	for _, s := range m.sortedSAs() {
+		if now, _ := m.profileAt(s.local.Addr()); now != nil && now != s.profile {
+			s.reconfigure(env, now)
+		}
+	}
 }
 
 // configure takes new profiles. SAs that the new profile would not have come to are closed, so that what was revoked does

@@ -36,6 +36,9 @@ func (t *tunnel) resolutionRequest(env *core.Env, p *Packet, ev dataplane.Receiv
 	case !p.Source.IsValid() || !dst.IsValid() || t.isOwn(p.Source):
 		t.count("request-malformed")
 		return
+	case t.isOwn(dst) && t.isStrangersProbe(p, t.from(ev)):
+		t.count("probe-of-stranger")
+		return
 	case t.isOwn(dst):
 		if p.HopCount > 1 { // not a probe
 			t.promise(env, p, ev, host(dst), netip.Addr{})
@@ -311,6 +314,9 @@ type answer struct {
 func (t *tunnel) promise(env *core.Env, p *Packet, ev dataplane.Received, prefix netip.Prefix, about netip.Addr) {
 	if !t.isPeer(t.from(ev)) {
 		return // a stranger could fill the table in the name of anybody
+	}
+	if !about.IsValid() {
+		t.m.expect(env, t.cfg.NetworkID, p.Source)
 	}
 	if t.answers >= maxAnswered && env.Now()-t.swept > time.Second {
 		t.swept = env.Now()

@@ -141,6 +141,9 @@ func (b *binding) install(env *core.Env) {
 		Tunnel: t.name(), NextHop: b.protocol, Endpoint: b.endpoint(), SA: b.place().sa,
 		Multicast: b.server != nil || b.client != nil && t.cfg.Multicast,
 	}
+	if t.link.Protected { // whoever was resolved by a hub may still be heard by way of another; a spoke's hubs are its servers
+		want.Forwards, want.Bound = b.server != nil, b.server != nil || b.client != nil || t.isSpoke()
+	}
 	if !b.installed {
 		b.since = env.Now()
 	}

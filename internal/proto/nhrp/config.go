@@ -9,6 +9,7 @@ import (
 type Config struct {
 	Tunnel         string
 	NetworkID      uint32 // the cloud; never on the wire
+	Profile        string // that protects the tunnel, whose SAs alone are for it; "" in clear
 	Authentication string // Cisco-style, 1 to 8 octets; "" = none
 	HoldTime       time.Duration
 	Unique         bool // register with the U bit: one NBMA address per protocol address

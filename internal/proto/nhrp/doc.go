@@ -13,7 +13,7 @@
 //	peer.go      whether a resolved peer answers through the direct path
 //	shortcut.go  prefixes reached through peers, as routes
 //	place.go     who a peer is: an SA, or an endpoint; protection.go the SAs that IKE tells of, and what hangs on them
-//	hubsa.go     which of them leads to a server
+//	hubsa.go     which of them leads to a server; members.go whom the data plane listens to
 //	limit.go     what one peer may make us do
 //	snapshot.go  show; why.go  why
 //

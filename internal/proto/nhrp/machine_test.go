@@ -77,7 +77,10 @@ func (r *router) Do(e core.Effect) {
 	}
 }
 
-const testTunnel = "tun0"
+const (
+	testTunnel  = "tun0"
+	testProfile = "test"
+)
 
 func (w *world) add(nbma, address string, cfg Config) *router {
 	r := &router{w: w, nbma: netip.MustParseAddr(nbma), stored: map[string]string{}}
@@ -89,6 +92,9 @@ func (w *world) add(nbma, address string, cfg Config) *router {
 
 func (r *router) start(address string, cfg Config) {
 	cfg.Tunnel, cfg.NetworkID = testTunnel, 1
+	if r.protected {
+		cfg.Profile = testProfile
+	}
 	if cfg.HoldTime == 0 {
 		cfg.HoldTime = 300 * time.Second
 	}

@@ -195,7 +195,7 @@ func (t *tunnel) isHubAddress(nbma netip.Addr) bool {
 // usable reports whether packets of an SA are for this tunnel: SAs belong to an underlay address and its profile.
 func (t *tunnel) usable(sa dataplane.SA) bool {
 	a := t.m.sas[sa]
-	return a != nil && a.Local == t.link.Local
+	return a != nil && a.Local == t.link.Local && a.Profile == t.cfg.Profile
 }
 
 // candidates are the SAs with an NBMA address, oldest first.

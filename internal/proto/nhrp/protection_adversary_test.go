@@ -333,8 +333,9 @@ func TestNoticesInAnyOrder(t *testing.T) {
 		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(11 + r.IntN(3))}), uint16(r.IntN(2)*4500))
 		target := []*router{hub, spoke1, spoke2}[r.IntN(3)]
 		bodies := []any{
-			protect.Up{SA: sa, Local: target.nbma, Remote: at, Identity: "x", Allowed: nil},
-			protect.Up{SA: sa, Local: target.nbma, Remote: at, Identity: "y", Allowed: prefixes("10.100.0.8/29")},
+			protect.Up{SA: sa, Profile: testProfile, Local: target.nbma, Remote: at, Identity: "x", Allowed: nil},
+			protect.Up{SA: sa, Profile: testProfile, Local: target.nbma, Remote: at, Identity: "y", Allowed: prefixes("10.100.0.8/29")},
+			protect.Up{SA: sa, Profile: "lax", Local: target.nbma, Remote: at, Identity: "x"},
 			protect.Moved{SA: sa, Local: target.nbma, Remote: at},
 			protect.Down{SA: sa, Local: target.nbma, Remote: at, Reason: "test"},
 			protect.Failed{Local: target.nbma, Remote: at.Addr(), Reason: "test"},
@@ -730,4 +731,33 @@ func TestImpostorOfAServer(t *testing.T) {
 			w.audit()
 		})
 	}
+}
+
+// Who is good enough for another profile, at the same underlay address, is nobody here.
+func TestSAOfAnotherProfileIsNotForTheTunnel(t *testing.T) {
+	w, hub, spoke1, _ := protectedCloud(t, false)
+	s := w.between(hub, spoke1)
+	up := protect.Up{SA: 99, Profile: "lax", Local: hub.nbma, Remote: netip.MustParseAddrPort("10.0.0.66:0"), Identity: "insider.example"}
+	hub.tell(up)
+	w.mark()
+	p := spoke1.registrationOf("10.100.0.66")
+	hub.post(dataplane.Received{Tunnel: testTunnel, From: up.Remote, SA: up.SA, Protocol: EtherType, Payload: p.Append(nil)})
+	if hub.counter("not-protected") != 1 || hub.row("10.100.0.66").Type != "" {
+		t.Errorf("registered: %+v, %v", hub.row("10.100.0.66"), hub.module.Counters())
+	}
+	// The tunnel gets that profile, and its peers do not have it yet.
+	cfg := *hub.module.tunnels[testTunnel].cfg
+	cfg.Profile = "lax"
+	hub.post(core.Request{Body: Configure{Tunnels: []*Config{&cfg}}})
+	if hub.row("10.100.0.11").Type != "" {
+		t.Error("a client of the old profile stays")
+	}
+	w.audit()
+	hub.tell(protect.Up{SA: s.end(hub).handle, Profile: "lax", Local: hub.nbma, Remote: s.end(hub).remote, Identity: "spoke1.example"})
+	w.run(0)
+	hub.receiveBy(spoke1, spoke1.registrationOf("10.100.0.11"))
+	if hub.row("10.100.0.11").Type != "dynamic" {
+		t.Error("it cannot register under the new one")
+	}
+	w.audit()
 }

@@ -114,7 +114,7 @@ func (w *world) join(a, b *router) *testSA {
 func (w *world) up(s *testSA, r *router) {
 	other := s.other(r)
 	r.tell(protect.Up{
-		SA: s.end(r).handle, Profile: "test", Local: r.nbma, Remote: s.end(r).remote, Identity: other.r.identity,
+		SA: s.end(r).handle, Profile: testProfile, Local: r.nbma, Remote: s.end(r).remote, Identity: other.r.identity,
 		NAT: other.r.public != other.r.nbma, Allowed: w.allowed[other.r.identity],
 	})
 }

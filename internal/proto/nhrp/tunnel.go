@@ -28,6 +28,7 @@ type tunnel struct {
 	link     dataplane.Tunnel
 	up       bool
 	reason   string // why not up
+	expects  bool   // routers that are not registered here were told where we are
 	stale    bool   // answers given from another underlay address are to be taken back
 	servers  []*server
 	bindings map[netip.Addr]*binding
@@ -105,6 +106,7 @@ func (t *tunnel) linkUp(env *core.Env, link dataplane.Tunnel) {
 	t.link = link
 	t.relocate(env)
 	t.bring(env, true, "")
+	t.listen(env)
 	for _, b := range t.sortedBindings() {
 		b.settle(env) // the mask may be another: host routes come and go with it
 	}
@@ -117,6 +119,7 @@ func (t *tunnel) bring(env *core.Env, up bool, reason string) {
 	if up {
 		return
 	}
+	t.expects = false
 	t.stopServers(env, reason)
 	for _, l := range sortedLookups(t.lookups) {
 		l.drop(env)
@@ -131,8 +134,13 @@ func (t *tunnel) reconfigure(env *core.Env, cfg *Config) {
 	if reflect.DeepEqual(t.cfg, cfg) {
 		return
 	}
+	if t.up && t.cfg.Profile != cfg.Profile {
+		t.bring(env, false, "another profile protects it now")
+		defer t.linkUp(env, t.link)
+	}
 	t.cfg = cfg
 	t.limiter = newLimiter(cfg.Rate)
+	t.listen(env)
 	for _, b := range t.sortedBindings() {
 		b.settle(env)
 	}

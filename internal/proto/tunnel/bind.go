@@ -20,6 +20,8 @@ type state struct {
 	up     bool             // published as such
 	waits  bool             // to be published, once the device has its addresses
 	reason string           // why it is down
+	bound  bool             // it has its local address, before others that come later
+	rival  bool             // one that has it has another profile
 	sent   dataplane.Tunnel // to the data plane
 	iface  core.SetInterface
 
@@ -37,6 +39,12 @@ func newState() *state {
 // bind looks at the underlay and tells whoever is concerned what differs from before.
 func (m *Module) bind(env *core.Env, t *state) {
 	link, local, reason := m.underlay(t)
+	t.bound = false
+	if reason == "" {
+		if reason = m.contested(t, local); reason != "" {
+			m.leave(env, t)
+		}
+	}
 	if reason != "" {
 		if t.problem != "" {
 			t.sent = dataplane.Tunnel{} // the data plane has yet to hear it
@@ -46,7 +54,7 @@ func (m *Module) bind(env *core.Env, t *state) {
 		m.down(env, t, reason)
 		return
 	}
-	t.local = local
+	t.local, t.bound = local, true
 	tun := t.tunnel(link.MTU)
 	changed := !t.made || !reflect.DeepEqual(t.sent, tun)
 	if t.problem != "" && !changed {
@@ -67,6 +75,30 @@ func (m *Module) bind(env *core.Env, t *state) {
 	t.up, t.reason, t.waits = true, "", false
 	env.Publish(dataplane.TunnelUp{Tunnel: tun})
 	env.Log(core.Info, "up", "tunnel", tun.Name, "local", tun.Local, "underlay", link.Name, "mtu", tun.MTU)
+}
+
+// contested is why a protected tunnel may not have an underlay address: another has it, with another profile. Two
+// routers have one SA for all tunnels between two addresses, so that whoever is good enough for one would be in both.
+func (m *Module) contested(t *state, local netip.Addr) string {
+	t.rival = false
+	for _, name := range slices.Sorted(maps.Keys(m.tunnels)) {
+		o := m.tunnels[name]
+		if o == t || !o.bound || o.local != local || !o.cfg.Protected || !t.cfg.Protected || o.cfg.Profile == t.cfg.Profile {
+			continue
+		}
+		t.rival = true
+		return fmt.Sprintf("%s has the same underlay address %v and the profile %s, not %s: tunnels on one address share their SAs, so want one profile",
+			name, local, o.cfg.Profile, t.cfg.Profile)
+	}
+	return ""
+}
+
+// leave takes a tunnel off the underlay address that it had. Its device stays, and what is sent into it ends there.
+func (m *Module) leave(env *core.Env, t *state) {
+	if t.local = (netip.Addr{}); t.made && t.sent.Local.IsValid() {
+		t.sent.Local = t.local
+		env.Emit(dataplane.SetTunnel{Tunnel: t.sent})
+	}
 }
 
 // prepare makes the device before there is an underlay. Its connected prefix, and the static routes by it, then lead into

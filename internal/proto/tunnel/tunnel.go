@@ -43,8 +43,9 @@ type Config struct {
 	Redirect          bool
 	FastPath          bool
 	Protected         bool
-	Wrap              int  // octets that protection adds to a packet, at most
-	FragmentOuter     bool // cut the outer packet where it does not fit
+	Profile           string // what protects it
+	Wrap              int    // octets that protection adds to a packet, at most
+	FragmentOuter     bool   // cut the outer packet where it does not fit
 }
 
 // Configure, as the body of a [core.Request], gives the whole set of tunnels. Only differences act.
@@ -120,9 +121,10 @@ func (m *Module) configure(env *core.Env, tunnels []Config) {
 			t = newState()
 			m.tunnels[name] = t
 		}
+		t.bound = t.bound && t.cfg.Profile == want[name].Profile // who stays as he was stays where he was
 		t.cfg = want[name]
-		m.bind(env, t)
 	}
+	m.bindAll(env) // when all are known: of two that share an address each sees what the other is now
 }
 
 func (m *Module) remove(env *core.Env, t *state) {
@@ -143,6 +145,16 @@ func (m *Module) bindAll(env *core.Env) {
 	for _, name := range slices.Sorted(maps.Keys(m.tunnels)) {
 		m.bind(env, m.tunnels[name])
 	}
+	m.bindRivals(env)
+}
+
+// bindRivals looks again at tunnels whose address another had, which may have left it.
+func (m *Module) bindRivals(env *core.Env) {
+	for _, name := range slices.Sorted(maps.Keys(m.tunnels)) {
+		if t := m.tunnels[name]; t.rival {
+			m.bind(env, t)
+		}
+	}
 }
 
 // link follows an interface of the host: an underlay, or the device of a tunnel.
@@ -162,6 +174,7 @@ func (m *Module) link(env *core.Env, l core.Link) {
 			m.bind(env, t)
 		}
 	}
+	m.bindRivals(env)
 }
 
 func (m *Module) gone(env *core.Env, l core.Link) {

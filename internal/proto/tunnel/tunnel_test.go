@@ -284,3 +284,73 @@ func TestUpOnlyWithAddresses(t *testing.T) {
 		t.Errorf("nothing of ours changed: %q", got)
 	}
 }
+
+// Tunnels on one underlay address share their SAs, so that they want one profile. The check of the configuration says so
+// where it can know; an address can come later.
+func TestOneProfileForAnUnderlayAddress(t *testing.T) {
+	protected := func(name, underlay, profile string) Config {
+		return config(name, func(c *Config) {
+			c.UnderlayInterface, c.Protected, c.Wrap, c.Profile = underlay, profile != "", 60, profile
+			c.Addresses = []netip.Prefix{netip.MustParsePrefix(map[string]string{"tun0": "10.0.0.1/24", "tun1": "10.1.0.1/24"}[name])}
+			if a, err := netip.ParseAddr(underlay); err == nil {
+				c.UnderlayInterface, c.UnderlayAddress = "", a
+			}
+			c.Key = dataplane.Key{Value: uint32(name[3]), Set: true}
+		})
+	}
+	const reason = "tun0 has the same underlay address 192.0.2.1 and the profile strict, not lax: tunnels on one address share their SAs, so want one profile"
+	eth1 := link("eth1", 3, true, 1500, "192.0.2.9/24")
+	with := func(events ...core.Event) []core.Event { return append([]core.Event{eth0, eth1}, events...) }
+	both := configure(protected("tun0", "eth0", "strict"), protected("tun1", "192.0.2.1", "lax"))
+	for _, tt := range []struct {
+		name   string
+		before []core.Event
+		event  core.Event
+		want   []string // of what is told: which is up, which is down
+	}{
+		{"an interface and its address", with(), both, []string{"up tun0", "down tun1: " + reason}},
+		{"one profile for both", with(), configure(protected("tun0", "eth0", "lax"), protected("tun1", "192.0.2.1", "lax")), []string{"up tun0", "up tun1"}},
+		{"one in clear", with(), configure(protected("tun0", "eth0", "strict"), protected("tun1", "192.0.2.1", "")), []string{"up tun0", "up tun1"}},
+		{"other addresses", with(), configure(protected("tun0", "eth0", "strict"), protected("tun1", "eth1", "lax")), []string{"up tun0", "up tun1"}},
+		{"the first leaves", with(both), configure(protected("tun1", "192.0.2.1", "lax")), []string{"down tun0: removed from the configuration", "up tun1"}},
+		{"the first gets the other profile", with(both), configure(protected("tun0", "eth0", "lax"), protected("tun1", "192.0.2.1", "lax")), []string{"up tun1"}},
+		{"both change their profiles", with(configure(protected("tun0", "eth0", "lax"), protected("tun1", "192.0.2.1", "lax"))),
+			configure(protected("tun0", "eth0", "strict"), protected("tun1", "192.0.2.1", "strict")), nil},
+		{"one of both does", with(configure(protected("tun0", "eth0", "strict"), protected("tun1", "192.0.2.1", "strict"))),
+			configure(protected("tun0", "eth0", "strict"), protected("tun1", "192.0.2.1", "lax")), []string{"set tun1 nowhere", "down tun1: " + reason}},
+		{"the address of one moves to the other's interface", with(configure(protected("tun0", "eth0", "strict"), protected("tun1", "eth1", "lax"))),
+			link("eth1", 3, true, 1500, "192.0.2.1/24"), []string{"set tun1 nowhere", "down tun1: " + reason}},
+		{"and away again", with(configure(protected("tun0", "eth0", "strict"), protected("tun1", "eth1", "lax")), link("eth1", 3, true, 1500, "192.0.2.1/24")),
+			eth1, []string{"up tun1"}},
+		{"the first is elsewhere now", with(both), link("eth0", 2, true, 1500, "192.0.2.44/24", "192.0.2.1/24"), nil},
+		{"the first loses it", with(configure(protected("tun0", "eth0", "strict"), protected("tun1", "eth1", "lax")), link("eth1", 3, true, 1500, "192.0.2.1/24")),
+			link("eth0", 2, true, 1500, "192.0.2.44/24"), []string{"up tun0", "up tun1"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := settled()
+			for _, ev := range tt.before {
+				b.send(ev)
+			}
+			if got := verdicts(b.send(tt.event)); !slices.Equal(sorted(got), sorted(tt.want)) {
+				t.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(tt.want, "\n  "))
+			}
+		})
+	}
+}
+
+// verdicts are which tunnels came up and went down, and why, and which the data plane has without an address.
+func verdicts(record []string) (told []string) {
+	for _, line := range record {
+		words := strings.Fields(line)
+		switch {
+		case words[0] == "up":
+			told = append(told, "up "+words[1])
+		case words[0] == "down":
+			_, why, _ := strings.Cut(line, ": ")
+			told = append(told, "down "+words[1]+": "+why)
+		case words[0] == "set" && words[2] == "invalid" && !slices.ContainsFunc(record, func(l string) bool { return strings.HasPrefix(l, "interface "+words[1]) }):
+			told = append(told, "set "+words[1]+" nowhere")
+		}
+	}
+	return told
+}
