@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
@@ -95,6 +96,9 @@ func (n *neighbor) tooLarge(d *wire.DatabaseDescription) string {
 	return "its interface MTU is " + strconv.Itoa(int(d.MTU)) + ", ours " + strconv.Itoa(n.i.mtu()) + ": make them equal, or set mtu-ignore"
 }
 
+// inTransit is how long our first description may be on its way.
+const inTransit = 100 * time.Millisecond
+
 // negotiate is the state ExStart of 10.6: who is master.
 func (n *neighbor) negotiate(env *core.Env, d *wire.DatabaseDescription) {
 	const all = wire.DDInit | wire.DDMore | wire.DDMaster
@@ -103,6 +107,9 @@ func (n *neighbor) negotiate(env *core.Env, d *wire.DatabaseDescription) {
 		n.master, n.sequence = false, d.Sequence
 	case d.Flags&(wire.DDInit|wire.DDMaster) == 0 && d.Sequence == n.sequence && n.router < inst.router:
 		n.master = true
+	case d.Flags&all == all && n.router < inst.router && env.Now()-n.since > inTransit:
+		n.repeatDescription(env) // it had no turn when ours came, and waits for us
+		return
 	default:
 		return
 	}

@@ -27,6 +27,7 @@ type world struct {
 	cut     map[string]bool // segments that carry nothing
 	spy     func(from *router, p core.SendIP)
 	seq     int
+	last    map[[2]*port]time.Duration
 }
 
 type flight struct {
@@ -70,7 +71,7 @@ func (others) Handle(env *core.Env, ev core.Event) {
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	return &world{t: t, rand: rand.New(rand.NewPCG(seed, 1)), routers: map[string]*router{}, cut: map[string]bool{}}
+	return &world{t: t, rand: rand.New(rand.NewPCG(seed, 1)), routers: map[string]*router{}, cut: map[string]bool{}, last: map[[2]*port]time.Duration{}}
 }
 
 // add makes a router; ports are "name segment address[,address] [hub]".
@@ -155,7 +156,9 @@ func (w *world) carry(from *router, e core.SendIP) {
 				continue
 			}
 			w.seq++
-			w.flying = append(w.flying, flight{w.now + time.Millisecond + time.Duration(w.rand.IntN(3000))*time.Microsecond, w.seq, r,
+			at := max(w.last[[2]*port{p, q}], w.now+time.Millisecond+time.Duration(w.rand.IntN(3000))*time.Microsecond)
+			w.last[[2]*port{p, q}] = at // in order
+			w.flying = append(w.flying, flight{at, w.seq, r,
 				core.ReceivedIP{Interface: name, Source: e.Source, Destination: e.Destination, Protocol: e.Protocol, TTL: e.TTL, Payload: slices.Clone(e.Payload)}})
 		}
 	}
@@ -249,7 +252,7 @@ func (r *router) routes() string {
 func (r *router) database(area wire.AreaID) string {
 	var out []string
 	for _, d := range r.m.Database(r.w.now) {
-		if d.LSAScope == wire.ScopeLink || d.LSAScope == wire.ScopeArea && d.Area != area {
+		if d.LSAScope == wire.ScopeLink || d.LSAScope == wire.ScopeArea && d.Area != area || d.LSAScope == wire.ScopeAS && area != 0 {
 			continue
 		}
 		out = append(out, fmt.Sprintf("%s %s %s %x %x", d.Type, d.ID, d.Router, d.Sequence, d.Checksum))
