@@ -82,17 +82,17 @@ func (a Algorithm) size() int {
 	return [...]int{MD5: md5.Size, HMACSHA1: sha1.Size, SHA256: sha256.Size, SHA384: sha512.Size384, SHA512: sha512.Size}[a]
 }
 
-// mac is the HMAC of a key.
-func (a Algorithm) mac(key []byte) hash.Hash {
+// hash is the one that HMAC is made of.
+func (a Algorithm) hash() func() hash.Hash {
 	switch a {
 	case HMACSHA1:
-		return hmac.New(sha1.New, key)
+		return sha1.New
 	case SHA256:
-		return hmac.New(sha256.New, key)
+		return sha256.New
 	case SHA384:
-		return hmac.New(sha512.New384, key)
+		return sha512.New384
 	}
-	return hmac.New(sha512.New, key)
+	return sha512.New
 }
 
 // Key proves packets. The zero Key is no authentication.
@@ -174,16 +174,18 @@ func (p *Packet) proven(k Key) bool {
 	case len(p.digest) != k.Algorithm.size():
 		return false
 	case p.Version != V2:
-		covered := len(p.trailer) - len(p.digest)
-		return hmac.Equal(p.digest, k.digest(protocolIDv3, p.source, p.received, p.trailer[:covered]))
+		covered := p.trailer[:len(p.trailer)-len(p.digest)]
+		return hmac.Equal(p.digest, k.digest(protocolIDv3, p.source, p.received, covered)) ||
+			k.long(protocolIDv3) && hmac.Equal(p.digest, k.hmac(k.identified(protocolIDv3), p.source, p.received, covered))
 	case p.Auth.Type == AuthExtended:
 		return hmac.Equal(p.digest, k.digest(protocolIDv2, p.source, p.received, p.trailer[:8]))
 	}
 	return hmac.Equal(p.digest, k.digest(0, netip.Addr{}, p.received))
 }
 
-// digest is the message digest of the parts: MD5 over them and the key, RFC 2328 D.4.3; else HMAC over them and a pad,
-// RFC 5709 section 3.3, which begins with the source where there is one. The protocol's number is put behind the key.
+// digest is the message digest of the parts: MD5 over them and the key, RFC 2328 D.4.3, or HMAC. A protocol's number is put
+// behind the key, and makes it one that is hashed first where it is longer than a digest, RFC 7166 section 4.5. Without, it
+// is used as it is, whatever its length: so do FRR and BIRD, against the words of RFC 5709 section 3.3.
 func (k Key) digest(protocol uint16, source netip.Addr, parts ...[]byte) []byte {
 	if k.Algorithm == MD5 {
 		h := md5.New()
@@ -195,9 +197,28 @@ func (k Key) digest(protocol uint16, source netip.Addr, parts ...[]byte) []byte 
 	}
 	secret := k.Secret
 	if protocol != 0 {
-		secret = binary.BigEndian.AppendUint16(bytes.Clone(secret), protocol)
+		secret = k.identified(protocol)
 	}
-	h := k.Algorithm.mac(secret)
+	if protocol != 0 && k.long(protocol) {
+		h := k.Algorithm.hash()()
+		h.Write(secret)
+		secret = h.Sum(nil)
+	}
+	return k.hmac(secret, source, parts...)
+}
+
+// identified is the secret with the protocol's number behind it.
+func (k Key) identified(protocol uint16) []byte {
+	return binary.BigEndian.AppendUint16(bytes.Clone(k.Secret), protocol)
+}
+
+// long reports whether the secret with the protocol's number is longer than a digest. Then there are two ways to use it: FRR
+// has that of the RFC, BIRD takes it as it is. We send the first and take both.
+func (k Key) long(protocol uint16) bool { return len(k.identified(protocol)) > k.Algorithm.size() }
+
+// hmac is the HMAC of the parts and a pad that begins with the source where there is one, RFC 5709 section 3.3.
+func (k Key) hmac(secret []byte, source netip.Addr, parts ...[]byte) []byte {
+	h := hmac.New(k.Algorithm.hash(), secret)
 	for _, part := range parts {
 		h.Write(part)
 	}

@@ -26,7 +26,5 @@
 //	prefix.go   prefixes and addresses of OSPFv3
 //
 // Left out: the content of link-local signaling (RFC 5613), of opaque LSAs other than grace-LSAs, and of the extended LSAs
-// of RFC 8362, which are carried as they are; multicast OSPF; metrics by type of service. Keys longer than a digest are used
-// by the HMAC as they are, as RFC 2104 has it and all implementations do, and not hashed first, as the words of RFC 5709 could
-// be read.
+// of RFC 8362, which are carried as they are; multicast OSPF; metrics by type of service.
 package wire
