@@ -26,6 +26,7 @@ func TestLibreswanHub(t *testing.T) {
 	s.part("every protection comes up", c.up)
 	s.part("libreswan rekeys under traffic", c.rekey)
 	s.part("libreswan says goodbye", c.goodbye)
+	s.part("libreswan asks for another child", c.again)
 	s.part("libreswan initiates", c.initiate)
 	s.protectedDecoded()
 }
@@ -86,13 +87,42 @@ func (c *pluto) goodbye() {
 	}
 }
 
-// initiate: we are stopped, so that it is libreswan that begins.
+// initiate: libreswan begins, for what we begin with does not leave us.
 func (c *pluto) initiate() {
 	for _, n := range c.spokes {
-		if out, err := c.hub.whack("--initiate", "--name", n.name); err != nil {
-			c.t.Errorf("libreswan cannot initiate to %s: %v %s", n.name, err, out)
-		}
-		c.within(30*time.Second, n.name+" reaches the hub", pings(n, c.hub.address(), 3, "-i", "0.2"))
+		c.in(n.netns, "nft", "add table ip mute; add chain ip mute out { type filter hook output priority 0; }; "+
+			"add rule ip mute out udp dport 500 @th,128,64 0 drop") // without the responder's SPI, a first message
+		c.hub.whack("--terminate", "--name", n.name)
+		c.plutoBegins(n)
+		c.within(10*time.Second, n.name+" has what libreswan began", func() error { return began(n, "responder") })
+		c.within(30*time.Second, "reaches the hub by it", pings(n, c.hub.address(), 3, "-i", "0.2"))
 		c.within(10*time.Second, "by one child SA", c.single(n))
+	}
+}
+
+// again: libreswan makes a child beside the one that there is. One of the two is left.
+func (c *pluto) again() {
+	for _, n := range c.spokes {
+		f := traffic(n, c.hub, 50)
+		old, err := c.hub.plutoChild(n.name)
+		if err != nil {
+			c.t.Error(err)
+		}
+		c.plutoBegins(n)
+		c.within(10*time.Second, n.name+" has the other child alone", func() error {
+			now, err := c.hub.plutoChild(n.name)
+			if err == nil && now == old {
+				err = fmt.Errorf("still #%s", old)
+			}
+			return err
+		})
+		f.end(c.scene)
+	}
+}
+
+func (c *pluto) plutoBegins(n *node) {
+	c.t.Helper()
+	if out, err := c.hub.whack("--initiate", "--name", n.name); err != nil {
+		c.t.Errorf("libreswan cannot initiate to %s: %v %s", n.name, err, out)
 	}
 }

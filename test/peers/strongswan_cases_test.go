@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/spokeway/spokeway/internal/proto/ike"
 )
 
 // A strongSwan 6.0 with FRR 10.3 as hub of spokes of ours, each with a protection of its own. All of them share the
@@ -480,13 +482,14 @@ func (c *swan) theyInitiate() {
 		return nil
 	}))
 	c.eachOf(spokes, 20*time.Second, "reaches the hub by it", c.reaches(10, "-i", "0.1"))
-	c.eachOf(spokes, 5*time.Second, "shows its role", func() check { return responds })
+	c.eachOf(spokes, 5*time.Second, "shows its role", func() check { return func(n *node) error { return began(n, "responder") } })
 }
 
-// responds: we show one IKE SA, that the peer began.
-func responds(n *node) error {
+// began: we show one IKE SA that is established, and have the given role in it.
+func began(n *node, role string) error {
 	all, err := n.ikeSAs()
-	if err != nil || len(all) != 1 || all[0].Role != "responder" || all[0].State != "established" {
+	all = slices.DeleteFunc(all, func(r ike.IKERow) bool { return r.State != "established" }) // what we began ourselves
+	if err != nil || len(all) != 1 || all[0].Role != role {
 		return fmt.Errorf("%v, %+v", err, all)
 	}
 	return nil
