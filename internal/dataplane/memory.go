@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/spokeway/spokeway/internal/packet"
 )
 
 // Memory is the twin of the user plane for one router of the simulator: the same tables, fed with [Datagram]
@@ -164,10 +166,12 @@ func (m *Memory) tooBig(t *Tunnel, d *Datagram, fit int) {
 // wrap sends g to a peer, or says why not. It is the one way out, and nothing leaves a protected tunnel but by an SA.
 func (m *Memory) wrap(t *Tunnel, to Origin, class uint8, size int, g GREPacket) (why Reason, ok bool) {
 	switch {
-	case to.SA != 0:
-		return m.protect(t, to.SA, class, size, g)
-	case t.Protected:
+	case t.Protected && to.SA == 0:
 		return DropUnprotected, false
+	case !t.Local.IsValid():
+		return DropNoUnderlay, false
+	case t.Protected:
+		return m.protect(t, to.SA, class, size, g)
 	}
 	d := &Datagram{
 		Source: t.Local, Destination: to.Endpoint.Addr(), TTL: t.TTL, Class: class, Size: size + Overhead(*t), Body: g,
@@ -223,14 +227,14 @@ func (m *Memory) datagram(d *Datagram, u UDP) bool {
 	return false
 }
 
-// clear takes GRE that nothing protects.
+// clear takes GRE that nothing protects. Where there is a protected tunnel, raw GRE is heard to be counted.
 func (m *Memory) clear(d *Datagram, port uint16, encap Encapsulation, g GREPacket) bool {
 	i := m.tunnelAt(d.Destination, g.Key, encap)
-	if i == nil {
+	if i == nil && encap == GRE {
 		i = m.tunnelAt(d.Destination, g.Key, ESP)
 	}
 	if i == nil {
-		return false
+		return encap == GRE && m.protects(d.Destination)
 	}
 	m.decapsulate(i, Origin{Endpoint: netip.AddrPortFrom(d.Source, port)}, d, g)
 	return true
@@ -247,25 +251,31 @@ func (m *Memory) decapsulate(i *Interface, from Origin, outer *Datagram, g GREPa
 		i.Drop(DropUnprotected)
 	case g.Inner == nil:
 		m.Post(Received{Tunnel: i.Name, From: from.Endpoint, SA: from.SA, Protocol: g.Protocol, Payload: g.Payload})
+	case !i.Genuine(from, g.Inner.Source):
+		i.Drop(DropWrongPeer)
 	default:
-		i.CountIn(1, g.Inner.Size)
-		if a := i.From(from, g.Inner.Destination.Is6()); a != nil {
-			a.CountIn(1, g.Inner.Size)
-			a.Seen(m.Now())
-		}
-		m.inward(i, from, congestion(outer, g.Inner))
+		m.data(i, from, outer.Class, g.Inner)
 	}
 }
 
-// congestion carries a congestion mark of the outer header over to the inner one, RFC 6040 section 4.2.
-func congestion(outer, inner *Datagram) *Datagram {
-	const ecn = 3
-	if outer.Class&ecn != ecn || inner.Class&ecn == 0 {
-		return inner
+// data takes a packet out of a tunnel. A congestion mark of the outer header goes over to the inner one, or costs the packet
+// where that cannot have it, RFC 6040 section 4.2.
+func (m *Memory) data(i *Interface, from Origin, outer uint8, d *Datagram) {
+	class, ok := packet.InnerClass(d.Class, outer)
+	if !ok {
+		i.Drop(DropECNIllegal)
+		return
 	}
-	d := *inner
-	d.Class |= ecn
-	return &d
+	i.CountIn(1, d.Size)
+	if a := i.From(from, d.Destination.Is6()); a != nil {
+		a.CountIn(1, d.Size)
+		a.Seen(m.Now())
+	}
+	if class != d.Class {
+		marked := *d
+		marked.Class, d = class, &marked
+	}
+	m.inward(i, from, d)
 }
 
 // inward passes on what came out of a tunnel, and tells of it when it goes back into the cloud.

@@ -73,12 +73,12 @@ func (m *Memory) protect(t *Tunnel, sa SA, class uint8, size int, g GREPacket) (
 	if o.CountOut(1, size) {
 		m.Post(Worn{SA: sa, SPI: o.SPI, Out: true})
 	}
-	d := &Datagram{
-		Source: o.Local.Addr(), Destination: o.Remote.Addr(), TTL: t.TTL, Class: class, Size: o.sizeOf(t, size),
-		Body: ESPPacket{SPI: o.SPI, Seq: uint32(seq), Digest: o.twin.digest, Tunnel: o.Tunnel, Inner: g},
+	d := &Datagram{ // by the tunnel's sockets, whatever local address the SA has
+		Source: t.Local, Destination: o.Remote.Addr(), TTL: t.TTL, Class: class, Size: o.sizeOf(t, size),
+		Body: ESPPacket{SPI: o.SPI, Seq: uint32(seq), Digest: o.twin.digest, Tunnel: o.Tunnel, Between: o.Inner, Inner: g},
 	}
-	if o.Local.Port() != 0 {
-		d.Body = UDP{o.Local.Port(), o.Remote.Port(), d.Body}
+	if o.Remote.Port() != 0 {
+		d.Body = UDP{NATPort, o.Remote.Port(), d.Body}
 	}
 	m.Transmit(d)
 	return 0, true
@@ -94,7 +94,7 @@ func (o *Outbound) sizeOf(t *Tunnel, inner int) int {
 		n += HeaderLen(o.Inner[0])
 	}
 	n += o.twin.suite.Overhead(n) + HeaderLen(o.Remote.Addr())
-	if o.Local.Port() != 0 {
+	if o.Remote.Port() != 0 {
 		n += udpLen
 	}
 	return n
@@ -103,13 +103,17 @@ func (o *Outbound) sizeOf(t *Tunnel, inner int) int {
 const udpLen = 8
 
 // protects reports whether IKE and ESP are listened for on an address: a protected tunnel has it.
-func (m *Memory) protects(local netip.Addr) bool {
-	for k := range m.demux {
-		if k.local == local && k.encap == ESP {
-			return true
+func (m *Memory) protects(local netip.Addr) bool { return m.first(local) != nil }
+
+// first is the protected tunnel of an address that counts what cannot be told whose it is; nil when there is none.
+func (m *Memory) first(local netip.Addr) *Interface {
+	first := ""
+	for k, name := range m.demux {
+		if k.local == local && k.encap == ESP && (first == "" || name < first) {
+			first = name
 		}
 	}
-	return false
+	return m.Interface(first)
 }
 
 // protected takes what came to a port of IKE's, which ESP shares on [NATPort] alone.
@@ -133,29 +137,48 @@ func keepalive(b []byte) bool { return len(b) == 1 && b[0] == 0xff }
 
 // open takes an ESP packet, in the order of RFC 4303 section 3.4. It is always taken: what is wrong with it is counted.
 func (m *Memory) open(d *Datagram, remote, local netip.AddrPort, p ESPPacket) bool {
-	in := m.Inbound(p.SPI)
+	in, first := m.Inbound(p.SPI), m.first(d.Destination)
 	if in == nil {
+		first.Drop(DropUnknownSPI)
 		if m.StrayDue(remote, p.SPI, m.Now()) {
 			m.Post(UnknownSPI{Local: local, Remote: remote, SPI: p.SPI})
 		}
 		return true
 	}
-	if why, ok := in.accept(p); !ok {
+	if why, ok := in.accept(d.Destination, p); !ok {
 		in.Drop(why)
+		first.Drop(why)
 		return true
 	}
-	m.opened(in, remote, local, p.Inner)
-	i := m.tunnelAt(d.Destination, p.Inner.Key, ESP)
-	if i == nil {
-		in.Drop(DropUnknownKey)
-		return true
+	m.opened(in, remote, local)
+	if why, ok := in.carries(p); ok {
+		m.opens(d, Origin{remote, in.SA}, p.Inner)
+	} else {
+		in.Drop(why)
+		first.Drop(why)
 	}
-	m.decapsulate(i, Origin{remote, in.SA}, d, p.Inner)
+	if in.CountIn(1, p.Inner.size()) {
+		m.Post(Worn{SA: in.SA, SPI: in.SPI})
+	}
 	return true
 }
 
-// accept opens a packet, or says why not.
-func (in *Inbound) accept(p ESPPacket) (why Reason, ok bool) {
+// opens takes the GRE that an authentic packet carried.
+func (m *Memory) opens(d *Datagram, from Origin, g GREPacket) {
+	i := m.tunnelAt(d.Destination, g.Key, ESP)
+	if i == nil {
+		m.first(d.Destination).Drop(DropUnknownKey)
+		return
+	}
+	m.decapsulate(i, from, d, g)
+}
+
+// accept opens a packet that came to an address, or says why not. An SA is good at its own local address alone, and only while
+// there is one: before [SetOutbound] nothing comes in.
+func (in *Inbound) accept(to netip.Addr, p ESPPacket) (why Reason, ok bool) {
+	if o := in.Outbound(); o == nil || o.Local.Addr() != to {
+		return DropWrongPeer, false
+	}
 	k, seq := in.twin, uint64(p.Seq)
 	if k.esn {
 		seq = k.window.Infer(p.Seq)
@@ -167,22 +190,28 @@ func (in *Inbound) accept(p ESPPacket) (why Reason, ok bool) {
 		return DropBadICV, false
 	case !k.window.Accept(seq):
 		return DropReplayed, false
-	case p.Tunnel != in.Tunnel:
-		return DropBadESP, false
 	}
 	return 0, true
 }
 
-// opened counts an authentic packet and tells what is to be told.
-func (m *Memory) opened(in *Inbound, remote, local netip.AddrPort, g GREPacket) {
+// carries reports whether an authentic packet is of the mode agreed on, and in tunnel mode of the addresses.
+func (in *Inbound) carries(p ESPPacket) (why Reason, ok bool) {
+	if p.Tunnel != in.Tunnel {
+		return DropBadESP, false
+	}
+	if o := in.Outbound(); p.Tunnel && o != nil && o.Tunnel && p.Between != [2]netip.Addr{o.Inner[1], o.Inner[0]} {
+		return DropWrongPeer, false
+	}
+	return 0, true
+}
+
+// opened tells what an authentic packet is the first sign of.
+func (m *Memory) opened(in *Inbound, remote, local netip.AddrPort) {
 	if in.FirstPacket() {
 		m.Post(Opened{SA: in.SA, SPI: in.SPI})
 	}
 	if m.RoamDue(in, remote, m.Now()) {
 		m.Post(Roamed{SA: in.SA, Local: local, Remote: remote})
-	}
-	if in.CountIn(1, g.size()) {
-		m.Post(Worn{SA: in.SA, SPI: in.SPI})
 	}
 }
 
@@ -195,6 +224,10 @@ func (g GREPacket) size() int {
 }
 
 func (m *Memory) sendIKE(e SendIKE) {
+	if !m.protects(e.Local.Addr()) {
+		m.Post(Failed{Doing: "send IKE to " + e.Remote.String(), Err: "no protected tunnel is at " + e.Local.Addr().String()})
+		return
+	}
 	n := HeaderLen(e.Remote.Addr()) + udpLen + len(e.Payload)
 	if e.Local.Port() == NATPort && !keepalive(e.Payload) {
 		n += 4 // the non-ESP marker, RFC 7296 section 2.23

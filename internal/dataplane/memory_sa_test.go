@@ -160,8 +160,12 @@ func TestMemoryDropsByReason(t *testing.T) {
 		if !two.b.Input(withESP(d, c.change)) {
 			t.Errorf("%s: refused, not dropped", c.name)
 		}
-		if drops := two.b.SAs()[0].Drops; drops[c.want] != 1 || len(drops) != 1 || len(two.b.delivered) != 1 {
+		drops := two.b.Interface("tun0").ByReason()
+		if drops[c.want] != 1 || len(drops) != 1 || len(two.b.delivered) != 1 {
 			t.Errorf("%s: %v, delivered %d", c.name, drops, len(two.b.delivered))
+		}
+		if n := two.b.SAs()[0].Drops[c.want]; (n == 1) != (c.want != "unknown-key") { // that is nothing of the SA's
+			t.Errorf("%s: the SA counts %d", c.name, n)
 		}
 		if c.want == "bad-icv" { // a forgery uses no number up
 			two.b.Input(withESP(d, func(p *ESPPacket) { p.Seq = 9 }))

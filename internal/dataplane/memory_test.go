@@ -280,11 +280,26 @@ func TestMemoryUsed(t *testing.T) {
 }
 
 func TestMemoryCongestionIsCarriedInward(t *testing.T) { // RFC 6040 section 4.2
-	for _, c := range []struct{ outer, inner, want uint8 }{
-		{3, 0, 0}, {3, 1, 3}, {3, 2, 3}, {2, 2, 2}, {0, 1, 1}, {0xc3, 0x22, 0x23},
+	for _, c := range []struct {
+		outer, inner, want uint8
+		dropped            bool
+	}{
+		{3, 0, 0, true}, {3, 1, 3, false}, {3, 2, 3, false}, {2, 2, 2, false}, {0, 1, 1, false}, {0xc3, 0x22, 0x23, false},
 	} {
-		if got := congestion(&Datagram{Class: c.outer}, &Datagram{Class: c.inner}).Class; got != c.want {
-			t.Errorf("outer %#x, inner %#x: %#x, want %#x", c.outer, c.inner, got, c.want)
+		b := newMemoryBench(memoryTunnelOf("tun0", 1))
+		inner := echoTo("10.0.0.1", 84)
+		inner.Class = c.inner
+		d := into("192.0.2.1", "192.0.2.2", Key{1, true}, GREPacket{Inner: inner})
+		d.Class = c.outer
+		b.Input(d)
+		if c.dropped {
+			if len(b.delivered) != 0 || b.Interface("tun0").ByReason()["ecn-illegal"] != 1 {
+				t.Errorf("%+v: delivered %d, drops %v", c, len(b.delivered), b.Interface("tun0").ByReason())
+			}
+			continue
+		}
+		if len(b.delivered) != 1 || b.delivered[0].Class != c.want || inner.Class != c.inner {
+			t.Errorf("%+v: delivered %v", c, b.delivered)
 		}
 	}
 }
