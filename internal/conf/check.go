@@ -147,7 +147,7 @@ func (k *checker) twins() {
 	first := map[identity]*Tunnel{}
 	for i := range k.conf.Tunnels {
 		t := &k.conf.Tunnels[i]
-		id := identity{k.underlay(t), t.UnderlayIPv6, t.Key, t.Encapsulation}
+		id := identity{k.underlay(t), t.UnderlayIPv6 && !t.UnderlayAddress.IsValid(), t.Key, t.Encapsulation}
 		if t.Protect != "" {
 			id.encapsulation = dataplane.GRE // it is what ESP protects: nobody should have to tell the two apart
 		}

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -61,6 +62,7 @@ func (k *checker) protection() {
 		p := &k.conf.Profiles[i]
 		path := join("profiles", p.Name)
 		k.profile(path, p)
+		k.claims(path, p)
 		if !used[p.Name] {
 			k.warnAt(path, "profile %s protects no tunnel", p.Name)
 		}
@@ -82,27 +84,56 @@ func (k *checker) protect(t *Tunnel) {
 // shared holds that tunnels on one underlay have one protection: a pair of routers has one SA for all of its tunnels, and
 // could not tell whose it is.
 func (k *checker) shared() {
-	type address struct {
-		underlay string
-		ipv6     bool
-	}
-	first := map[address]*Tunnel{}
+	var before []*Tunnel
 	for i := range k.conf.Tunnels {
 		t := &k.conf.Tunnels[i]
-		at := address{k.underlay(t), t.UnderlayIPv6}
-		if t.Protect == "" || at.underlay == "" {
+		if t.Protect == "" || k.underlay(t) == "" {
 			continue
 		}
-		other, taken := first[at]
-		switch {
-		case !taken:
-			first[at] = t
-		case other.Protect != t.Protect:
-			k.failAt(join(pathOf(t), "protect"), "protect: %s has the same underlay and the profile %s: tunnels on one underlay share their SAs, so want one profile", other.Name, other.Protect)
-		case other.Carrier != t.Carrier:
-			k.failAt(join(pathOf(t), "encapsulation"), "encapsulation: %s has the same underlay and encapsulation %s: tunnels on one underlay share their SAs, so want one encapsulation", other.Name, other.Carrier)
+		for _, o := range before {
+			if k.share(o, t) {
+				break
+			}
 		}
+		before = append(before, t)
 	}
+}
+
+// share compares the protection of two tunnels, and reports whether their underlay is, or may be, one.
+func (k *checker) share(o, t *Tunnel) bool {
+	same, maybe := k.sameUnderlay(o, t)
+	switch protect := join(pathOf(t), "protect"); {
+	case same && o.Protect != t.Protect:
+		k.failAt(protect, "protect: %s has the same underlay and the profile %s: tunnels on one underlay share their SAs, so want one profile", o.Name, o.Protect)
+	case same && o.Carrier != t.Carrier:
+		k.failAt(join(pathOf(t), "encapsulation"), "encapsulation: %s has the same underlay and encapsulation %s: tunnels on one underlay share their SAs, so want one encapsulation", o.Name, o.Carrier)
+	case maybe && o.Protect != t.Protect:
+		k.warnAt(protect, "protect: %s has the profile %s and perhaps the same underlay, %s and %s: if so, one of the two stays down, as tunnels on one address share their SAs", o.Name, o.Protect, k.underlay(o), k.underlay(t))
+	}
+	return same || maybe
+}
+
+// sameUnderlay reports whether two tunnels have one underlay address, or may have: an interface can have any that the file
+// gives to no other.
+func (k *checker) sameUnderlay(a, b *Tunnel) (same, maybe bool) {
+	at, bt := k.underlay(a), k.underlay(b)
+	ia, erra := netip.ParseAddr(at)
+	ib, errb := netip.ParseAddr(bt)
+	switch {
+	case erra == nil && errb == nil:
+		return ia == ib, false
+	case erra == nil:
+		return false, k.mayHave(b, ia)
+	case errb == nil:
+		return false, k.mayHave(a, ib)
+	}
+	return at == bt && a.UnderlayIPv6 == b.UnderlayIPv6, false
+}
+
+// mayHave reports whether the interface below a tunnel may have an address, as far as the file tells.
+func (k *checker) mayHave(t *Tunnel, a netip.Addr) bool {
+	owner := k.own[a]
+	return a.Is6() == t.UnderlayIPv6 && (owner == "" || owner == t.UnderlayInterface)
 }
 
 func (k *checker) profile(path string, p *Profile) {

@@ -187,6 +187,7 @@ func TestProfileWarnings(t *testing.T) {
 		guessed = "the key can be guessed by whoever poses as a peer once: want 20 random characters or more, as `openssl rand -base64 32` makes them"
 	)
 	signed := func(name string, more ...string) string {
+		more = append(more, `bind: [{peer: "*", addresses: 10.0.0.0/24}]`)
 		return protected(append([]string{"certificate: " + name + ".pem", "key: " + name + ".key", "ca: ca.pem"}, more...)...)
 	}
 	for _, tt := range []struct{ name, text, want string }{
@@ -197,7 +198,7 @@ func TestProfileWarnings(t *testing.T) {
 		{"of a peer", protected("psks: [{peer: a.example.com, psk-file: short.psk}]"), "t:5:44: psk-file: " + guessed},
 		{"ppk", protected(psk, "ppk: [{id: a, secret-file: corp.psk}]"), "t:6:32: secret-file: " + strings.Replace(guessed, "want 20", "want 32", 1)},
 		{"for all to read", protected("psk-file: open.psk"), "t:5:15: open.psk can be read by every user of this host: chmod o= open.psk"},
-		{"private key for all to read", protected("certificate: hub.pem", "key: open.key", "ca: ca.pem"), "t:6:10: open.key can be read by every user of this host: chmod o= open.key"},
+		{"private key for all to read", protected("certificate: hub.pem", "key: open.key", "ca: ca.pem", `bind: [{peer: "*", addresses: 10.0.0.0/24}]`), "t:6:10: open.key can be read by every user of this host: chmod o= open.key"},
 		{"unused", protected(psk) + "  q: {psk-file: corp.psk}\n", "t:6:3: profile q protects no tunnel"},
 		{"RFC 8247, modp1024", protected(psk, "ike: aes256-sha256-modp1024"), "t:6:10: ike: aes256-sha256-modp1024: weak: modp1024: well-funded attackers are thought to read it (Logjam); use x25519, p256 or modp2048"},
 		{"RFC 8221, sha1", protected(psk, "esp: [default, aes256-sha1]"), "t:6:20: esp: aes256-sha1: weak: sha1 as integrity: 96 bits of a hash that is broken for signatures; use sha256"},
@@ -207,7 +208,7 @@ func TestProfileWarnings(t *testing.T) {
 		{"expired", signed("past"), "t:5:18: certificate: certificate of CN=past.example.com, O=Acme: expired"},
 		{"ends soon", signed("late"), "t:5:18: certificate: it ends in 72h0m0s, on "},
 		{"revoked", signed("hub", "crl: revoked.crl"), "t:5:18: certificate: peers with this ca would refuse it: certificate of CN=hub.example.com, O=Acme: revoked on "},
-		{"of another authority", protected("certificate: hub.pem", "key: hub.key", "ca: strangers.pem"), "t:5:18: certificate: peers with this ca would refuse it: certificate of CN=hub.example.com, O=Acme: "},
+		{"of another authority", protected("certificate: hub.pem", "key: hub.key", "ca: strangers.pem", `bind: [{peer: "*", addresses: 10.0.0.0/24}]`), "t:5:18: certificate: peers with this ca would refuse it: certificate of CN=hub.example.com, O=Acme: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, warnings := parseProtected(t, tt.text)
@@ -217,6 +218,96 @@ func TestProfileWarnings(t *testing.T) {
 			}
 			if s := strings.Join(got, "\n"); !strings.HasPrefix(s, tt.want) || len(got) > 1 || (s == "") != (tt.want == "") {
 				t.Errorf("got\n%s\nwant\n%s", s, tt.want)
+			}
+		})
+	}
+}
+
+// Who could have the tunnel address of another is told, where a binding would help.
+func TestWarningsOfWhoMayClaimWhat(t *testing.T) {
+	const (
+		unbound = "t:4:3: profile p has no bind, and tun0 takes registrations: "
+		rest    = "bind: it is not for every peer, and those that it is not for may claim any tunnel address, that of others too: end the list with "
+		same    = "bind: peers prove themselves with a key that several have, so that each can say to be any of them: "
+		two     = "psks: [{peer: a.example.com, psk-file: corp.psk}, {peer: b.example.com, psk-file: corp.psk}]"
+	)
+	cert := func(more ...string) []string {
+		return append([]string{"certificate: hub.pem", "key: hub.key", "ca: ca.pem"}, more...)
+	}
+	for _, tt := range []struct {
+		name string
+		nhrp string
+		keys []string
+		want string
+	}{
+		{"a hub with certificates", "", cert(), unbound},
+		{"of some", "", cert(`peers: "*.example.com"`), unbound},
+		{"of one", "", cert("peers: a.example.com"), ""},
+		{"of two", "", cert("peers: [a.example.com, b.example.com]"), unbound},
+		{"of two that are one", "", cert("peers: [a.example.com, A.example.com]"), ""},
+		{"a spoke", "servers: [{nbma: 192.0.2.1}]", cert(), ""},
+		{"a regional hub", "redirect: true, servers: [{nbma: 192.0.2.1}]", cert(), unbound},
+		{"one key for all binds nobody", "", []string{"psk-file: corp.psk"}, ""},
+		{"and should not seem to", "", []string{"psk-file: corp.psk", "bind: [{peer: a.example.com, addresses: 10.0.0.2/32}]"}, "t:6:11: " + same},
+		{"one key for some", "", []string{`psks: [{peer: "*.example.com", psk-file: corp.psk}]`}, ""},
+		{"a key for each", "", []string{two}, unbound},
+		{"a key for each, bound", "", []string{two, "bind: [{peer: a.example.com, addresses: 10.0.0.2/32}, {peer: b.example.com, addresses: 10.0.0.3/32}]"}, ""},
+		{"a key for each, one bound", "", []string{two, "bind: [{peer: a.example.com, addresses: 10.0.0.2/32}]"}, "t:6:11: " + rest + `{peer: "b.example.com"`},
+		{"one key, for one", "", []string{"psks: [{peer: a.example.com, psk-file: corp.psk}]"}, ""},
+		{"not all bound", "", cert("bind: [{peer: a.example.com, addresses: 10.0.0.2/32}]"), "t:8:11: " + rest + `{peer: "*"`},
+		{"not all bound, on a spoke", "servers: [{nbma: 192.0.2.1}]", cert("bind: [{peer: a.example.com, addresses: 10.0.0.2/32}]"), "t:8:11: " + rest},
+		{"the rest bound together", "", cert(`bind: [{peer: a.example.com, addresses: 10.0.0.2/32}, {peer: "*", addresses: 10.0.0.128/25}]`), ""},
+		{"all who may come bound", "", cert(`peers: "*.example.com"`, `bind: [{peer: "*.example.com", addresses: 10.0.0.0/24}]`), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := protected(tt.keys...)
+			if tt.nhrp != "" {
+				text = strings.Replace(text, "network-id: 1", "network-id: 1, "+tt.nhrp, 1)
+			}
+			_, warnings := parseProtected(t, text)
+			var got []string
+			for _, w := range warnings {
+				got = append(got, w.String())
+			}
+			if s := strings.Join(got, "\n"); !strings.HasPrefix(s, tt.want) || len(got) > 1 || (s == "") != (tt.want == "") {
+				t.Errorf("got\n%s\nwant\n%s", s, tt.want)
+			}
+		})
+	}
+}
+
+// Tunnels that may come to have one underlay address, though the file writes it in two ways.
+func TestOneUnderlayInTwoWords(t *testing.T) {
+	const (
+		wrong = "protect: a has the same underlay and the profile p: "
+		maybe = "protect: a has the profile p and perhaps the same underlay, "
+	)
+	for _, tt := range []struct {
+		name, interfaces, a, b string
+		fails, warns           string
+	}{
+		{"one interface", "", "eth0", "eth0", wrong, ""},
+		{"two interfaces", "", "eth0", "eth1", "", ""},
+		{"an interface, and an address of whom it may be", "", "eth0", "192.0.2.1", "", maybe + "eth0 and 192.0.2.1: "},
+		{"the other way about", "", "192.0.2.1", "eth0", "", maybe + "192.0.2.1 and eth0: "},
+		{"an interface, and its address", "eth0: {address: 192.0.2.1/24}", "eth0", "192.0.2.1", wrong, ""},
+		{"an interface, and one of its addresses", "eth0: {address: [192.0.2.1/24, 192.0.2.2/24]}", "eth0", "192.0.2.2", "", maybe},
+		{"an interface, and the address of another", "eth1: {address: 192.0.2.1/24}", "eth0", "192.0.2.1", "", ""},
+		{"an interface, and an address of the other family", "", "eth0", `"2001:db8::1"`, "", ""},
+		{"one address, its family told and not", "", `"2001:db8::1"`, `"2001:db8::1"`, wrong, ""},
+		{"an IPv6 address and its interface, by family", "eth0: {address: \"2001:db8::1/64\"}", "eth0, underlay-family: ipv6", `"2001:db8::1"`, wrong, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := "version: 1\ninterfaces: {" + tt.interfaces + "}\ntunnels:\n" +
+				"  a: {underlay: " + tt.a + ", address: 10.0.0.1/24, key: 1, protect: p, nhrp: {network-id: 1}}\n" +
+				"  b: {underlay: " + tt.b + ", address: 10.1.0.1/24, key: 2, protect: q, nhrp: {network-id: 2}}\n" +
+				"profiles:\n  p: {psk-file: corp.psk}\n  q: {psk-file: corp.psk}\n"
+			_, warnings, err := ParseWith("t", []byte(text), testSecrets)
+			if (err != nil) != (tt.fails != "") || err != nil && !strings.Contains(err.Error(), tt.fails) {
+				t.Errorf("error %v, want %q", err, tt.fails)
+			}
+			if (len(warnings) > 0) != (tt.warns != "") || len(warnings) > 0 && !strings.Contains(warnings[0].String(), tt.warns) {
+				t.Errorf("warnings %v, want %q", warnings, tt.warns)
 			}
 		})
 	}

@@ -24,6 +24,11 @@ type Config struct {
 	Rate           Rate
 }
 
+// TakesClients reports whether others register here: it has no servers itself, or something set that is a server's.
+func (c *Config) TakesClients() bool {
+	return len(c.Servers) == 0 || c.Redirect || c.Multicast || c.MaxClients > 0 || c.Resolution == Answer
+}
+
 // Server is a next hop server we register with.
 type Server struct {
 	NBMA     string     // address or DNS name

@@ -220,12 +220,8 @@ func (t *tunnel) mayClaim(p place, protocol netip.Addr) bool {
 	return a.Allowed == nil || slices.ContainsFunc(a.Allowed, func(q netip.Prefix) bool { return q.Contains(protocol) })
 }
 
-// isSpoke reports whether nobody has reason to register here: we register ourselves, and have nothing set that is a
-// server's. In clear, where nobody proves anything, it makes no difference.
-func (t *tunnel) isSpoke() bool {
-	c := t.cfg
-	return t.link.Protected && len(c.Servers) > 0 && !c.Redirect && !c.Multicast && c.MaxClients == 0 && c.Resolution != Answer
-}
+// isSpoke reports whether nobody has reason to register here. In clear, where nobody proves anything, it makes no difference.
+func (t *tunnel) isSpoke() bool { return t.link.Protected && !t.cfg.TakesClients() }
 
 // isBound reports whether it is written which protocol addresses the peer of an SA may have.
 func (t *tunnel) isBound(p place) bool {
