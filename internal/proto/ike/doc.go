@@ -10,7 +10,7 @@
 //	exchange.go      requests and responses: windows, resending, protection, fragments (RFC 7296 section 2, RFC 7383)
 //	initial.go       IKE_SA_INIT and IKE_INTERMEDIATE (RFC 7296 section 1.2, RFC 9242, RFC 9370)
 //	authenticate.go  IKE_AUTH (RFC 7296 section 2.15, RFC 7427, RFC 8784)
-//	child.go         ESP SAs: selectors.go narrows them
+//	child.go         ESP SAs: selectors.go narrows them; unmade.go those that the data plane refuses
 //	rekey.go         CREATE_CHILD_SA, and collisions (RFC 7296 sections 1.3, 2.8, 2.25); followup.go IKE_FOLLOWUP_KE (RFC 9370)
 //	inform.go        INFORMATIONAL, liveness, peers that forgot us; mobike.go addresses that change (RFC 4555)
 //	nat.go           NAT detection, port 4500, keepalives (RFC 7296 section 2.23)

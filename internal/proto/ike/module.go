@@ -35,9 +35,10 @@ type Module struct {
 
 	handles, spis numbers
 	jar           jar
-	answers       bucket // of unprotected notifies that we send
-	hints         bucket // of those we act upon
-	alarms        bucket // of warnings in the log
+	answers       bucket  // of unprotected notifies that we send
+	hints         bucket  // of those we act upon
+	alarms        bucket  // of warnings in the log
+	unmades       unmades // SAs whose keys the data plane refused
 	counters      map[string]uint64
 	numbering     uint64
 	working       int // jobs that are away
@@ -154,6 +155,8 @@ func (m *Module) forwarding(env *core.Env, ev core.Event) {
 		}
 	case dataplane.UnknownSPI:
 		m.strangeESP(env, ev)
+	case dataplane.Failed:
+		m.refusedKeys(env, ev)
 	}
 }
 

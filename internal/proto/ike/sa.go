@@ -90,6 +90,7 @@ type sa struct {
 	hard     core.Timer // when the lifetime is over for good
 	keep     core.Timer // keeps the mapping of our NAT
 	rest     core.Timer // ends resting
+	unmade   *unmade    // the data plane has no keys of a child
 }
 
 // partial is a message of which fragments came.
@@ -238,6 +239,9 @@ func (s *sa) destroy(env *core.Env, reason string) {
 	s.phase = gone
 	for _, t := range []*core.Timer{&s.retry, &s.lifetime, &s.watch, &s.hard, &s.keep, &s.rest} {
 		env.Stop(t)
+	}
+	if s.unmade != nil {
+		env.Stop(&s.unmade.end)
 	}
 	delete(s.m.sas, s.spi)
 	if s.boot != nil && s.boot.spi != 0 {
