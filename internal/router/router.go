@@ -19,6 +19,7 @@ import (
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
 	"github.com/spokeway/spokeway/internal/dataplane/user"
+	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/tunnel"
 	"github.com/spokeway/spokeway/internal/sys"
 )
@@ -162,11 +163,14 @@ func (r *Router) forwarded(ev any) bool {
 	return ok
 }
 
-// failed takes a failure to the tunnel's module, which tells why the tunnel is down and tries again. One that leaves
-// the tunnel up is for the log alone.
+// failed takes a failure to the tunnel's module, which tells why the tunnel is down and tries again, or to IKE, whose keys
+// were refused. One that leaves the tunnel up is for the log alone.
 func (r *Router) failed(f dataplane.Failed) {
 	if !f.Down {
 		r.opts.Log.Error("dataplane.failed", "tunnel", f.Tunnel, "doing", f.Doing, "cause", f.Err)
+		if f.SA != 0 {
+			r.post(ike.Name, f)
+		}
 		return
 	}
 	r.unmade[f.Tunnel] = true // on the loop's goroutine: it comes of an effect

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/kernel"
 	"github.com/spokeway/spokeway/internal/proto/tunnel"
 	"github.com/spokeway/spokeway/internal/router"
@@ -262,8 +263,11 @@ func (p *process) fromPlane(ev any) {
 	if f, ok := ev.(dataplane.Failed); ok {
 		p.failed[f.Tunnel] = f.Doing + ": " + f.Err
 		p.node.world.Trace.log(p.node, core.Error, "dataplane.failed", []any{"tunnel", f.Tunnel, "doing", f.Doing, "cause", f.Err})
-		if f.Down {
+		switch {
+		case f.Down:
 			p.post(tunnel.Name, f)
+		case f.SA != 0:
+			p.post(ike.Name, f)
 		}
 		return
 	}
