@@ -44,7 +44,18 @@ func TestErrors(t *testing.T) {
 		{"mapping for list", "version: 1\nroutes: {}\n", `t:2:9: routes: want a list (- …), found a mapping`},
 
 		// Refused until they are built: nobody shall believe they work.
-		{"ospf", "version: 1\nospf: {}\n", `t:2:7: ospf is not supported yet: no neighbour would be found; remove it, and use routes`},
+		{"ospf without areas", "version: 1\nospf: {}\n", `t:2:7: ospf: areas is missing`},
+		{"ospf area", "version: 1\nospf: {areas: {x: {}}}\n", `t:2:16: areas: "x" is no area: want a number or four, such as 0 or 0.0.0.1`},
+		{"ospf area twice", "version: 1\nospf: {areas: {1: {}, 0.0.0.1: {}}}\n", `t:2:16: area 1 is 0.0.0.1, which is given already`},
+		{"ospf stub backbone", "version: 1\nospf: {areas: {0: {type: stub}}}\n", `t:2:26: type: the backbone is neither stub nor nssa (RFC 2328 section 3.6)`},
+		{"ospf interface in two areas", "version: 1\nospf: {areas: {0: {interfaces: {eth1: {}}}, 1: {interfaces: {eth1: {}}}}}\n", `t:2:62: eth1 is in area 0 already`},
+		{"ospf dead", "version: 1\nospf: {areas: {0: {interfaces: {eth1: {dead: 10}}}}}\n", `t:2:46: dead: 10s is not longer than hello, 10s`},
+		{"ospf network", "version: 1\nospf: {areas: {0: {interfaces: {eth1: {network: p2p}}}}}\n", `t:2:49: network: want broadcast, point-to-point, point-to-multipoint, nbma or loopback`},
+		{"ospf key", "version: 1\nospf: {areas: {0: {interfaces: {eth1: {authentication: [{id: 1}]}}}}}\n", `t:2:57: the key is missing: give key or key-file`},
+		{"ospfv3 md5", "version: 1\nospfv3: {areas: {0: {interfaces: {eth1: {authentication: [{id: 1, algorithm: md5, key: x}]}}}}}\n", `t:2:78: algorithm: OSPFv3 has no md5: want hmac-sha-256 or another HMAC`},
+		{"ospfv3 instance", "version: 1\nospfv3: {areas: {0: {interfaces: {eth1: {instance: 64}}}}}\n", `t:2:52: instance: 64 is not of this address family: want 0 to 31 for IPv6, 64 to 95 for IPv4 (RFC 5838 section 2.1)`},
+		{"ospf range of the other family", "version: 1\nospf: {areas: {1: {ranges: [{prefix: \"2001:db8::/32\"}]}}}\n", `t:2:29: 2001:db8::/32 is not of the family that OSPFv2 routes`},
+		{"ospf bandwidth", with("bandwidth: fast"), `t:6:16: bandwidth: want bits per second, such as 10M or 1G`},
 		{"vrf", with("vrf: blue"), `t:6:10: vrf: routing tables other than default are not supported yet (did you mean "default"?)`},
 
 		// Types and ranges.

@@ -27,6 +27,7 @@ tunnels:
     encapsulation: udp
     fast-path: true
     bfd: {interval: 50ms, multiplier: 5, demand: 1m}
+    bandwidth: 20M
     nhrp:
       network-id: 4294967295
       authentication-file: good
@@ -86,6 +87,28 @@ profiles:
 routes:
   - {to: 10.2.0.0/16, via: 10.0.0.2, interface: all-of-it, distance: 255, vrf: default, track: bfd}
   - {to: "2001:db8:3::/48", blackhole: true}
+ospf:
+  router-id: 10.0.0.1
+  passive: true
+  areas:
+    0: {interfaces: {all-of-it: {network: broadcast, passive: false, cost: 7, priority: 0, hello: 5, dead: 21, retransmit: 2, transmit-delay: 2, poll: 30,
+        mtu-ignore: true, ttl-security: 254, authentication: [{id: 3, algorithm: md5, key: "in: place"}, {id: 300, extended: true, key-file: good}], bfd: {interval: 1s}},
+        second: {unicast: true, host-route: false, neighbors: [{address: 10.1.0.9, cost: 3, priority: 0}]}}}
+    0.0.0.1: {type: nssa, summary: false, default-cost: 5, translate: true, default-route: true, ranges: [{prefix: 10.64.0.0/10, hide: true}],
+        nssa-ranges: [{prefix: 10.128.0.0/10, cost: 4, tag: 9}]}
+  redistribute: [{from: static, type: 1, metric: 5, tag: 6, match: [{prefix: 10.0.0.0/8, min: 9, max: 24, deny: true}, {prefix: 10.0.0.0/8, metric: 3, tag: 2}]}, {from: kernel}]
+  default-route: {always: true, type: 1, metric: 3, tag: 4}
+  summaries: [{prefix: 172.16.0.0/12, tag: 5}]
+  reference-bandwidth: 10G
+  max-paths: 4
+  distance: 111
+  rfc1583: true
+  stub-router: {always: true, on-startup: 60}
+  spf-throttle: {initial: 1ms, hold: 2ms, max: 3ms}
+  lsa-throttle: {initial: 1ms, hold: 2ms, max: 3ms}
+  graceful-restart: {period: 120, helper: false, strict: false}
+ospfv3: {router-id: 10.0.0.1, areas: {0: {interfaces: {eth9: {instance: 5, authentication: [{algorithm: hmac-sha-512, key: k}]}}}}}
+ospfv3-ipv4: {areas: {0: {interfaces: {eth9: {instance: 70}}}}}
 metrics: {listen: ":9273"}
 log: {level: debug, format: json, debug: [10.0.0.2, "2001:db8:2::2", all-of-it]}
 `
@@ -111,19 +134,17 @@ func TestEveryKey(t *testing.T) {
 	}
 }
 
-// TestRefusedUntilBuilt holds that the example everybody starts from is refused only for what is not built yet.
-func TestRefusedUntilBuilt(t *testing.T) {
+// TestTheExample holds that the example everybody starts from is read.
+func TestTheExample(t *testing.T) {
 	text := strings.Replace(spoke, "    nhrp:", "    protect: corp\n    bfd: {interval: 50ms, multiplier: 3}\n    nhrp:", 1) +
 		"profiles:\n  corp: {psk-file: corp.psk}\nospf:\n  areas: {0: {interfaces: {tun100: {network: point-to-multipoint}, eth1: {passive: true}}}}\n"
-	_, _, err := ParseWith("t", []byte(text), testSecrets)
-	es, _ := err.(Errors)
-	if len(es) != 1 {
-		t.Fatalf("%v", err)
+	c, _, err := ParseWith("t", []byte(text), testSecrets)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, e := range es {
-		if !strings.Contains(e.Message, "not supported yet") || e.Line == 0 || e.Column == 0 {
-			t.Error(e)
-		}
+	i := c.OSPFInstances()[0].Areas[0].Interfaces
+	if i[0].Name != "eth1" || !i[0].Passive || i[1].Network.String() != "point-to-multipoint" || i[1].Liveness == nil {
+		t.Errorf("%+v", i)
 	}
 }
 

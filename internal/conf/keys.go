@@ -30,7 +30,9 @@ var rootKeys = section[Config]{
 		object(metricsKeys, func(c *Config) *string { return &c.Metrics })},
 	{"log", "", "what is logged and how",
 		object(logKeys, func(c *Config) *Log { return &c.Log })},
-	{"ospf", "", "OSPF", later[Config]("no neighbour would be found; remove it, and use routes")},
+	{"ospf", "none", "OSPFv2: routes for IPv4", ospfShape},
+	{"ospfv3", "none", "OSPFv3: routes for IPv6. It has the keys of `ospf`, and speaks by link-local addresses", ospf3Shape},
+	{"ospfv3-ipv4", "none", "OSPFv3 for IPv4 routes, RFC 5838, with the keys of `ospf`", ospf3IPv4Shape},
 	{"bgp", "", "BGP", later[Config]("no session would be opened; remove it, and use routes")},
 	{"vrrp", "", "VRRP", later[Config]("nobody would take over; remove it")},
 }
@@ -68,6 +70,8 @@ var tunnelKeys = section[Tunnel]{
 	{"protect", "none: in clear", "the profile that protects the tunnel. Nothing leaves or enters it then but by an SA. Tunnels on one underlay have one profile and one encapsulation, for a pair of routers has one SA",
 		word("name of a profile", func(t *Tunnel) *string { return &t.Protect }, checkName)},
 	{"bfd", "none", "watch the paths to NHRP peers and routing neighbours on this tunnel, RFC 5880; a peer that does not speak it is not missed", bfdShape},
+	{"bandwidth", "unknown", "bits per second, by which OSPF finds a cost",
+		bits(func(t *Tunnel) *uint64 { return &t.Bandwidth })},
 	{"nhrp", "none", "NHRP, RFC 2332", nhrpShape},
 }
 

@@ -19,6 +19,9 @@ type Config struct {
 	Tunnels    []Tunnel  // in order of name
 	Profiles   []Profile // in order of name
 	Routes     []Route
+	OSPF       *OSPF // OSPFv2; nil = off
+	OSPFv3     *OSPF
+	OSPFv3IPv4 *OSPF
 	Metrics    string // listen address of /metrics; "" = off
 	Log        Log
 }
@@ -48,6 +51,7 @@ type Tunnel struct {
 	FastPath          bool
 	Protect           string // profile; "" = clear
 	Wrap              int    // octets that protection adds to a packet, at most
+	Bandwidth         uint64 // bits per second; 0 = unknown
 	NHRP              *nhrp.Config
 	BFD               *bfd.Parameters // nil: paths are not watched
 	// AuthenticationFile is where NHRP.Authentication was read from; "" when it stands in the configuration itself.
