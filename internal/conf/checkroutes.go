@@ -2,8 +2,11 @@ package conf
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/gaissmai/bart"
+
+	"github.com/spokeway/spokeway/internal/proto/nhrp"
 )
 
 // routes checks the static routes by themselves and against each other.
@@ -64,11 +67,33 @@ func (k *checker) via(path string, r Route) {
 		k.failAt(path, "via: %s is this router's own address, on %s", a, k.own[a])
 	case a.Is6() && a.IsLinkLocalUnicast() && r.Interface == "":
 		k.failAt(path, "via: %s means nothing without its interface: give interface", a)
+	case !connected && r.Interface == "" && k.isPeers(a): // the way there is NHRP's
+	case !connected && r.Interface == "" && k.lone(a.Is6()) != nil:
+		k.warnAt(path, "via: %s is on no interface or tunnel of this file, so that the route to %s counts as one by %s, which is protected and has a single address: while nothing leads to %s, what it is for is dropped; give interface if it is elsewhere",
+			a, r.To, k.lone(a.Is6()).Name, a)
 	case !connected && r.Interface == "":
 		k.warnAt(path, "via: %s is on no interface or tunnel of this file: the route to %s waits until the host has a way there", a, r.To)
 	case connected && r.Interface != "" && owner != r.Interface && !a.IsLinkLocalUnicast():
 		k.warnAt(path, "via: %s is on %s, and the route to %s leaves by %s", a, owner, r.To, r.Interface)
 	}
+}
+
+// lone is a protected tunnel whose address of a family stands alone, so that its prefix does not say who is there.
+func (k *checker) lone(ipv6 bool) *Tunnel {
+	for i := range k.conf.Tunnels {
+		t := &k.conf.Tunnels[i]
+		if t.Protect != "" && slices.ContainsFunc(t.Addresses, func(p netip.Prefix) bool { return p.IsSingleIP() && p.Addr().Is6() == ipv6 }) {
+			return t
+		}
+	}
+	return nil
+}
+
+// isPeers reports whether an address is that of a server of a protected tunnel.
+func (k *checker) isPeers(a netip.Addr) bool {
+	return slices.ContainsFunc(k.conf.Tunnels, func(t Tunnel) bool {
+		return t.Protect != "" && t.NHRP != nil && slices.ContainsFunc(t.NHRP.Servers, func(s nhrp.Server) bool { return s.Protocol == a })
+	})
 }
 
 // recursion warns of a route that takes a tunnel's server into the tunnel itself, as a default route does.

@@ -276,6 +276,27 @@ func TestWarningsOfWhoMayClaimWhat(t *testing.T) {
 	}
 }
 
+// Behind a tunnel with a single address nobody can see from the file where a next hop is.
+func TestWarningsOfNextHopsBeyondASingleAddress(t *testing.T) {
+	for _, tt := range []struct{ name, address, servers, route, want string }{
+		{"on the tunnel", "10.0.0.1/24", "", "via: 10.0.0.2", ""},
+		{"anywhere", "10.0.0.1/24", "", "via: 10.1.0.2", "waits until the host has a way there"},
+		{"perhaps by the tunnel", "10.0.0.1/32", "", "via: 10.0.0.2", "counts as one by tun0, which is protected and has a single address"},
+		{"IPv4, and the tunnel has IPv6", "\"fd00::1/128\"", "", "via: 10.0.0.2", "waits until the host has a way there"},
+		{"the server", "10.0.0.1/32", "servers: [{nbma: 192.0.2.1, protocol: 10.0.0.2}]", "via: 10.0.0.2", ""},
+		{"elsewhere", "10.0.0.1/32", "", "via: 10.0.0.2, interface: eth0", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := strings.Replace(protected("psk-file: corp.psk"), "10.0.0.1/24", tt.address, 1) + "routes: [{to: 172.16.0.0/12, " + tt.route + "}]\n"
+			text = strings.Replace(text, "network-id: 1", "network-id: 1, "+tt.servers, 1)
+			_, warnings := parseProtected(t, text)
+			if (len(warnings) > 0) != (tt.want != "") || len(warnings) > 0 && !strings.Contains(warnings[0].String(), tt.want) {
+				t.Errorf("got %v, want %q", warnings, tt.want)
+			}
+		})
+	}
+}
+
 // Tunnels that may come to have one underlay address, though the file writes it in two ways.
 func TestOneUnderlayInTwoWords(t *testing.T) {
 	const (

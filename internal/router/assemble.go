@@ -2,8 +2,6 @@ package router
 
 import (
 	"io"
-	"net/netip"
-	"slices"
 
 	"github.com/spokeway/spokeway/internal/conf"
 	"github.com/spokeway/spokeway/internal/core"
@@ -61,31 +59,6 @@ func Configure(l *core.Loop, c *conf.Config) {
 	l.Post(tunnel.Name, core.Request{Body: tunnels})
 	l.Post(static.Name, core.Request{Body: routes})
 	l.Post(kernel.Name, core.Request{Body: kernel.Guard{Prefixes: guarded(c)}})
-}
-
-// guarded are the prefixes that a configuration leads into protected tunnels: those of their addresses, and static routes
-// by these.
-func guarded(c *conf.Config) (all []netip.Prefix) {
-	names, near := map[string]bool{}, []netip.Prefix{}
-	for _, t := range c.Tunnels {
-		if t.Protect == "" {
-			continue
-		}
-		names[t.Name] = true
-		for _, a := range t.Addresses {
-			if !a.IsSingleIP() {
-				near = append(near, a.Masked())
-			}
-		}
-	}
-	all = slices.Clone(near)
-	for _, r := range c.Routes {
-		by := func(p netip.Prefix) bool { return p.Contains(r.Via) }
-		if !r.Blackhole && (names[r.Interface] || slices.ContainsFunc(near, by)) {
-			all = append(all, r.To)
-		}
-	}
-	return all
 }
 
 func profile(p conf.Profile) *ike.Profile {
