@@ -10,6 +10,7 @@ import (
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/kernel"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/proto/ospf"
 	"github.com/spokeway/spokeway/internal/proto/static"
 	"github.com/spokeway/spokeway/internal/proto/tunnel"
 )
@@ -19,13 +20,14 @@ type Modules struct {
 	NHRP *nhrp.Module
 	IKE  *ike.Module
 	BFD  *bfd.Module
+	OSPF *ospf.Module
 }
 
 // Assemble puts a router's modules on a loop. What they stored before is given back to them. Keys come from random.
 func Assemble(l *core.Loop, stored map[string]string, random io.Reader) Modules {
-	m := Modules{NHRP: nhrp.New(), IKE: ike.New(random), BFD: bfd.New()}
+	m := Modules{NHRP: nhrp.New(), IKE: ike.New(random), BFD: bfd.New(), OSPF: ospf.New()}
 	// IKE hears of a tunnel that moved before NHRP, which asks it. The kernel module is last: when all stop, routes go only after NHRP has sent its goodbyes by them.
-	for _, module := range []core.Module{tunnel.New(), static.New(), m.IKE, m.NHRP, m.BFD, kernel.New()} {
+	for _, module := range []core.Module{tunnel.New(), static.New(), m.IKE, m.NHRP, m.BFD, m.OSPF, kernel.New()} {
 		l.Add(module, core.Start{Stored: stored})
 	}
 	return m
@@ -58,6 +60,7 @@ func Configure(l *core.Loop, c *conf.Config) {
 	l.Post(nhrp.Name, core.Request{Body: clouds})
 	l.Post(tunnel.Name, core.Request{Body: tunnels})
 	l.Post(static.Name, core.Request{Body: routes})
+	l.Post(ospf.Name, core.Request{Body: ospf.Configure{Instances: c.OSPFInstances()}})
 	l.Post(kernel.Name, core.Request{Body: kernel.Guard{Prefixes: guarded(c)}})
 }
 
