@@ -40,6 +40,7 @@ type daemonOptions struct {
 	Log    *slog.Logger
 	State  string                  // folder of what is kept over restarts
 	KeyLog func(file, line string) // of a laboratory, else nil
+	Worker []string                // command of a process for BFD
 }
 
 // runFlags are the flags of `run`.
@@ -109,7 +110,7 @@ func (a *app) run(ctx context.Context, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	d, err := a.start(daemonOptions{Config: c, Load: r.load, Log: r.log.Logger(), State: f.state, KeyLog: keyLog})
+	d, err := a.start(daemonOptions{Config: c, Load: r.load, Log: r.log.Logger(), State: f.state, KeyLog: keyLog, Worker: worker()})
 	if err != nil {
 		return err
 	}

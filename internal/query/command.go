@@ -52,6 +52,11 @@ func Shows() []Command {
 			Help:    "IKE: SAs, peers that are being tried, those turned away, and why",
 			Metrics: ikeMetrics(),
 		}, Source.IKE),
+		show(Command{
+			Name: "bfd", Aliases: []string{"bfd neighbors", "bfd peers", "bfd sessions"},
+			Help:    "paths that are watched: their state, and how soon a failure is noticed",
+			Metrics: bfdMetrics(),
+		}, Source.BFD),
 		routes(),
 		show(Command{
 			Name: "interfaces", Aliases: []string{"interface", "tunnels", "ip interface", "ipv6 interface"},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/spokeway/spokeway/internal/proto/bfd"
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 )
@@ -96,6 +97,13 @@ func ikeMetrics() []Metric {
 	return []Metric{
 		gauge("ike_sas", "IKE SAs, peers that are being tried and those turned away, by state", "profile state role",
 			func(r ike.IKERow, e emit) { e(1, r.Profile, r.State, r.Role) }),
+	}
+}
+
+func bfdMetrics() []Metric {
+	return []Metric{
+		gauge("bfd_sessions", "watched paths by state", "interface state",
+			func(r bfd.Row, e emit) { e(1, r.Interface, r.State) }),
 	}
 }
 

@@ -232,7 +232,7 @@ func TestEveryNameAndAliasFindsItsCommand(t *testing.T) {
 
 func TestComplete(t *testing.T) {
 	tests := []struct{ words, begin, want string }{
-		{"", "", "config counters ike interfaces nhrp peers routes sas shortcuts timers"},
+		{"", "", "bfd config counters ike interfaces nhrp peers routes sas shortcuts timers"},
 		{"", "i", "ike interface interfaces ip ipv6"},
 		{"ip", "", "interface nhrp route"},
 		{"ip nhrp", "s", "shortcut"},

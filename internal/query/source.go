@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/spokeway/spokeway/internal/capture"
+	"github.com/spokeway/spokeway/internal/proto/bfd"
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 )
@@ -18,6 +19,7 @@ type Source interface {
 	Peers() []nhrp.PeerRow
 	SAs() []ike.SARow
 	IKE() []ike.IKERow
+	BFD() []bfd.Row
 	Routes() []RouteRow
 	Interfaces() []InterfaceRow
 	Timers() []TimerRow

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spokeway/spokeway/internal/bfdio"
 	"github.com/spokeway/spokeway/internal/conf"
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
@@ -31,6 +32,7 @@ type Options struct {
 	Log    *slog.Logger
 	State  string                  // folder of what is kept over restarts; "" keeps nothing
 	KeyLog func(file, line string) // where keys are exported to, for laboratories; nil: nowhere
+	Worker []string                // command of a process for BFD, package bfdio; nil: a thread does it, as well as it can
 }
 
 // Router is a router on this host. Its exported methods may be called from any goroutine.
@@ -39,6 +41,7 @@ type Router struct {
 	queue   *queue
 	edge    *sys.Edge
 	plane   dataplane.Plane
+	bfd     *bfdio.Runner
 	loop    *core.Loop
 	modules Modules
 	alone   io.Closer
@@ -83,6 +86,7 @@ func New(o Options) (*Router, error) {
 	if err != nil {
 		return nil, errors.Join(err, edge.Close(), alone.Close())
 	}
+	r.bfd = bfdio.Open(r.watching())
 	r.edge, r.plane, r.alone, r.taps.set = edge, plane, alone, plane.SetTap
 	r.loop = core.NewLoop(edge.Now(), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), doer{r})
 	r.loop.Log, r.loop.Clock = r.log, time.Now
@@ -113,7 +117,7 @@ func (d doer) Do(e core.Effect) {
 			return // the tunnel asks again once it has its device
 		}
 	}
-	if !d.r.edge.Do(e) {
+	if !d.r.edge.Do(e) && !d.r.bfd.Do(e) {
 		d.r.plane.Do(e)
 	}
 }
@@ -249,7 +253,7 @@ func (r *Router) turn() {
 
 // close lets what was sent last leave, then ends the data plane and the edge.
 func (r *Router) close() error {
-	return errors.Join(r.plane.Close(), r.edge.Close(), r.alone.Close())
+	return errors.Join(r.bfd.Close(), r.plane.Close(), r.edge.Close(), r.alone.Close())
 }
 
 func (r *Router) notify(states ...string) {
@@ -263,6 +267,10 @@ func (r *Router) apply(c *conf.Config) {
 	r.config = c
 	if c.Forwarding {
 		r.forward(c)
+	}
+	if needsWorker(c) && !needsWorker(r.opts.Config) {
+		r.opts.Log.Warn("bfd.no-worker", "cause", "BFD intervals below 50ms came with a reload",
+			"remedy", "restart spokeway: a thread of it watches meanwhile, and can take its own delays for failures")
 	}
 	r.releaseInterfaces(c)
 	for _, i := range c.Interfaces {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spokeway/spokeway/internal/conf"
 	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/proto/bfd"
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/query"
@@ -35,6 +36,9 @@ func (r *Router) Peers() []nhrp.PeerRow { return get(r, View.Peers) }
 
 // SAs implements [query.Source].
 func (r *Router) SAs() []ike.SARow { return get(r, View.SAs) }
+
+// BFD implements [query.Source].
+func (r *Router) BFD() []bfd.Row { return get(r, View.BFD) }
 
 // IKE implements [query.Source].
 func (r *Router) IKE() []ike.IKERow { return get(r, View.IKE) }

@@ -11,6 +11,7 @@ import (
 	"github.com/spokeway/spokeway/internal/conf"
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/proto/bfd"
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/query"
@@ -170,6 +171,11 @@ func (v View) controlCounters() (rows []query.CounterRow) {
 	for _, name := range slices.Sorted(maps.Keys(counted)) {
 		rows = append(rows, query.CounterRow{Module: ike.Name, Name: name, Value: counted[name]})
 	}
+	for _, c := range v.Modules.BFD.Counts() {
+		if c.Value > 0 {
+			rows = append(rows, query.CounterRow{Module: bfd.Name, Name: c.Name, Value: c.Value})
+		}
+	}
 	for _, module := range slices.Sorted(maps.Keys(v.Loop.Panics)) {
 		rows = append(rows, query.CounterRow{Module: module, Name: "handler panics", Value: uint64(v.Loop.Panics[module])})
 	}
@@ -188,6 +194,7 @@ func (v View) Why(peer string) (stages []nhrp.Stage, err error) {
 		}
 		stages = append(stages, s)
 	}
+	stages = append(stages, v.whyBFD(peer)...)
 	if addr, err := netip.ParseAddr(peer); err == nil && len(stages) == 0 { // who came to us and got no further, say
 		stages = fromIKE(v.Modules.IKE.Why(addr, v.now()))
 	}

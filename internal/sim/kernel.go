@@ -74,7 +74,7 @@ func (i *Interface) disclaim(a netip.Addr) {
 func (n *Node) input(in *Interface, d *dataplane.Datagram) {
 	d = n.nat.inbound(in, d)
 	switch {
-	case n.router.heard(in, d):
+	case n.router.heard(in, d), n.router.probed(in, d):
 	case n.local[d.Destination] != nil:
 		n.deliver(d)
 	case d.Destination.IsMulticast():

@@ -25,6 +25,7 @@ type process struct {
 	modules router.Modules
 	failed  map[string]string // what the data plane could not do, by tunnel
 	listens listens
+	bfd     prober
 	inbox   []letter
 	due     bool          // a run is set for now
 	wake    time.Duration // the next run that is set for a timer
@@ -195,7 +196,9 @@ func (p *process) Do(effect core.Effect) {
 	case kernel.Remove:
 		n.fib.remove(kernel.Key(e))
 	default:
-		p.plane.Do(effect)
+		if !p.bfd.do(p, effect) {
+			p.plane.Do(effect)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	"github.com/spokeway/spokeway/internal/capture"
+	"github.com/spokeway/spokeway/internal/proto/bfd"
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/query"
@@ -21,6 +22,7 @@ type Fake struct {
 	PeerRows      []nhrp.PeerRow
 	SARows        []ike.SARow
 	IKERows       []ike.IKERow
+	BFDRows       []bfd.Row
 	RouteRows     []query.RouteRow
 	InterfaceRows []query.InterfaceRow
 	TimerRows     []query.TimerRow
@@ -40,6 +42,7 @@ func (f *Fake) Shortcuts() []nhrp.ShortcutRow    { return f.ShortcutRows }
 func (f *Fake) Peers() []nhrp.PeerRow            { return f.PeerRows }
 func (f *Fake) SAs() []ike.SARow                 { return f.SARows }
 func (f *Fake) IKE() []ike.IKERow                { return f.IKERows }
+func (f *Fake) BFD() []bfd.Row                   { return f.BFDRows }
 func (f *Fake) Routes() []query.RouteRow         { return f.RouteRows }
 func (f *Fake) Interfaces() []query.InterfaceRow { return f.InterfaceRows }
 func (f *Fake) Timers() []query.TimerRow         { return f.TimerRows }
@@ -99,6 +102,13 @@ func Spoke() *Fake {
 			{Interface: "tun100", NBMA: "10.0.0.6", Role: "hub", Path: "direct", State: "registering", Reason: "no answer to 3 registrations"},
 			{Interface: "tun100", Protocol: addr("10.100.100.11"), NBMA: "198.51.100.7:4754", Role: "spoke", Path: "direct", State: "up", RTT: 0.00042, UpFor: 48.6},
 			{Interface: "tun100", Protocol: addr("10.100.100.13"), Role: "spoke", Path: "via-hub", State: "resolving"},
+		},
+		BFDRows: []bfd.Row{
+			{Peer: netip.MustParseAddr("10.100.100.1"), Interface: "tun100", State: "up", TransmitInterval: 0.05, ReceiveInterval: 0.05, Multiplier: 3, UpFor: 93784,
+				Diagnostic: "none", Local: netip.MustParseAddr("10.100.100.12"), Detection: 0.15, Watchers: []string{"nhrp", "ospf"}, Reason: "packets go both ways"},
+			{Peer: netip.MustParseAddr("10.100.100.13"), Interface: "tun100", State: "down", TransmitInterval: 1, Multiplier: 3,
+				Diagnostic: "control detection time expired", Local: netip.MustParseAddr("10.100.100.12"), Watchers: []string{"nhrp"},
+				Reason: "no packet from the peer for 150ms"},
 		},
 		SARows: []ike.SARow{
 			{Profile: "corp", Local: "192.0.2.12", Remote: "10.0.0.2", LocalID: "spoke2.example.com", RemoteID: "hub1.example.com", State: "up",
