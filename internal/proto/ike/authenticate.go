@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -238,7 +239,7 @@ func readClaim(p wire.Payloads, initiator bool) (c claim, err error) {
 	id := wire.All[*wire.ID](p)[i]
 	for _, cert := range wire.All[*wire.Cert](p) {
 		if cert.Encoding == encodingX509 && len(c.chain) < maxChain {
-			c.chain = append(c.chain, cert.Data)
+			c.chain = append(c.chain, slices.Clone(cert.Data))
 		}
 	}
 	c.id, err = auth.FromWire(id.IDType, id.Data)
@@ -252,6 +253,7 @@ type verdict struct {
 	method  string
 	secret  []byte    // the PSK that fitted
 	until   time.Time // when the certificate expires
+	chain   [][]byte  // it, and those that led from it to an authority
 	err     error
 }
 
@@ -306,7 +308,7 @@ func judgeSignature(trust *auth.Trust, c claim, octets []byte, o auth.Options, n
 		v.err = err
 		return v
 	}
-	v.subject, v.until = auth.Subject(leaf), leaf.NotAfter
+	v.subject, v.until, v.chain = auth.Subject(leaf), leaf.NotAfter, c.chain
 	v.err = auth.Verify(leaf, c.method, c.data, octets, o)
 	return v
 }
@@ -343,7 +345,7 @@ func (s *sa) authRequest(env *core.Env, p wire.Payloads) {
 			return
 		}
 		s.subject, s.method, s.boot.secret = v.subject, v.method, v.secret
-		s.proven, s.until = fingerprint(v.secret), v.until
+		s.proven, s.until, s.chain = fingerprint(v.secret), v.until, v.chain
 		s.admit(env, p)
 	})
 }
@@ -443,7 +445,7 @@ func (t *prove) answered(env *core.Env, s *sa, p wire.Payloads) {
 			return
 		}
 		s.subject, s.method = v.subject, v.method
-		s.proven, s.until = fingerprint(v.secret), v.until
+		s.proven, s.until, s.chain = fingerprint(v.secret), v.until, v.chain
 		s.mobike = s.profile.MOBIKE && p.Notify(wire.MOBIKESupported) != nil
 		b := s.boot
 		s.establish(env, false)
@@ -507,17 +509,41 @@ func fingerprint(secret []byte) string {
 	return string(sum[:])
 }
 
-// stands reports whether a changed profile would come to the SA as well: its peer is wanted still, by the PSK that it
-// proved itself with, and what protects the SA is still good enough. It is asked of PSKs alone: a certificate is checked
-// anew by meeting anew.
-func (s *sa) stands(now *Profile) bool {
-	if s.phase != established || s.proven == "" || now.admitted(s.identity) != nil || s.peer == nil ||
+// stands reports whether a changed profile would come to the SA as well: its peer is wanted still, by what it proved itself
+// with, and what protects the SA is still good enough.
+func (s *sa) stands(env *core.Env, now *Profile) bool {
+	if s.phase != established || now.admitted(s.identity) != nil || s.peer == nil ||
 		s.ownIdentity() != (&sa{profile: now, local: s.local}).ownIdentity() || now.Mode != s.profile.Mode ||
 		!reflect.DeepEqual(now.IKE, s.profile.IKE) || !reflect.DeepEqual(now.ESP, s.profile.ESP) ||
 		!slices.Equal(now.allowed(s.identity), s.peer.allowed) || (now.allowed(s.identity) == nil) != (s.peer.allowed == nil) || now.NeedPPK && !s.profile.NeedPPK {
 		return false
 	}
-	return slices.ContainsFunc(now.PSKs, func(k PSK) bool { return fingerprint(k.Secret) == s.proven && k.matches(s.identity) })
+	return now.provenBy(s) || now.believes(env, s)
+}
+
+// provenBy reports whether the PSK that a peer proved itself with is still one of those that count for it.
+func (p *Profile) provenBy(s *sa) bool {
+	return s.proven != "" && slices.ContainsFunc(p.PSKs, func(k PSK) bool {
+		return fingerprint(k.Secret) == s.proven && k.matches(s.identity) && k.closeness() == p.closest(s.identity)
+	})
+}
+
+// believes reports whether the certificate that a peer proved itself with is still good, and ours is as it was. It is
+// asked on the loop: nobody whose certificate was revoked shall be served while others are looked at.
+func (p *Profile) believes(env *core.Env, s *sa) bool {
+	if s.chain == nil || p.Trust == nil || s.profile.AllowSHA1 && !p.AllowSHA1 || !sameCertificate(p.Credential, s.profile.Credential) {
+		return false
+	}
+	_, err := p.Trust.Check(s.chain, s.identity, env.Wall())
+	return err == nil
+}
+
+// sameCertificate reports whether two of our credentials, either of which may be none, show the same certificates.
+func sameCertificate(a, b *auth.Credential) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return slices.EqualFunc(a.Chain, b.Chain, bytes.Equal)
 }
 
 // reconfigure follows a change of the profile. What a rekey is making goes the way of the SA that it is for.
@@ -528,7 +554,7 @@ func (s *sa) reconfigure(env *core.Env, now *Profile) {
 		s.profile = now
 	case made:
 		s.destroy(env, "the profile was removed")
-	case now != nil && s.stands(now):
+	case now != nil && s.stands(env, now):
 		s.adopt(env, now)
 	default:
 		s.close(env, "the profile was changed")

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
 	"github.com/spokeway/spokeway/internal/proto/ike/auth"
 	"github.com/spokeway/spokeway/internal/proto/ike/auth/authtest"
@@ -237,6 +238,53 @@ func TestCertificates(t *testing.T) {
 			}
 		}},
 	})
+}
+
+// TestReloadWithCertificates is what becomes of an SA when the profile changes that it was made with: certificates are held
+// against what is believed now, and who is believed still notices nothing.
+func TestReloadWithCertificates(t *testing.T) {
+	x, other := pki{authtest.Root("Acme", epoch, authtest.P256)}, pki{authtest.Root("Other", epoch, authtest.P256)}
+	issue := func(name string) *authtest.Entity { return x.root.Issue(name, authtest.P256, authtest.Names(name)) }
+	hub, spoke := issue("hub.example.com"), issue("spoke.example.com")
+	crl := func(revoked *authtest.Entity) []byte {
+		return x.root.CRL(epoch.Add(-time.Hour), epoch.AddDate(1, 0, 0), authtest.Revoked{Entity: revoked, At: epoch})
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*Profile)
+		stays  bool
+		up     bool // in the end
+	}{
+		{"RFC 5280 5: a revocation list with another in it", func(p *Profile) { p.Trust = x.trust(crl(issue("x.example.com"))) }, true, true},
+		{"RFC 5280 5: a revocation list with the peer in it", func(p *Profile) { p.Trust = x.trust(crl(spoke)) }, false, false},
+		{"RFC 5280 6: another authority", func(p *Profile) { p.Trust = other.trust() }, false, false},
+		{"RFC 7296 2.15: certificates are believed no more", func(p *Profile) { p.Trust, p.PSKs = nil, keys("k") }, false, false},
+		{"RFC 7296 2.15: peers with it among them", func(p *Profile) { p.Peers = patterns("spoke.example.com") }, true, true},
+		{"RFC 7296 2.15: peers without it", func(p *Profile) { p.Peers = patterns("x.example.com") }, false, false},
+		{"RFC 7296 2.15: a new certificate of our own is shown", func(p *Profile) { p.Credential = x.profile(issue("hub.example.com")).Credential }, false, true},
+		{"RFC 7296 2.8: another lifetime", func(p *Profile) { p.IKELifetime = time.Hour }, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, rekeyed := range []bool{false, true} {
+				w, a, b, _ := meet(t, x.profile(spoke), x.profile(hub), 3*time.Second)
+				if first := b.ike(); rekeyed {
+					b.call(func(env *core.Env) { b.ike().expired(env, &b.ike().lifetime) })
+					if w.pass(time.Second); b.ike() == first {
+						t.Fatal("the IKE SA was not rekeyed")
+					}
+				}
+				before := b.ike()
+				b.post(core.Request{Body: Configure{Profiles: []*Profile{x.profile(hub, c.change)}, Tunnels: []Tunnel{{Name: "tun0", Profile: before.profile.Name}}}})
+				b.run()
+				if stays := before.phase == established; stays != c.stays {
+					t.Errorf("rekeyed %v: it stays: %v\n%s", rekeyed, stays, said(a, b))
+				}
+				if w.pass(3 * time.Second); linked(a, b) != c.up {
+					t.Errorf("rekeyed %v: up is %v\n%s", rekeyed, !c.up, said(a, b))
+				}
+			}
+		})
+	}
 }
 
 // TestWhoMayCome is about peers that proved who they are.

@@ -583,7 +583,8 @@ func (s *sa) inheritFrom(old *sa, peerSPI uint64, chosen suite.IKE, ni, nr []byt
 	s.nonces(ni, nr)
 	s.phase = established
 	s.local, s.remote, s.encapsulation, s.ours = old.local, old.remote, old.encapsulation, old.ours
-	s.identity, s.subject, s.method, s.proven, s.until = old.identity, old.subject, old.method, old.proven, old.until
+	s.identity, s.subject, s.method = old.identity, old.subject, old.method
+	s.proven, s.until, s.chain = old.proven, old.until, old.chain
 	s.natLocal, s.natRemote, s.spokeway = old.natLocal, old.natRemote, old.spokeway
 	s.fragments, s.mobike, s.heard, s.since = old.fragments, old.mobike, old.heard, old.since
 }

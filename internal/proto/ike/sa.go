@@ -55,6 +55,7 @@ type sa struct {
 	method   string        // how it proved itself
 	until    time.Time     // when its certificate expires; zero: it has none
 	proven   string        // fingerprint of the PSK it did that with
+	chain    [][]byte      // or its certificates: a new revocation list is held against them
 
 	natLocal, natRemote bool // which of us is behind one
 	spokeway            bool // the peer is a router of this kind
