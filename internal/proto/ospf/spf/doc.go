@@ -10,5 +10,5 @@
 // these steps, diff.go compares two results. Versions differ in where links, prefixes and next hops are read from and
 // in nothing else.
 //
-// Left out: virtual links, and with them the transit areas of 16.3; TOS; MOSPF.
+// Left out: virtual links of our own, and with them the transit areas of 16.3 (others' are links like any); TOS; MOSPF.
 package spf

@@ -133,7 +133,7 @@ func (g *graph) addEdges(v int32) {
 // router has not flushed what the old one left; those that do not list the router drop out later.
 func (g *graph) addLink(l *wire.Link) {
 	switch l.Kind {
-	case wire.LinkPointToPoint:
+	case wire.LinkPointToPoint, wire.LinkVirtual:
 		if to, ok := g.routers[g.neighbor(l)]; ok {
 			g.out = append(g.out, edge{to, uint32(l.Metric), l})
 		}
