@@ -548,7 +548,7 @@ func (c *Config) ospfInterface(f OSPFInterface, passive bool) ospf.Interface {
 	watch := f.BFD
 	t := c.tunnel(f.Name)
 	if t != nil {
-		out.Bandwidth = t.Bandwidth
+		out.Bandwidth, out.Cloud = t.Bandwidth, t.NHRP != nil
 		if watch == nil {
 			watch = t.BFD
 		}

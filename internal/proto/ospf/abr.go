@@ -1,7 +1,9 @@
 package ospf
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/proto/ospf/spf"
@@ -195,13 +197,13 @@ func (inst *instance) discardRanges(env *core.Env) {
 	for _, r := range inst.result.Routes {
 		delete(want, r.Prefix)
 	}
-	for p := range inst.discards {
+	for _, p := range slices.SortedFunc(maps.Keys(inst.discards), netip.Prefix.Compare) {
 		if !want[p] {
 			delete(inst.discards, p)
 			inst.unroute(env, p)
 		}
 	}
-	for p := range want {
+	for _, p := range slices.SortedFunc(maps.Keys(want), netip.Prefix.Compare) {
 		inst.discards[p], inst.offered[p] = true, true
 		env.Route(rib.Route{VRF: inst.cfg.VRF, Prefix: p, Protocol: rib.OSPF, Source: inst.cfg.Name, Distance: inst.cfg.Distance, Metric: wire.LSInfinity})
 	}

@@ -2,6 +2,7 @@ package ospf
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
@@ -95,12 +96,14 @@ func (inst *instance) sweepFlushed(env *core.Env) {
 		return
 	}
 	for e := range inst.flushing {
-		if e.waiting == 0 {
-			inst.remove(env, e)
-			if o := e.db.own[e.key()]; o != nil {
-				inst.gone = append(inst.gone, o)
-			}
+		if e.waiting > 0 {
+			continue
+		}
+		inst.remove(env, e)
+		if o := e.db.own[e.key()]; o != nil {
+			inst.gone = append(inst.gone, o)
 		}
 	}
+	slices.SortFunc(inst.gone, func(a, b *origin) int { return compareKeys(a.key, b.key) })
 	inst.resume(env)
 }

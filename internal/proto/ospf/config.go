@@ -102,6 +102,7 @@ type Interface struct {
 	Liveness      *Liveness
 	NoHostRoute   bool // point-to-multipoint: do not advertise our address as a host
 	MinTTL        uint8
+	Cloud         bool // NHRP knows the addresses on it: neighbours' host routes are its own
 }
 
 // Peer is a neighbour that is configured, because nothing announces it or to give it a cost of its own.

@@ -45,7 +45,9 @@ func TestProblemsAreNamed(t *testing.T) {
 		want   string
 	}{
 		{"RFC 2328 8.2: another area", func(a, b *Config) { b.Areas[0].ID = 1 }, "area"},
-		{"RFC 2328 10.5: another hello interval", func(a, b *Config) { b.Areas[0].Interfaces[0].Hello, b.Areas[0].Interfaces[0].Dead = 5*time.Second, 40*time.Second }, "timer"},
+		{"RFC 2328 10.5: another hello interval", func(a, b *Config) {
+			b.Areas[0].Interfaces[0].Hello, b.Areas[0].Interfaces[0].Dead = 5*time.Second, 40*time.Second
+		}, "timer"},
 		{"RFC 2328 10.5: another dead interval", func(a, b *Config) { b.Areas[0].Interfaces[0].Dead = 60 * time.Second }, "timer"},
 		{"RFC 2328 10.5: a stub and none", func(a, b *Config) {
 			for _, c := range []*Config{a, b} {
@@ -368,5 +370,33 @@ func TestManySpokes(t *testing.T) {
 	w.wantEqual(0, names...)
 	if strings.Contains(w.routers["hub"].routes(), "10.1.1.") {
 		t.Error("the host routes of spokes, which NHRP is to find, are in the routing table")
+	}
+}
+
+// One seed gives one trace.
+func TestReplay(t *testing.T) {
+	trace := func() string {
+		var lines []string
+		w := newWorld(t, 5)
+		w.loss = 0.2
+		w.spy = func(from *router, p core.SendIP) { lines = append(lines, fmt.Sprint(w.now, from.name, p)) }
+		for k := 1; k < 6; k++ {
+			cfg := oneArea(fmt.Sprintf("%d.0.0.0", k), bcast("e0", uint8(k)), lan("lan"))
+			cfg.Areas = append(cfg.Areas, Area{ID: 1, Kind: NSSA, Interfaces: []Interface{p2mp("t")}})
+			cfg.Redistribute = []Redistribute{{Protocol: rib.Static}}
+			r := w.add(fmt.Sprint("r", k), cfg, fmt.Sprintf("e0 s 10.0.0.%d/24", k), fmt.Sprintf("t u 10.1.0.%d/24", k), fmt.Sprintf("lan l%d 192.168.%d.1/24", k, k))
+			for x := range 5 {
+				r.loop.Post("others", static(fmt.Sprintf("172.16.%d.0/24", 10*k+x)))
+			}
+		}
+		w.run(3 * time.Minute)
+		w.routers["r1"].setLink("e0", func(l *core.Link) { l.Up = false })
+		w.run(time.Minute)
+		w.routers["r2"].loop.Post(Name, core.Request{Body: Configure{}})
+		w.run(time.Minute)
+		return strings.Join(lines, "\n")
+	}
+	if a, b := trace(), trace(); a != b || len(a) < 1e5 {
+		t.Errorf("two runs of one seed differ, or are short: %d and %d", len(a), len(b))
 	}
 }

@@ -36,6 +36,10 @@ func (n *neighbor) receiveLSA(env *core.Env, l wire.LSA) bool {
 		i.malformed(env, n.address, err)
 		return true
 	}
+	if l.Sequence < wire.InitialSequence {
+		i.count("dropped-lsa-sequence") // the one number that is reserved, 12.1.6
+		return true
+	}
 	if !i.belongs(l.LSAKey) { // steps 2 and 3
 		i.count("dropped-lsa-scope")
 		return true

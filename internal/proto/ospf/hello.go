@@ -30,7 +30,7 @@ func (i *iface) hello() *wire.Hello {
 		Interval: uint16(i.cfg.Hello / time.Second), Dead: uint32(i.cfg.Dead / time.Second),
 		Options: i.area.options(), Priority: i.cfg.Priority, DR: i.dr, BDR: i.bdr, InterfaceID: i.id(),
 	}
-	if i.inst().version() == wire.V2 {
+	if i.inst().version() == wire.V2 && !i.unnumbered() {
 		h.Mask = wire.Mask(i.address.Bits())
 	}
 	for _, n := range i.sorted() {

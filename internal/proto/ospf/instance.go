@@ -49,7 +49,7 @@ type instance struct {
 	restart   *restart
 	stray     []*entry // of ours from before a restart
 
-	ageTimer, spfTimer, stubTimer, restartTimer, externalTimer core.Timer
+	ageTimer, spfTimer, stubTimer, restartTimer, externalTimer, surveyTimer core.Timer
 }
 
 func newInstance(m *Module, cfg *Config) *instance {
@@ -62,6 +62,7 @@ func newInstance(m *Module, cfg *Config) *instance {
 	inst.spfTimer = core.Timer{Name: "ospf-spf", Of: inst}
 	inst.stubTimer = core.Timer{Name: "ospf-stub-router", Of: inst}
 	inst.externalTimer = core.Timer{Name: "ospf-externals", Of: inst}
+	inst.surveyTimer = core.Timer{Name: "ospf-router-id", Of: inst}
 	inst.restartTimer = core.Timer{Name: "ospf-restart", Of: inst}
 	return inst
 }
@@ -77,6 +78,8 @@ func (inst *instance) expired(env *core.Env, t *core.Timer) {
 		inst.calculate(env)
 	case &inst.stubTimer:
 		inst.touchAll()
+	case &inst.surveyTimer:
+		inst.identify(env)
 	case &inst.externalTimer:
 		inst.sayExternals(env)
 	case &inst.restartTimer:
@@ -89,9 +92,34 @@ func (inst *instance) start(env *core.Env) {
 	if d := inst.cfg.StubRouter.OnStartup; d > 0 {
 		env.Arm(&inst.stubTimer, d)
 	}
-	inst.router = cmp.Or(inst.cfg.RouterID, inst.m.chooseRouterID())
+	if inst.router = inst.cfg.RouterID; inst.router == 0 {
+		env.Arm(&inst.surveyTimer, surveyTime)
+		return
+	}
+	inst.begin(env)
+}
+
+// surveyTime is how long we look for addresses before one of them becomes the router ID.
+const surveyTime = time.Second
+
+// begin is the start proper, with a router ID.
+func (inst *instance) begin(env *core.Env) {
 	inst.resumeRestart(env)
 	env.Log(core.Info, "started", "instance", inst.cfg.Name, "router-id", inst.router)
+}
+
+// identify looks for a router ID among the addresses of the host; without one nothing begins.
+func (inst *instance) identify(env *core.Env) {
+	if inst.router != 0 || inst.surveyTimer.Armed() {
+		return
+	}
+	if inst.router = inst.m.chooseRouterID(); inst.router == 0 {
+		return
+	}
+	inst.begin(env)
+	for _, i := range inst.interfaces() {
+		i.link(env, i.host)
+	}
 }
 
 // chooseRouterID is the highest IPv4 address of a loopback interface, else of any, as everybody chooses it.
@@ -160,6 +188,11 @@ func (inst *instance) stop(env *core.Env) {
 		inst.settle(env)
 		return
 	}
+	inst.leave(env, "the router stops")
+}
+
+// leave flushes what we say, so that nobody goes by it any more, and ends the instance.
+func (inst *instance) leave(env *core.Env, reason string) {
 	for _, db := range inst.databases() {
 		for _, e := range db.sorted() {
 			if e.Header.Router == inst.router {
@@ -168,8 +201,9 @@ func (inst *instance) stop(env *core.Env) {
 		}
 		clear(db.own)
 	}
+	inst.stale = false
 	inst.settle(env)
-	inst.end(env, "the router stops")
+	inst.end(env, reason)
 }
 
 // end takes an instance out, and its routes with it.
@@ -180,7 +214,7 @@ func (inst *instance) end(env *core.Env, reason string) {
 	for _, a := range inst.sortedAreas() {
 		a.end(env, reason)
 	}
-	for _, t := range []*core.Timer{&inst.ageTimer, &inst.spfTimer, &inst.stubTimer, &inst.restartTimer, &inst.externalTimer} {
+	for _, t := range []*core.Timer{&inst.ageTimer, &inst.spfTimer, &inst.stubTimer, &inst.restartTimer, &inst.externalTimer, &inst.surveyTimer} {
 		env.Stop(t)
 	}
 	for _, db := range inst.databases() {

@@ -83,6 +83,11 @@ func (i *iface) self() uint32 {
 	return uint32(i.inst().router)
 }
 
+// unnumbered reports whether the interface has no network of its own: a point-to-point link by a borrowed address.
+func (i *iface) unnumbered() bool {
+	return i.cfg.Network == PointToPoint && i.inst().version() == wire.V2 && i.address.IsSingleIP()
+}
+
 // sorted is the neighbours in order of their keys. The slice is never changed, so that neighbours may go while it is read.
 func (i *iface) sorted() []*neighbor {
 	if i.order == nil {
@@ -126,6 +131,8 @@ func (i *iface) link(env *core.Env, l core.Link) {
 // choose is the address that OSPF uses of an interface, or why it cannot.
 func (i *iface) choose(l core.Link) (primary netip.Prefix, local netip.Addr, reason string) {
 	switch {
+	case i.inst().router == 0:
+		return primary, local, "there is no router ID: configure one, or give an interface an IPv4 address"
 	case l.Name == "" || l.Gone:
 		return primary, local, "the interface is not there"
 	case !l.Up:

@@ -102,7 +102,7 @@ func (m *Module) configure(env *core.Env, c Configure) {
 	for _, inst := range m.sorted() {
 		cfg := wanted[inst.cfg.Name]
 		if cfg == nil || inst.mustRestart(cfg) {
-			inst.end(env, "removed from the configuration, or begun anew")
+			inst.leave(env, "removed from the configuration, or begun anew")
 			delete(m.instances, inst.cfg.Name)
 		}
 	}
@@ -142,6 +142,7 @@ func (m *Module) link(env *core.Env, l core.Link) {
 				i.link(env, l)
 			}
 		}
+		inst.identify(env)
 	}
 }
 

@@ -278,8 +278,11 @@ func (i *iface) linksV2() []wire.Link {
 	case pointToPoint:
 		for _, n := range i.sorted() {
 			if n.counts() {
-				links = append(links, wire.Link{Kind: wire.LinkPointToPoint, ID: uint32(n.router), Data: i.self(), Metric: uint16(i.transitCost(n))})
+				links = append(links, wire.Link{Kind: wire.LinkPointToPoint, ID: uint32(n.router), Data: i.linkData(), Metric: uint16(i.transitCost(n))})
 			}
+		}
+		if i.unnumbered() {
+			return links
 		}
 		if i.cfg.Network == PointToMultipoint {
 			if i.cfg.NoHostRoute {
@@ -293,6 +296,14 @@ func (i *iface) linksV2() []wire.Link {
 		}
 	}
 	return append(links, i.stubs(netip.Prefix{})...)
+}
+
+// linkData is our address on a link, or its index where it has none of its own, RFC 2328 12.4.1.1.
+func (i *iface) linkData() uint32 {
+	if i.unnumbered() {
+		return i.id()
+	}
+	return i.self()
 }
 
 // transit reports whether the network has a designated router that we are adjacent to, or are ourselves with somebody

@@ -1,6 +1,8 @@
 package ospf
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -225,8 +227,8 @@ func (r *restart) end(env *core.Env, reason string) {
 				inst.stray = append(inst.stray, e)
 			}
 		}
-		for _, o := range db.own {
-			if o.wanted() && o.differs() {
+		for _, k := range slices.SortedFunc(maps.Keys(db.own), compareKeys) {
+			if o := db.own[k]; o.wanted() && o.differs() {
 				o.emitThrottled(env)
 			}
 		}

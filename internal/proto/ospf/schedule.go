@@ -1,7 +1,9 @@
 package ospf
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
@@ -155,9 +157,7 @@ func (i *iface) input() spf.Interface {
 			in.Neighbors = append(in.Neighbors, spf.Neighbor{Router: n.router, Interface: n.interfaceID, Address: n.address})
 		}
 	}
-	for r := range i.lost {
-		in.Lost = append(in.Lost, r)
-	}
+	in.Lost = slices.Sorted(maps.Keys(i.lost))
 	if i.inst().version() != wire.V2 {
 		for _, e := range i.linkLSAs() {
 			if e.usable() {
@@ -195,7 +195,7 @@ func (inst *instance) unroute(env *core.Env, p netip.Prefix) {
 
 // withdraw takes all routes back.
 func (inst *instance) withdraw(env *core.Env) {
-	for p := range inst.offered {
+	for _, p := range slices.SortedFunc(maps.Keys(inst.offered), netip.Prefix.Compare) {
 		env.Unroute(rib.Key{VRF: inst.cfg.VRF, Prefix: p, Protocol: rib.OSPF, Source: inst.cfg.Name})
 	}
 	clear(inst.offered)
@@ -231,7 +231,7 @@ func (inst *instance) isNeighbor(r spf.Route) bool {
 // leadsTo reports whether a route goes by the interface straight to the router that tells of it.
 func (i *iface) leadsTo(r spf.Route) bool {
 	for _, h := range r.NextHops {
-		if h.Interface != i.name() || h.Via != r.Prefix.Addr() && !i.isRouter(h.Via, r.Origin.Router) {
+		if h.Interface != i.name() || h.Via != r.Prefix.Addr() && !(i.cfg.Cloud && i.isRouter(h.Via, r.Origin.Router)) {
 			return false
 		}
 	}
