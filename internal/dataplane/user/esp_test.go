@@ -204,14 +204,7 @@ func TestProtectedHotPathAllocatesNothing(t *testing.T) {
 }
 
 // packet is an inner packet as the peer sends it, in the SA's mode.
-func (e *peerEnd) packet(inner []byte) []byte {
-	if !e.tunnel {
-		return e.gre(key(42), inner)
-	}
-	g := inGRE(key(42), inner)
-	h := packet.Header{Source: e.remote.Addr(), Destination: e.local.Addr(), TTL: 64, Protocol: packet.GREIP}
-	return e.seal(nil, ipInIP, append(packet.AppendIP(nil, h, len(g)), g...))
-}
+func (e *peerEnd) packet(inner []byte) []byte { return e.wrap(inGRE(key(42), inner)) }
 
 // The fast path opens and seals again: nothing of the packet changes but TTL and header checksum.
 func TestProtectedFastPath(t *testing.T) {
