@@ -34,9 +34,7 @@ func (p *player) compareInstalled(lines []hObject, all bool) {
 		}
 		switch kind {
 		case "RouteIpAdd":
-			if named[x.Prefix] = ""; !p.onLink(x) {
-				named[x.Prefix] = p.installed(x)
-			}
+			named[x.Prefix] = p.installed(x)
 		case "RouteIpDel":
 			named[x.Prefix] = ""
 		}
@@ -64,21 +62,6 @@ func (p *player) installed(x hInstall) string {
 	}
 	slices.Sort(hops)
 	return fmt.Sprint(x.Prefix, " metric ", x.Metric, p.distance(x.Distance), " by ", hops)
-}
-
-// onLink is the line "on-link" of the list.
-func (p *player) onLink(x hInstall) bool {
-	for _, h := range x.NextHops {
-		if h.Address == nil || !x.Prefix.IsSingleIP() {
-			continue
-		}
-		for _, a := range p.links[p.indexed(h.Address.Index)].Addresses {
-			if !a.IsSingleIP() && a.Contains(x.Prefix.Addr()) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (p *player) indexed(n int) string {

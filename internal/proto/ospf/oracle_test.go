@@ -32,7 +32,6 @@ var ignored = []struct{ what, why string }{
 	{"flush-at-once", "the flush of an LSA that came in our name and is not ours (RFC 2328 13.4): the recordings have it after the step"},
 	{"gone-interface", "next hops over an interface that was taken from the configuration, until routes are computed again"},
 	{"disabled", "what an instance that is switched off shows: ours is not there"},
-	{"on-link", "host routes to a neighbour's address on the link that leads to it: the link's own route does, and on a tunnel NHRP's"},
 	{"preference", "distances apart for intra-area, inter-area and external routes: ours has one"},
 	{"notices", "changes of state (the states are compared), and that a packet or LSA was bad (that nothing follows is compared)"},
 	{"prefix-n", "the N bit of prefix options, which RFC 8362 defines for extended LSAs"},
