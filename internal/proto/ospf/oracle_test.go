@@ -38,21 +38,7 @@ var ignored = []struct{ what, why string }{
 }
 
 // deviations are cases that end otherwise within the RFCs, by name, with the clause.
-var deviations = map[string]string{
-	"ospfv2/topo2-3/rt2":          unnumbered,
-	"ospfv2/topo2-3/rt3":          unnumbered,
-	"ospfv2/topo2-3/rt4":          unnumbered,
-	"ospfv2/topo2-3/rt5":          unnumbered,
-	"ospfv2/topo2-3/rt6":          unnumbered,
-	"ospfv2/nb-config-enable1":    leaving,
-	"ospfv2/nb-config-enable2":    leaving,
-	"ospfv2/packet-lsupd-step1-3": "pending: RFC 2328 12.1.6, the reserved sequence number",
-}
-
-const (
-	unnumbered = "pending: RFC 2328 12.4.1.1, unnumbered interfaces with a borrowed address"
-	leaving    = "pending: RFC 2328 14.1, flushing what is ours when an instance is taken out"
-)
+var deviations = map[string]string{}
 
 func TestOracles(t *testing.T) {
 	for name, v := range map[string]wire.Version{"ospfv2": wire.V2, "ospfv3": wire.V3} {
