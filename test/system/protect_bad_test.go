@@ -217,6 +217,70 @@ func TestBadCertificates(t *testing.T) {
 	})
 }
 
+// Who was let in once is not let in for good: an SA ends when its peer's certificate is revoked, when it expires, and when the
+// peer is not wanted any more. Others notice nothing. A reload with half a key is refused, and changes nothing.
+func TestShutOut(t *testing.T) {
+	needs(t)
+	t.Parallel()
+	w := quietWorld(t)
+	now := time.Now()
+	p := &pki{w, authtest.Root("Acme", now, authtest.P256)}
+	p.file("ca.pem", p.root.CertPEM())
+	issue := func(name string, edits ...authtest.Edit) *authtest.Entity {
+		return p.root.Issue(name, authtest.P256, append([]authtest.Edit{authtest.Names(name + ".example.com")}, edits...)...)
+	}
+	list := func(revoked ...authtest.Revoked) {
+		p.file("ca.crl", p.root.CRL(now.Add(time.Duration(len(revoked))*time.Second-time.Hour), now.Add(time.Hour), revoked...))
+	}
+	list()
+	const until = 12 * time.Second
+	stolen := issue("stolen")
+	entities := map[string]*authtest.Entity{"good": issue("good"), "stolen": stolen, "left": issue("left"), "late": issue("late", authtest.Valid(now.Add(-time.Hour), now.Add(until)))}
+	h := w.host("hub")
+	hubProfile := p.profile(issue("hub"), "hub") + ", crl: ca.crl, peers: "
+	hub := h.daemon(profiled(h, hubProfile+`"*.example.com"`)).start()
+	spokes := map[string]*daemon{}
+	for _, name := range []string{"good", "stolen", "left", "late"} {
+		g := w.host(name)
+		spokes[name] = g.daemon(profiled(g, p.profile(entities[name], name))).start()
+	}
+	for _, d := range spokes {
+		d.registered(1)
+	}
+	end := spokes["good"].steady("10.100.0.1")
+	out := func(name, cause string) {
+		t.Helper()
+		d := spokes[name]
+		w.within(until+10*time.Second, name+" is out", func() error {
+			for _, row := range hub.peers() {
+				if row.State == "up" && strings.HasPrefix(row.NBMA, d.nbma()+":") {
+					return fmt.Errorf("%+v", row)
+				}
+			}
+			return hub.blames(d.nbma(), cause)
+		})
+		if !d.unregistered() {
+			t.Errorf("%s is registered", name)
+		}
+	}
+	list(authtest.Revoked{Entity: stolen, At: now, Reason: 1})
+	hub.did("reload")
+	out("stolen", "revoked")
+	hub.configure(profiled(h, hubProfile+"[good.example.com, late.example.com, stolen.example.com]"))
+	hub.did("reload")
+	out("left", "none of the peers")
+	key, _ := os.ReadFile(filepath.Join(w.dir, "hub.key"))
+	p.file("hub.key", key[:len(key)/2])
+	if r := hub.cli("reload"); r.code != 6 || !strings.Contains(r.err, "the file is cut short or damaged") {
+		t.Errorf("half a key: %v", r)
+	}
+	if time.Since(now) < until {
+		spokes["late"].reaches("10.100.0.1")
+	}
+	out("late", "expired")
+	end()
+}
+
 // What is wrong with our own credentials is said before anything starts. What only a peer or a clock can judge is a warning.
 func TestBadCredentialsRefused(t *testing.T) {
 	needs(t)
@@ -234,9 +298,16 @@ func TestBadCredentialsRefused(t *testing.T) {
 	p.file("cut.key", key[:len(key)/2])
 	p.file("other.key", issue(-time.Hour, time.Hour).KeyPEM())
 	p.file("empty.key", nil)
+	certificate, _ := os.ReadFile(filepath.Join(w.dir, "sound.pem"))
+	p.file("cut.pem", certificate[:len(certificate)/2])
+	p.file("cutca.pem", p.root.CertPEM()[:200])
+	p.file("empty.psk", nil)
 	for _, tt := range []struct{ name, profile, want string }{
 		{"truncated key", strings.Replace(sound, "sound.key", "cut.key", 1), "the file is cut short or damaged"},
 		{"empty key", strings.Replace(sound, "sound.key", "empty.key", 1), "the file is empty"},
+		{"truncated certificate", strings.Replace(sound, "sound.pem", "cut.pem", 1), "the file is cut short or damaged"},
+		{"truncated authority", strings.Replace(sound, "ca.pem", "cutca.pem", 1), "the file is cut short or damaged"},
+		{"empty pre-shared key", "psk-file: empty.psk", "empty.psk"},
 		{"key of another certificate", strings.Replace(sound, "sound.key", "other.key", 1), "they do not belong together"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

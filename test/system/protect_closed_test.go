@@ -324,8 +324,8 @@ func keyChanges(sites ...*site) map[string]uint64 {
 	return sum
 }
 
-func (s *site) unregistered() bool {
-	for _, p := range s.peers() {
+func (d *daemon) unregistered() bool {
+	for _, p := range d.peers() {
 		if p.Role == "hub" && p.State == "up" {
 			return false
 		}

@@ -96,6 +96,7 @@ func TestPSKs(t *testing.T) {
 		{"RFC 7296 2.15: no key for that peer", named("a.example.com", "k"), named("", "c.example.com=k"), false, "no pre-shared key for"},
 		{"RFC 7296 2.15: a key by name", named("a.example.com", "b.example.com=k"), named("b.example.com", "a.example.com=k", "c.example.com=x"), true, ""},
 		{"RFC 7296 2.15: another's key does not prove one's own name", named("c.example.com", "k"), named("b.example.com", "a.example.com=k", "c.example.com=x"), false, "the pre-shared keys differ"},
+		{"RFC 7296 2.15: a key for everybody does not prove a name that has one of its own", named("a.example.com", "g"), named("b.example.com", "a.example.com=h", "g"), false, "the pre-shared keys differ"},
 		{"RFC 7296 2.15: a key by address", named("", "192.0.2.2=k", "192.0.2.3=x"), named("", "192.0.2.0/24=k"), true, ""},
 		{"RFC 7296 2.15: a key by pattern", named("a.example.com", "k"), named("b.example.com", "*.example.com=k"), true, ""},
 		{"RFC 7296 2.15: a key by key ID", named("keyid:spoke-1", "k"), named("b.example.com", "keyid:spoke-1=k"), true, ""},
