@@ -252,7 +252,7 @@ func (m *Memory) decapsulate(i *Interface, from Origin, outer *Datagram, g GREPa
 	case g.Inner == nil:
 		m.Post(Received{Tunnel: i.Name, From: from.Endpoint, SA: from.SA, Protocol: g.Protocol, Payload: g.Payload})
 	case !i.Genuine(from, g.Inner.Source):
-		i.Drop(DropWrongPeer)
+		m.DropBy(i, from.SA, DropWrongPeer)
 	default:
 		m.data(i, from, outer.Class, g.Inner)
 	}

@@ -129,6 +129,14 @@ func (t *Tables) Association(sa SA) *Association {
 	return nil
 }
 
+// DropBy counts a packet that a tunnel does not take out of an SA with both, so that it can be told whose it was.
+func (t *Tables) DropBy(i *Interface, sa SA, why Reason) {
+	i.Drop(why)
+	if a := t.Association(sa); a != nil {
+		a.Drop(why)
+	}
+}
+
 // Outbound is what a handle sends by; nil when it is none, or has no keys to.
 func (t *Tables) Outbound(sa SA) *Outbound {
 	if a := t.Association(sa); a != nil {

@@ -89,6 +89,9 @@ func TestAStrangerSendsNothingToMembers(t *testing.T) {
 			t.Errorf("%s: %d packets came in, want %d", c.name, got, c.want)
 		}
 	}
+	if n := r.sender.device.plane.tables.Association(7).ByReason()["wrong-peer"]; n != 2 {
+		t.Errorf("the SA counts %d", n)
+	}
 	if wrong := r.sender.device.tunnel.ByReason()["wrong-peer"]; wrong != 2 || heard != 4 {
 		t.Errorf("counted %d, heard %d", wrong, heard)
 	}

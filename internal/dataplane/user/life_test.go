@@ -197,14 +197,21 @@ func TestFailuresInPlainWords(t *testing.T) {
 		}
 	}
 	other.do(dataplane.DeleteTunnel{Name: "tun0"})
-	n.do(dataplane.SetTunnel{Tunnel: udp}, dataplane.DeleteTunnel{Name: "tun0"}, dataplane.SetTunnel{Tunnel: udp})
-	w.in("a", "ip link show tun0")
+	made := func() bool { // a process that another test is just starting may hold the old device yet
+		n.do(dataplane.SetTunnel{Tunnel: udp})
+		return w.command("a", "ip link show tun0").Run() == nil
+	}
+	eventually(t, "the device is free", made)
+	n.do(dataplane.DeleteTunnel{Name: "tun0"})
+	eventually(t, "the device is made again", made)
+	for len(n.events) > 0 {
+		<-n.events
+	}
 	w.in("a", "ip link del tun0")
 	if f := event[dataplane.Failed](n); f.Tunnel != "tun0" || !strings.Contains(f.Doing, "read") {
 		t.Errorf("the device was deleted: %+v", f)
 	}
-	n.do(dataplane.SetTunnel{Tunnel: udp})
-	w.in("a", "ip link show tun0")
+	eventually(t, "the device is made after somebody deleted it", made)
 }
 
 func descriptors(t *testing.T) int {

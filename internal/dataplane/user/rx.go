@@ -284,7 +284,7 @@ func (r *receiver) inner(d *device, t *dataplane.Tunnel, from dataplane.Origin, 
 		return
 	}
 	if from.SA != 0 && !r.genuine(d.tunnel, from, p) {
-		d.tunnel.Drop(dataplane.DropWrongPeer)
+		r.wire.plane.tables.DropBy(d.tunnel, from.SA, dataplane.DropWrongPeer)
 		return
 	}
 	if !mergeECN(p, class) {
