@@ -45,7 +45,8 @@ type (
 	}
 )
 
-// State is the notice to who watches a target, sent once after each [Watch] and whenever Status changes.
+// State is the notice to who watches a target, sent once after each [Watch] and whenever Status changes. Who begins to
+// watch a path that is down already hears Unknown: it may have other reasons to believe that the neighbour is there.
 type State struct {
 	Target
 	For    string

@@ -57,7 +57,8 @@ type Module struct {
 type path struct {
 	target   liveness.Target
 	watchers map[watcher]liveness.Watch
-	spec     Spec // valid with an ID
+	late     map[watcher]bool // came when the path was down already: that is no news to them
+	spec     Spec             // valid with an ID
 	report   Report
 	status   liveness.Status
 	reason   string
@@ -114,8 +115,11 @@ func (m *Module) request(env *core.Env, r core.Request) {
 func (m *Module) watch(env *core.Env, who watcher, w liveness.Watch) {
 	p := m.paths[w.Target]
 	if p == nil {
-		p = &path{target: w.Target, watchers: map[watcher]liveness.Watch{}}
+		p = &path{target: w.Target, watchers: map[watcher]liveness.Watch{}, late: map[watcher]bool{}}
 		m.paths[w.Target] = p
+	}
+	if _, known := p.watchers[who]; !known && p.status == liveness.Down {
+		p.late[who] = true
 	}
 	p.watchers[who] = w
 	m.evaluate(env, p)
@@ -128,6 +132,7 @@ func (m *Module) unwatch(env *core.Env, who watcher, t liveness.Target) {
 		return
 	}
 	delete(p.watchers, who)
+	delete(p.late, who)
 	if m.evaluate(env, p); len(p.watchers) == 0 {
 		delete(m.paths, t)
 	}
@@ -314,6 +319,7 @@ func (m *Module) set(env *core.Env, p *path, status liveness.Status, reason stri
 		return
 	}
 	p.status = status
+	clear(p.late)
 	level := core.Info
 	if status == liveness.Down {
 		level = core.Warn
@@ -331,7 +337,11 @@ func (p *path) who() []watcher {
 }
 
 func (p *path) tell(env *core.Env, who watcher) {
-	env.Notify(who.module, liveness.State{Target: p.target, For: who.of, Status: p.status, Reason: p.reason})
+	s := liveness.State{Target: p.target, For: who.of, Status: p.status, Reason: p.reason}
+	if p.late[who] {
+		s.Status = liveness.Unknown
+	}
+	env.Notify(who.module, s)
 }
 
 // lost takes that nothing is known of any path. The reports stay: sessions resume from them.

@@ -154,6 +154,26 @@ func TestOneSessionForAllWhoWatch(t *testing.T) {
 	b.post(up(s.ID)) // on its way while the session ended
 }
 
+// RFC 5882 section 3.2: who begins while the session of somebody else is down must not be kept from beginning.
+func TestDownIsNoNewsToWhoComesLater(t *testing.T) {
+	b := newBench(t)
+	b.ask("nhrp", watching("10.0.0.2"))
+	s := b.set()
+	b.post(up(s.ID))
+	down := Report{ID: s.ID, Status: liveness.Down, State: Down, Diagnostic: DetectionExpired}
+	b.post(down)
+	b.mustTell("unknown", "up", "down")
+	w := watching("10.0.0.2")
+	w.For = "late"
+	b.ask("ospf", w)
+	w.Multiplier = 5
+	b.ask("ospf", w)
+	b.mustTell("late unknown", "late unknown")
+	b.post(up(s.ID))
+	b.post(down)
+	b.mustTell("up", "late up", "down", "late down")
+}
+
 func TestParametersOfSeveralWatches(t *testing.T) {
 	b := newBench(t)
 	w := watching("10.0.0.2")

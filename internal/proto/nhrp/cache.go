@@ -9,6 +9,7 @@ import (
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/liveness"
 	"github.com/spokeway/spokeway/internal/rib"
 )
 
@@ -26,6 +27,7 @@ type binding struct {
 	installed bool
 	routed    bool
 	filed     [3]place // where it is listed
+	watched   liveness.Watch
 }
 
 // bind finds the binding of a protocol address or makes one. A binding made must be given a source and settled.
@@ -152,6 +154,7 @@ func (b *binding) install(env *core.Env) {
 		env.Emit(want)
 	}
 	b.route(env)
+	b.watch(env)
 }
 
 // route gives the kernel a host route where the tunnel's own prefix does not reach the peer.
@@ -182,6 +185,7 @@ func (b *binding) withdraw(env *core.Env) {
 		env.Emit(dataplane.DeleteAdjacency{Tunnel: b.t.name(), NextHop: b.protocol})
 		b.installed = false
 	}
+	b.unwatch(env)
 }
 
 // forget drops whatever is known, but for a registration of ours, which has a life of its own.

@@ -15,6 +15,7 @@
 //	place.go     who a peer is: an SA, or an endpoint; protection.go the SAs that IKE tells of, and what hangs on them
 //	hubsa.go     which of them leads to a server; members.go whom the data plane listens to
 //	limit.go     what one peer may make us do
+//	liveness.go  paths that BFD watches
 //	snapshot.go  show; why.go  why
 //
 // A binding has up to three sources: we are registered there, it is registered here, or we resolved it. It has an

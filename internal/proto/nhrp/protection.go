@@ -8,6 +8,7 @@ import (
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/liveness"
 	"github.com/spokeway/spokeway/internal/protect"
 )
 
@@ -28,6 +29,8 @@ func (m *Module) notified(env *core.Env, body any) {
 		}
 	case protect.Down:
 		m.unprotected(env, body)
+	case liveness.State:
+		m.lives(env, body)
 	case protect.Failed:
 		for _, t := range m.protectedTunnels(body.Local) {
 			t.protectionFailed(env, body)

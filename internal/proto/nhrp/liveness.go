@@ -1,0 +1,69 @@
+package nhrp
+
+import (
+	"fmt"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/liveness"
+)
+
+// The direct path to a router is watched by BFD from when it gets its adjacency until it loses it, where the tunnel is
+// configured to. Only a path that worked and failed counts (RFC 5882 section 3.2): who does not speak BFD is looked after
+// by refreshes and checks alone. A hub waits for its clients to begin, so that it says nothing to thousands that do not.
+
+func (b *binding) target() liveness.Target {
+	return liveness.Target{Peer: b.protocol, Interface: b.t.name()}
+}
+
+// watch asks for the path to be watched.
+func (b *binding) watch(env *core.Env) {
+	want := liveness.Watch{Target: b.target(), Passive: b.server == nil && b.peer == nil}
+	if b.watched != want {
+		b.watched = want
+		env.Request(liveness.BFD, want)
+	}
+}
+
+func (b *binding) unwatch(env *core.Env) {
+	if b.watched != (liveness.Watch{}) {
+		b.watched = liveness.Watch{}
+		env.Request(liveness.BFD, liveness.Unwatch{Target: b.target()})
+	}
+}
+
+// lives hears of a path.
+func (m *Module) lives(env *core.Env, s liveness.State) {
+	t := m.tunnels[s.Interface]
+	if t == nil || s.Status != liveness.Down {
+		return
+	}
+	if b := t.bindings[s.Peer]; b != nil && b.watched.Target == s.Target {
+		b.pathFailed(env, "BFD: "+s.Reason)
+	}
+}
+
+// pathFailed gives up what is known of a router by its own word: our registration with it moves, its registration with us
+// ends, and shortcuts through it give way to the hub. Whoever is there still registers or is asked again at once.
+func (b *binding) pathFailed(env *core.Env, reason string) {
+	b.t.log(env, core.Warn, "path-failed", "peer", b.endpoint(), "protocol", b.protocol, "cause", reason)
+	if x := b.peer; x != nil && x.up {
+		x.dropAt(env, stageAdjacency, fmt.Sprintf("direct path to %v at %v was lost: %s; back on the hub", b.protocol, x.nbma, reason))
+	}
+	if b.client != nil {
+		b.client.drop(env)
+	}
+	if r := b.server; r != nil {
+		r.pathFailed(env, reason)
+	}
+}
+
+// pathFailed moves what the hub did for us to another at once, and tries to register with it again.
+func (r *registration) pathFailed(env *core.Env, reason string) {
+	r.lost(env, reason)
+	for _, o := range r.hub.regs {
+		if o == r {
+			r.begin(env)
+			return
+		}
+	}
+}
