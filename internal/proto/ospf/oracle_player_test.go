@@ -88,7 +88,7 @@ func (p *player) configure() {
 }
 
 func hArea(a yang) Area {
-	out := Area{ID: wire.AreaID(hDotted(yText(a, "area-id"))), DefaultCost: uint32(yNum(a, "default-cost"))}
+	out := Area{ID: wire.AreaID(hDotted(yText(a, "area-id"))), DefaultCost: uint32(cmp.Or(yNum(a, "default-cost"), 10))}
 	switch yText(a, "area-type") {
 	case "ietf-ospf:stub-area":
 		out.Kind = Stub
@@ -106,7 +106,7 @@ func hArea(a yang) Area {
 	return out
 }
 
-// hInterface has the recordings' defaults: cost 10 and priority 1.
+// hInterface has the recordings' defaults: cost 10 and priority 1. (Of an area's default route the cost is 10, too.)
 func hInterface(f yang) Interface {
 	second := func(key string, d int) time.Duration {
 		return time.Duration(cmp.Or(yNum(f, key), d)) * time.Second
