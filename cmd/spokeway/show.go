@@ -48,8 +48,12 @@ func (a *app) show(c *cobra.Command, cmd query.Command, args []string) error {
 // list is a table of commands for the help.
 func list(commands []query.Command) string {
 	var b strings.Builder
+	width := 12
 	for _, c := range commands {
-		b.WriteString("  " + c.Name + strings.Repeat(" ", 12-len(c.Name)) + c.Help + "\n")
+		width = max(width, len(c.Name)+2)
+	}
+	for _, c := range commands {
+		b.WriteString("  " + c.Name + strings.Repeat(" ", width-len(c.Name)) + c.Help + "\n")
 	}
 	return b.String()
 }
