@@ -113,7 +113,9 @@ func TestFailedShortcutGivesWayToTheHub(t *testing.T) {
 	w, hub, spoke1, spoke2 := cloud(t)
 	hub.transit("10.0.0.11", "192.168.11.5", "192.168.12.5")
 	w.run(time.Second)
-	w.blocked = func(from, to netip.Addr) bool { return from == spoke2.nbma && to != hub.nbma || to == spoke2.nbma && from != hub.nbma }
+	w.blocked = func(from, to netip.Addr) bool {
+		return from == spoke2.nbma && to != hub.nbma || to == spoke2.nbma && from != hub.nbma
+	}
 	spoke1.bfd("10.100.0.12", liveness.Down)
 	if _, ok := spoke1.adjacency("10.100.0.12"); ok {
 		t.Error("the adjacency is still there")
