@@ -67,11 +67,20 @@ func milliseconds[T any](lo, hi time.Duration, at func(*T) *time.Duration) shape
 	return scalar("duration, "+printDuration(lo)+" to "+printDuration(hi), text, at, parse, print)
 }
 
-// FastestBFD is the shortest interval between BFD packets on any tunnel; false without BFD.
+// FastestBFD is the shortest interval between BFD packets on any tunnel and to any routing neighbour; false without BFD.
 func (c *Config) FastestBFD() (d time.Duration, ok bool) {
 	for _, t := range c.Tunnels {
 		if t.BFD != nil && (!ok || t.BFD.Interval < d) {
 			d, ok = t.BFD.Interval, true
+		}
+	}
+	for _, i := range c.OSPFInstances() {
+		for _, a := range i.Areas {
+			for _, f := range a.Interfaces {
+				if f.Liveness != nil && (!ok || f.Liveness.Interval < d) {
+					d, ok = f.Liveness.Interval, true
+				}
+			}
 		}
 	}
 	return d, ok

@@ -57,6 +57,33 @@ func Shows() []Command {
 			Help:    "paths that are watched: their state, and how soon a failure is noticed",
 			Metrics: bfdMetrics(),
 		}, Source.BFD),
+		show(Command{
+			Name: "ospf", Aliases: []string{"ip ospf", "ipv6 ospf", "ospfv3"},
+			Help: "OSPF: instances, what they are and how large",
+		}, Source.OSPF),
+		show(Command{
+			Name: "ospf neighbors", Aliases: []string{"ospf neighbours", "ip ospf neighbor", "ipv6 ospf neighbor", "ospfv3 neighbor"},
+			Help:    "OSPF neighbours, and how far the adjacency with each has come",
+			Metrics: ospfNeighborMetrics(),
+		}, Source.OSPFNeighbors),
+		show(Command{
+			Name: "ospf interfaces", Aliases: []string{"ip ospf interface", "ipv6 ospf interface", "ospfv3 interface"},
+			Help: "interfaces with OSPF: area, kind of network, designated routers, cost",
+		}, Source.OSPFInterfaces),
+		show(Command{
+			Name: "ospf database", Aliases: []string{"ip ospf database", "ipv6 ospf database", "ospfv3 database"},
+			Help:    "the link-state database, LSA by LSA",
+			Metrics: ospfDatabaseMetrics(),
+		}, Source.OSPFDatabase),
+		show(Command{
+			Name: "ospf routes", Aliases: []string{"ip ospf route", "ipv6 ospf route", "ospfv3 route"},
+			Help: "the routing table of OSPF, with what others hide in `show routes`",
+		}, Source.OSPFRoutes),
+		show(Command{
+			Name: "ospf problems", Aliases: []string{"ospf errors"},
+			Help:    "what keeps neighbours away: other areas, timers, keys, MTUs; LSAs that lie, and replays",
+			Metrics: ospfProblemMetrics(),
+		}, Source.OSPFProblems),
 		routes(),
 		show(Command{
 			Name: "interfaces", Aliases: []string{"interface", "tunnels", "ip interface", "ipv6 interface"},
@@ -85,6 +112,8 @@ func Clears() []Command {
 			Help: "drop shortcuts; traffic goes by the hub until they form again"},
 		{Name: "ike", Aliases: []string{"sas", "crypto session", "crypto sa", "crypto ikev2 sa", "crypto ipsec sa"}, Args: "[FILTER]",
 			Help: "close SAs, which come anew when needed; FILTER is an address, prefix or identity"},
+		{Name: "ospf", Aliases: []string{"ip ospf process", "ip ospf neighbor", "ospf neighbors"}, Args: "[FILTER]",
+			Help: "end adjacencies, which come anew; FILTER is an interface, a router ID or an address"},
 		{Name: "counters", Aliases: []string{"ip nhrp counters", "ip nhrp traffic", "statistics"}, Args: "[FILTER]",
 			Help: "set counters to zero; FILTER is a module or interface"},
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spokeway/spokeway/internal/proto/bfd"
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/proto/ospf"
 )
 
 // Metric is a metric drawn from the rows of a show command.
@@ -104,6 +105,27 @@ func bfdMetrics() []Metric {
 	return []Metric{
 		gauge("bfd_sessions", "watched paths by state", "interface state",
 			func(r bfd.Row, e emit) { e(1, r.Interface, r.State) }),
+	}
+}
+
+func ospfNeighborMetrics() []Metric {
+	return []Metric{
+		gauge("ospf_neighbors", "OSPF neighbours by state", "instance interface state",
+			func(r ospf.NeighborRow, e emit) { e(1, r.Instance, r.Interface, r.State) }),
+	}
+}
+
+func ospfDatabaseMetrics() []Metric {
+	return []Metric{
+		gauge("ospf_lsas", "LSAs by scope and type", "instance scope type",
+			func(r ospf.DatabaseRow, e emit) { e(1, r.Instance, r.Scope, r.Type) }),
+	}
+}
+
+func ospfProblemMetrics() []Metric {
+	return []Metric{
+		gauge("ospf_problems", "what `show ospf problems` lists", "instance interface problem",
+			func(r ospf.ProblemRow, e emit) { e(1, r.Instance, r.Interface, r.Problem) }),
 	}
 }
 

@@ -232,9 +232,9 @@ func TestEveryNameAndAliasFindsItsCommand(t *testing.T) {
 
 func TestComplete(t *testing.T) {
 	tests := []struct{ words, begin, want string }{
-		{"", "", "bfd config counters ike interfaces nhrp peers routes sas shortcuts timers"},
+		{"", "", "bfd config counters ike interfaces nhrp ospf peers routes sas shortcuts timers"},
 		{"", "i", "ike interface interfaces ip ipv6"},
-		{"ip", "", "interface nhrp route"},
+		{"ip", "", "interface nhrp ospf route"},
 		{"ip nhrp", "s", "shortcut"},
 		{"crypto", "", "ike ikev2 ipsec isakmp sa session"},
 		{"timers", "", ""},

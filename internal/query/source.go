@@ -10,6 +10,7 @@ import (
 	"github.com/spokeway/spokeway/internal/proto/bfd"
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/proto/ospf"
 )
 
 // Source is a running router as its operator sees it. Its methods may be called from any goroutine.
@@ -20,6 +21,12 @@ type Source interface {
 	SAs() []ike.SARow
 	IKE() []ike.IKERow
 	BFD() []bfd.Row
+	OSPF() []ospf.InstanceRow
+	OSPFInterfaces() []ospf.InterfaceRow
+	OSPFNeighbors() []ospf.NeighborRow
+	OSPFDatabase() []ospf.DatabaseRow
+	OSPFRoutes() []ospf.RouteRow
+	OSPFProblems() []ospf.ProblemRow
 	Routes() []RouteRow
 	Interfaces() []InterfaceRow
 	Timers() []TimerRow

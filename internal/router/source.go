@@ -8,6 +8,7 @@ import (
 	"github.com/spokeway/spokeway/internal/proto/bfd"
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/proto/ospf"
 	"github.com/spokeway/spokeway/internal/query"
 	"github.com/spokeway/spokeway/internal/sys"
 )
@@ -39,6 +40,24 @@ func (r *Router) SAs() []ike.SARow { return get(r, View.SAs) }
 
 // BFD implements [query.Source].
 func (r *Router) BFD() []bfd.Row { return get(r, View.BFD) }
+
+// OSPF implements [query.Source].
+func (r *Router) OSPF() []ospf.InstanceRow { return get(r, View.OSPF) }
+
+// OSPFInterfaces implements [query.Source].
+func (r *Router) OSPFInterfaces() []ospf.InterfaceRow { return get(r, View.OSPFInterfaces) }
+
+// OSPFNeighbors implements [query.Source].
+func (r *Router) OSPFNeighbors() []ospf.NeighborRow { return get(r, View.OSPFNeighbors) }
+
+// OSPFDatabase implements [query.Source].
+func (r *Router) OSPFDatabase() []ospf.DatabaseRow { return get(r, View.OSPFDatabase) }
+
+// OSPFRoutes implements [query.Source].
+func (r *Router) OSPFRoutes() []ospf.RouteRow { return get(r, View.OSPFRoutes) }
+
+// OSPFProblems implements [query.Source].
+func (r *Router) OSPFProblems() []ospf.ProblemRow { return get(r, View.OSPFProblems) }
 
 // IKE implements [query.Source].
 func (r *Router) IKE() []ike.IKERow { return get(r, View.IKE) }

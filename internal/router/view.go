@@ -14,6 +14,7 @@ import (
 	"github.com/spokeway/spokeway/internal/proto/bfd"
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/proto/ospf"
 	"github.com/spokeway/spokeway/internal/query"
 	"github.com/spokeway/spokeway/internal/rib"
 )
@@ -176,6 +177,7 @@ func (v View) controlCounters() (rows []query.CounterRow) {
 			rows = append(rows, query.CounterRow{Module: bfd.Name, Name: c.Name, Value: c.Value})
 		}
 	}
+	rows = append(rows, v.ospfCounters()...)
 	for _, module := range slices.Sorted(maps.Keys(v.Loop.Panics)) {
 		rows = append(rows, query.CounterRow{Module: module, Name: "handler panics", Value: uint64(v.Loop.Panics[module])})
 	}
@@ -195,6 +197,7 @@ func (v View) Why(peer string) (stages []nhrp.Stage, err error) {
 		stages = append(stages, s)
 	}
 	stages = append(stages, v.whyBFD(peer)...)
+	stages = append(stages, v.whyOSPF(peer)...)
 	if addr, err := netip.ParseAddr(peer); err == nil && len(stages) == 0 { // who came to us and got no further, say
 		stages = fromIKE(v.Modules.IKE.Why(addr, v.now()))
 	}
@@ -242,6 +245,9 @@ func (v View) Clear(what, filter string) (count int, err error) {
 	case "ike", "sas":
 		keep := func(remote, identity string) bool { return filter != "" && !query.Matches(filter, remote, identity) }
 		v.Loop.Post(ike.Name, core.Request{Body: ike.Clear{Keep: keep, Count: &count}})
+		v.Loop.Run(v.now())
+	case "ospf":
+		v.Loop.Post(ospf.Name, core.Request{Body: ospf.Clear{Filter: filter, Count: &count}})
 		v.Loop.Run(v.now())
 	case "counters":
 		v.Modules.NHRP.ClearCounters()

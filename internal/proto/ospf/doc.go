@@ -14,7 +14,7 @@
 //	               what is outside, NSSAs included (RFC 3101)
 //	schedule.go    when routes are computed, by package spf, and where they go
 //	restart.go     graceful restart, ours and others' (RFC 3623)
-//	diagnose.go    problems; snapshot.go show
+//	diagnose.go    problems; snapshot.go show; why.go why
 //
 // A handler changes state and marks what follows from it; [instance.settle] does that once, after the handler: it
 // originates what says something new, lets LSAs at MaxAge go, and sends what was flooded and acknowledged in as few packets

@@ -73,6 +73,7 @@ func (n *neighbor) receiveDescription(env *core.Env, d *wire.DatabaseDescription
 	}
 	if n.state == heardOf {
 		n.twoWayReceived(env)
+		n.repeated = env.Now() // it hears the first of ours
 	}
 	switch n.state {
 	case exStart:
@@ -96,9 +97,6 @@ func (n *neighbor) tooLarge(d *wire.DatabaseDescription) string {
 	return "its interface MTU is " + strconv.Itoa(int(d.MTU)) + ", ours " + strconv.Itoa(n.i.mtu()) + ": make them equal, or set mtu-ignore"
 }
 
-// inTransit is how long our first description may be on its way.
-const inTransit = 100 * time.Millisecond
-
 // negotiate is the state ExStart of 10.6: who is master.
 func (n *neighbor) negotiate(env *core.Env, d *wire.DatabaseDescription) {
 	const all = wire.DDInit | wire.DDMore | wire.DDMaster
@@ -107,8 +105,9 @@ func (n *neighbor) negotiate(env *core.Env, d *wire.DatabaseDescription) {
 		n.master, n.sequence = false, d.Sequence
 	case d.Flags&(wire.DDInit|wire.DDMaster) == 0 && d.Sequence == n.sequence && n.router < inst.router:
 		n.master = true
-	case d.Flags&all == all && n.router < inst.router && env.Now()-n.since > inTransit:
-		n.repeatDescription(env) // it had no turn when ours came, and waits for us
+	case d.Flags&all == all && n.router < inst.router && (n.repeated == 0 || env.Now()-n.repeated > time.Second):
+		n.repeated = env.Now()
+		n.repeatDescription(env) // it may not have listened yet when ours came, and waits for us
 		return
 	default:
 		return

@@ -198,8 +198,8 @@ func TestSequenceNumbersRunOut(t *testing.T) {
 	a.setLink("lan", func(l *core.Link) { l.Up = false })
 	w.run(time.Minute)
 	for _, d := range a.m.Database(w.now) {
-		if d.Router == "1.1.1.1" && d.Sequence != uint32(1<<31+1) {
-			t.Errorf("sequence %x, want the first one", d.Sequence)
+		if d.Router == "1.1.1.1" && d.Sequence != "0x80000001" {
+			t.Errorf("sequence %s, want the first one", d.Sequence)
 		}
 	}
 	w.wantEqual(0, "a", "b")

@@ -141,7 +141,7 @@ func (i *iface) choose(l core.Link) (primary netip.Prefix, local netip.Addr, rea
 	for _, p := range l.Addresses {
 		switch {
 		case i.inst().version() == wire.V2:
-			if p.Addr().Is4() {
+			if p.Addr().Is4() && !p.Addr().IsLoopback() {
 				return p, p.Addr(), ""
 			}
 		case p.Addr().Is6() && p.Addr().IsLinkLocalUnicast(), i.cfg.Network == Loopback || i.cfg.Passive:
@@ -268,11 +268,12 @@ func (i *iface) reconfigure(env *core.Env, cfg Interface) {
 	i.inst().changedSPF(env, "interface "+i.name()+" was configured")
 }
 
-// prefixes are the networks on the interface in the family of the routes, without link-local ones.
+// prefixes are the networks on the interface in the family of the routes, without those that
+// mean nothing elsewhere.
 func (i *iface) prefixes() []netip.Prefix {
 	var all []netip.Prefix
 	for _, p := range i.host.Addresses {
-		if p.Addr().Is4() == i.inst().version().IPv4() && !p.Addr().IsLinkLocalUnicast() && !slices.Contains(all, p) {
+		if p.Addr().Is4() == i.inst().version().IPv4() && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsLoopback() && !slices.Contains(all, p) {
 			all = append(all, p)
 		}
 	}

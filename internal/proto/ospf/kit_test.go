@@ -255,7 +255,7 @@ func (r *router) database(area wire.AreaID) string {
 		if d.LSAScope == wire.ScopeLink || d.LSAScope == wire.ScopeArea && d.Area != area || d.LSAScope == wire.ScopeAS && area != 0 {
 			continue
 		}
-		out = append(out, fmt.Sprintf("%s %s %s %x %x", d.Type, d.ID, d.Router, d.Sequence, d.Checksum))
+		out = append(out, fmt.Sprintf("%s %s %s %s %s", d.Type, d.ID, d.Router, d.Sequence, d.Checksum))
 	}
 	return strings.Join(out, "\n")
 }

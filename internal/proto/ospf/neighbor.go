@@ -40,9 +40,10 @@ type neighbor struct {
 	unicast      bool         // it sends its hellos to us alone, and expects the same
 	state        neighborState
 	since        time.Duration
-	events       int       // state changes
-	sequences    [6]uint64 // of authentication: the last, and the last by packet type
-	queued       bool      // it waits for its turn to be adjacent
+	events       int           // state changes
+	sequences    [6]uint64     // of authentication: the last, and the last by packet type
+	repeated     time.Duration // when our first description was repeated for who may have missed it
+	queued       bool          // it waits for its turn to be adjacent
 
 	master   bool // we are
 	sequence uint32

@@ -1,6 +1,7 @@
 package ospf
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -12,7 +13,7 @@ import (
 type InstanceRow struct {
 	Instance     string   `json:"instance"`
 	Version      string   `json:"version"`
-	VRF          string   `json:"vrf"`
+	VRF          string   `json:"vrf" table:",optional"`
 	RouterID     string   `json:"routerId"`
 	Roles        []string `json:"roles"` // border, boundary, stub, restarting
 	Areas        int      `json:"areas"`
@@ -21,8 +22,8 @@ type InstanceRow struct {
 	Adjacencies  int      `json:"adjacencies"`
 	LSAs         int      `json:"lsas"`
 	Routes       int      `json:"routes"`
-	Calculations int      `json:"calculations"`
-	LastReason   string   `json:"lastReason"`
+	Calculations int      `json:"calculations" table:",wide"`
+	LastReason   string   `json:"lastReason" table:",wide"`
 	LastAgo      float64  `json:"lastAgo"` // seconds; -1: never
 	UpFor        float64  `json:"upFor"`
 }
@@ -34,12 +35,12 @@ type InterfaceRow struct {
 	Area        string     `json:"area"`
 	Network     string     `json:"network"`
 	State       string     `json:"state"`
-	Reason      string     `json:"reason"`
+	Reason      string     `json:"reason" table:",optional"`
 	Address     netip.Addr `json:"address"`
 	Cost        uint32     `json:"cost"`
 	Priority    uint8      `json:"priority"`
-	DR          string     `json:"dr"`
-	BDR         string     `json:"bdr"`
+	DR          string     `json:"dr" table:",optional"`
+	BDR         string     `json:"bdr" table:",optional"`
 	Hello       float64    `json:"hello"`
 	Dead        float64    `json:"dead"`
 	MTU         int        `json:"mtu"`
@@ -55,15 +56,15 @@ type NeighborRow struct {
 	Interface string     `json:"interface"`
 	Area      string     `json:"area"`
 	State     string     `json:"state"`
-	Role      string     `json:"role"` // dr, bdr, other; "" where there are none
+	Role      string     `json:"role" table:",optional"` // dr, bdr, other; "" where there are none
 	Priority  uint8      `json:"priority"`
 	DeadIn    float64    `json:"deadIn"`
 	UpFor     float64    `json:"upFor"` // since the state is as it is
-	Requests  int        `json:"requests"`
-	Unacked   int        `json:"unacknowledged"`
-	Liveness  string     `json:"liveness"`
-	Events    int        `json:"events"`
-	Helped    float64    `json:"helped"` // seconds for which it may still restart; 0: it does not
+	Requests  int        `json:"requests" table:",wide"`
+	Unacked   int        `json:"unacknowledged" table:",wide"`
+	Liveness  string     `json:"liveness" table:",optional"`
+	Events    int        `json:"events" table:",wide"`
+	Helped    float64    `json:"helped" table:",wide"` // seconds for which it may still restart; 0: it does not
 }
 
 // DatabaseRow is one LSA of `show ospf database`.
@@ -74,15 +75,15 @@ type DatabaseRow struct {
 	ID       string         `json:"id"`
 	Router   string         `json:"router"`
 	Age      uint16         `json:"age"`
-	Sequence uint32         `json:"sequence"`
-	Checksum uint16         `json:"checksum"`
+	Sequence string         `json:"sequence"`
+	Checksum string         `json:"checksum"`
 	Length   uint16         `json:"length"`
 	Header   wire.LSAHeader `json:"-"`
 	Body     wire.LSABody   `json:"-"`
 	Key      wire.LSAKey    `json:"-"`
 	Area     wire.AreaID    `json:"-"`
 	LSAScope wire.Scope     `json:"-"`
-	Link     string         `json:"interface,omitempty"`
+	Link     string         `json:"interface,omitempty" table:",optional"`
 }
 
 // RouteRow is one route of `show ospf routes`.
@@ -92,8 +93,8 @@ type RouteRow struct {
 	Kind     string     `json:"kind"`
 	Area     string     `json:"area"`
 	Cost     uint32     `json:"cost"`
-	Type2    uint32     `json:"type2"`
-	Tag      uint32     `json:"tag"`
+	Type2    uint32     `json:"type2" table:",wide"`
+	Tag      uint32     `json:"tag" table:",optional,empty=-"`
 	Router   string     `json:"router"` // that tells of it
 	NextHops []RouteHop `json:"nextHops"`
 }
@@ -115,6 +116,14 @@ type ProblemRow struct {
 	Count     uint64     `json:"count"`
 	FirstAgo  float64    `json:"firstAgo"`
 	LastAgo   float64    `json:"lastAgo"`
+}
+
+// String is the hop in the words of `ip route`.
+func (h RouteHop) String() string {
+	if !h.Via.IsValid() {
+		return "dev " + h.Interface
+	}
+	return "via " + h.Via.String() + " dev " + h.Interface
 }
 
 // Instances is `show ospf`.
@@ -241,7 +250,7 @@ func (e *entry) row(now time.Duration) DatabaseRow {
 	db, h := e.db, e.header(now)
 	row := DatabaseRow{
 		Instance: db.inst.cfg.Name, Scope: db.scopeName(), Type: h.Function(db.inst.version()).String(), ID: wire.Addr4(h.ID).String(),
-		Router: h.Router.String(), Age: h.Age, Sequence: uint32(h.Sequence), Checksum: h.Checksum, Length: h.Length,
+		Router: h.Router.String(), Age: h.Age, Sequence: fmt.Sprintf("%#x", uint32(h.Sequence)), Checksum: fmt.Sprintf("%#04x", h.Checksum), Length: h.Length,
 		Header: h, Body: e.Body, Key: h.LSAKey, LSAScope: wire.ScopeAS,
 	}
 	if db.area != nil {

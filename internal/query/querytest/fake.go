@@ -12,6 +12,7 @@ import (
 	"github.com/spokeway/spokeway/internal/proto/bfd"
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/proto/ospf"
 	"github.com/spokeway/spokeway/internal/query"
 )
 
@@ -23,6 +24,7 @@ type Fake struct {
 	SARows        []ike.SARow
 	IKERows       []ike.IKERow
 	BFDRows       []bfd.Row
+	OSPFRows      OSPFRows
 	RouteRows     []query.RouteRow
 	InterfaceRows []query.InterfaceRow
 	TimerRows     []query.TimerRow
@@ -37,17 +39,23 @@ type Fake struct {
 var _ query.Source = (*Fake)(nil)
 
 // The rows, as given.
-func (f *Fake) NHRP() []nhrp.CacheRow            { return f.NHRPRows }
-func (f *Fake) Shortcuts() []nhrp.ShortcutRow    { return f.ShortcutRows }
-func (f *Fake) Peers() []nhrp.PeerRow            { return f.PeerRows }
-func (f *Fake) SAs() []ike.SARow                 { return f.SARows }
-func (f *Fake) IKE() []ike.IKERow                { return f.IKERows }
-func (f *Fake) BFD() []bfd.Row                   { return f.BFDRows }
-func (f *Fake) Routes() []query.RouteRow         { return f.RouteRows }
-func (f *Fake) Interfaces() []query.InterfaceRow { return f.InterfaceRows }
-func (f *Fake) Timers() []query.TimerRow         { return f.TimerRows }
-func (f *Fake) Counters() []query.CounterRow     { return f.CounterRows }
-func (f *Fake) Config() string                   { return f.YAML }
+func (f *Fake) NHRP() []nhrp.CacheRow               { return f.NHRPRows }
+func (f *Fake) Shortcuts() []nhrp.ShortcutRow       { return f.ShortcutRows }
+func (f *Fake) Peers() []nhrp.PeerRow               { return f.PeerRows }
+func (f *Fake) SAs() []ike.SARow                    { return f.SARows }
+func (f *Fake) IKE() []ike.IKERow                   { return f.IKERows }
+func (f *Fake) BFD() []bfd.Row                      { return f.BFDRows }
+func (f *Fake) OSPF() []ospf.InstanceRow            { return f.OSPFRows.Instances }
+func (f *Fake) OSPFInterfaces() []ospf.InterfaceRow { return f.OSPFRows.Interfaces }
+func (f *Fake) OSPFNeighbors() []ospf.NeighborRow   { return f.OSPFRows.Neighbors }
+func (f *Fake) OSPFDatabase() []ospf.DatabaseRow    { return f.OSPFRows.Database }
+func (f *Fake) OSPFRoutes() []ospf.RouteRow         { return f.OSPFRows.Routes }
+func (f *Fake) OSPFProblems() []ospf.ProblemRow     { return f.OSPFRows.Problems }
+func (f *Fake) Routes() []query.RouteRow            { return f.RouteRows }
+func (f *Fake) Interfaces() []query.InterfaceRow    { return f.InterfaceRows }
+func (f *Fake) Timers() []query.TimerRow            { return f.TimerRows }
+func (f *Fake) Counters() []query.CounterRow        { return f.CounterRows }
+func (f *Fake) Config() string                      { return f.YAML }
 
 // Why looks the peer up in Stages.
 func (f *Fake) Why(peer string) ([]nhrp.Stage, error) {
@@ -81,6 +89,40 @@ func (f *Fake) Reload(ctx context.Context) ([]string, error) {
 	return f.OnReload(ctx)
 }
 
+// OSPFRows are the rows of the commands about OSPF.
+type OSPFRows struct {
+	Instances  []ospf.InstanceRow
+	Interfaces []ospf.InterfaceRow
+	Neighbors  []ospf.NeighborRow
+	Database   []ospf.DatabaseRow
+	Routes     []ospf.RouteRow
+	Problems   []ospf.ProblemRow
+}
+
+// spokeOSPF is OSPF of the spoke: adjacent to its hub, and not to one in another area.
+func spokeOSPF() OSPFRows {
+	return OSPFRows{
+		Instances: []ospf.InstanceRow{{Instance: "ospf", Version: "OSPFv2", RouterID: "10.100.100.12", Roles: []string{"boundary"}, Areas: 1, Interfaces: 2,
+			Neighbors: 2, Adjacencies: 1, LSAs: 2, Routes: 2, Calculations: 7, LastReason: "router LSA of 10.100.100.1", LastAgo: 61, UpFor: 93784}},
+		Interfaces: []ospf.InterfaceRow{
+			{Instance: "ospf", Interface: "eth1", Area: "0.0.0.0", Network: "broadcast", State: "passive", Address: addr("192.168.12.1"), Cost: 10, Priority: 1, Hello: 10, Dead: 40, MTU: 1500},
+			{Instance: "ospf", Interface: "tun100", Area: "0.0.0.0", Network: "point-to-multipoint", State: "point-to-point", Address: addr("10.100.100.12"), Cost: 10,
+				Priority: 1, Hello: 10, Dead: 40, MTU: 1400, Neighbors: 2, Adjacencies: 1}},
+		Neighbors: []ospf.NeighborRow{
+			{Instance: "ospf", RouterID: "10.100.100.1", Address: addr("10.100.100.1"), Interface: "tun100", Area: "0.0.0.0", State: "full", Priority: 1, DeadIn: 31.5,
+				UpFor: 93744, Liveness: "up", Events: 6},
+			{Instance: "ospf", RouterID: "10.100.100.2", Address: addr("10.100.100.2"), Interface: "tun100", Area: "0.0.0.0", State: "exstart", Priority: 1, DeadIn: 38, UpFor: 12, Events: 3}},
+		Database: []ospf.DatabaseRow{
+			{Instance: "ospf", Scope: "as", Type: "external", ID: "172.16.0.0", Router: "10.100.100.12", Age: 61, Sequence: "0x80000001", Checksum: "0xbeef", Length: 36},
+			{Instance: "ospf", Scope: "area 0.0.0.0", Type: "router", ID: "10.100.100.1", Router: "10.100.100.1", Age: 1200, Sequence: "0x80000123", Checksum: "0x1234", Length: 48}},
+		Routes: []ospf.RouteRow{
+			{Instance: "ospf", Prefix: "192.168.0.0/24", Kind: "intra-area", Area: "0.0.0.0", Cost: 20, Router: "10.100.100.1", NextHops: []ospf.RouteHop{{Via: addr("10.100.100.1"), Interface: "tun100"}}},
+			{Instance: "ospf", Prefix: "192.168.12.0/24", Kind: "intra-area", Area: "0.0.0.0", Cost: 10, Router: "10.100.100.12", NextHops: []ospf.RouteHop{{Interface: "eth1"}}}},
+		Problems: []ospf.ProblemRow{{Instance: "ospf", Interface: "tun100", Neighbor: addr("10.100.100.2"), Problem: "mtu", Detail: "its interface MTU is 1500, ours 1400: make them equal, or set mtu-ignore",
+			Remedy: "give both ends the same MTU, or set mtu-ignore", Count: 3, FirstAgo: 12, LastAgo: 2}},
+	}
+}
+
 // Spoke is a spoke in the middle of things: one hub up and one down, a shortcut, one that forms, a route each way.
 func Spoke() *Fake {
 	key := uint32(42)
@@ -103,6 +145,7 @@ func Spoke() *Fake {
 			{Interface: "tun100", Protocol: addr("10.100.100.11"), NBMA: "198.51.100.7:4754", Role: "spoke", Path: "direct", State: "up", RTT: 0.00042, UpFor: 48.6},
 			{Interface: "tun100", Protocol: addr("10.100.100.13"), Role: "spoke", Path: "via-hub", State: "resolving"},
 		},
+		OSPFRows: spokeOSPF(),
 		BFDRows: []bfd.Row{
 			{Peer: netip.MustParseAddr("10.100.100.1"), Interface: "tun100", State: "up", TransmitInterval: 0.05, ReceiveInterval: 0.05, Multiplier: 3, UpFor: 93784,
 				Diagnostic: "none", Local: netip.MustParseAddr("10.100.100.12"), Detection: 0.15, Watchers: []string{"nhrp", "ospf"}, Reason: "packets go both ways"},
