@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/liveness"
 	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
 )
 
@@ -79,6 +80,10 @@ func (p *player) configure() {
 	for _, a := range hAreas(p.tree) {
 		c.Areas = append(c.Areas, hArea(a))
 	}
+	c.MaxPaths, c.Distance = yNum(o, "spf-control", "paths"), uint8(yNum(o, "preference", "all"))
+	c.StubRouter.Always = hMap(o["stub-router"])["always"] != nil
+	c.Restart.NoHelper = yAt(o, "graceful-restart", "helper-enabled") == false
+	c.Restart.Lax = yAt(o, "graceful-restart", "helper-strict-lsa-checking") == false
 	body := Configure{Instances: []Config{c}}
 	if enabled, ok := o["enabled"].(bool); ok && !enabled {
 		body.Instances = nil
@@ -101,7 +106,9 @@ func hArea(a yang) Area {
 		out.Ranges = append(out.Ranges, Range{Prefix: x, Hide: yAt(r, "advertise") == false, Cost: uint32(yNum(r, "cost"))})
 	}
 	for _, f := range yList(a, "interfaces", "interface") {
-		out.Interfaces = append(out.Interfaces, hInterface(f))
+		if yAt(f, "enabled") != false {
+			out.Interfaces = append(out.Interfaces, hInterface(f))
+		}
 	}
 	return out
 }
@@ -114,6 +121,13 @@ func hInterface(f yang) Interface {
 	out := Interface{Name: yText(f, "name"), Cost: uint32(cmp.Or(yNum(f, "cost"), 10)), Priority: 1, Hello: second("hello-interval", 10),
 		Dead: second("dead-interval", 40), Retransmit: second("retransmit-interval", 5), TransmitDelay: second("transmit-delay", 1),
 		Passive: yAt(f, "passive") == true, MTUIgnore: yAt(f, "mtu-ignore") == true}
+	if yAt(f, "bfd", "enabled") == true {
+		out.Liveness = &Liveness{}
+	}
+	for _, n := range yList(f, "static-neighbors", "neighbor") {
+		a, _ := netip.ParseAddr(yText(n, "identifier"))
+		out.Neighbors = append(out.Neighbors, Peer{Address: a, Priority: uint8(yNum(n, "priority")), Cost: uint32(yNum(n, "cost"))})
+	}
 	if _, ok := f["priority"]; ok {
 		out.Priority = uint8(yNum(f, "priority"))
 	}
@@ -255,6 +269,10 @@ func (p *player) play(d hObject) {
 	switch kind {
 	case "InterfaceUpd", "InterfaceAddressAdd", "InterfaceAddressDel":
 		p.link(kind, x)
+	case "InterfaceDel":
+		p.linkGone(raw)
+	case "BfdStateUpd":
+		p.liveness(x)
 	case "RouterIdUpdate":
 		p.routerIDUpdate(raw)
 	case "NetRxPacket":
@@ -267,7 +285,7 @@ func (p *player) play(d hObject) {
 		if i := p.iface(p.keyed(hMap(x["area_key"]), hMap(x["iface_key"]))); i != nil && yText(x, "event") == "WaitTimer" {
 			p.fire(&i.waitTimer)
 		}
-	case "NsmEvent", "RxmtInterval":
+	case "NsmEvent", "RxmtInterval", "GracePeriod":
 		p.neighborEvent(kind, x)
 	case "LsaRefresh", "LsaFlush":
 		p.lsaEvent(kind, x)
@@ -307,10 +325,47 @@ func (p *player) link(kind string, x yang) {
 	}
 }
 
+func (p *player) linkGone(raw json.RawMessage) {
+	var name string
+	json.Unmarshal(raw, &name)
+	if l, ok := p.links[name]; ok {
+		l.Gone, l.Up = true, false
+		delete(p.links, name)
+		p.loop.Broadcast(l)
+		p.run()
+	}
+}
+
+// liveness is what BFD tells of a neighbour.
+func (p *player) liveness(x yang) {
+	s := liveness.State{For: "oracle", Status: liveness.Down}
+	if strings.EqualFold(yText(x, "state"), "up") {
+		s.Status = liveness.Up
+	}
+	for _, kind := range hMap(x["sess_key"]) {
+		for _, n := range p.inst().neighbors() {
+			if n.i.name() == yText(kind, "ifname") && n.address.String() == yText(kind, "dst") {
+				s.Target = n.watched
+				p.loop.Post(Name, core.Notice{From: liveness.BFD, Body: s})
+				p.run()
+			}
+		}
+	}
+}
+
 func (p *player) neighborEvent(kind string, x yang) {
 	n := p.neighbor(p.keyed(hMap(x["area_key"]), hMap(x["iface_key"])), hMap(x["nbr_key"]))
 	if n == nil {
 		return
+	}
+	if n.grace != nil { // while it is helped its silence is waited for as long as it asked (RFC 3623 3.1)
+		if kind == "GracePeriod" {
+			n.grace.until = p.loop.Now()
+			p.fire(&n.inactivity)
+		}
+		if kind != "RxmtInterval" {
+			return
+		}
 	}
 	switch yText(x, "event") + yText(x, "packet_type") {
 	case "InactivityTimer":
