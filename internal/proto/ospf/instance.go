@@ -258,6 +258,16 @@ func (inst *instance) interfaces() []*iface {
 	return all
 }
 
+// find is an interface by name: it is in one area.
+func (inst *instance) find(name string) *iface {
+	for _, a := range inst.areas {
+		if i := a.ifaces[name]; i != nil {
+			return i
+		}
+	}
+	return nil
+}
+
 func (inst *instance) neighbors() []*neighbor {
 	var all []*neighbor
 	for _, i := range inst.interfaces() {

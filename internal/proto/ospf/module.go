@@ -18,6 +18,7 @@ const Name = "ospf"
 // Module is all of OSPF on one router: any number of instances of either version.
 type Module struct {
 	instances map[string]*instance
+	order     []*instance // by name
 	links     map[string]core.Link
 	stored    map[string]string
 	listening map[listenKey][]netip.Addr
@@ -106,11 +107,13 @@ func (m *Module) configure(env *core.Env, c Configure) {
 			delete(m.instances, inst.cfg.Name)
 		}
 	}
+	m.sort()
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		inst := m.instances[name]
 		if inst == nil {
 			inst = newInstance(m, wanted[name])
 			m.instances[name] = inst
+			m.sort()
 			inst.start(env)
 		}
 		inst.configure(env, wanted[name])
@@ -155,10 +158,8 @@ func (m *Module) receive(env *core.Env, ev core.ReceivedIP) {
 		if (inst.version() == wire.V2) != ev.Source.Is4() {
 			continue
 		}
-		for _, i := range inst.interfaces() {
-			if i.name() == ev.Interface {
-				i.receive(env, ev)
-			}
+		if i := inst.find(ev.Interface); i != nil {
+			i.receive(env, ev)
 		}
 	}
 }
@@ -198,8 +199,10 @@ func (m *Module) listen(env *core.Env, name string, ipv6 bool) {
 }
 
 // sorted is the instances in order of name, so that one seed gives one trace.
-func (m *Module) sorted() []*instance {
-	return slices.SortedFunc(maps.Values(m.instances), func(a, b *instance) int { return strings.Compare(a.cfg.Name, b.cfg.Name) })
+func (m *Module) sorted() []*instance { return m.order }
+
+func (m *Module) sort() {
+	m.order = slices.SortedFunc(maps.Values(m.instances), func(a, b *instance) int { return strings.Compare(a.cfg.Name, b.cfg.Name) })
 }
 
 // Recover ends the adjacency that an event belongs to, after the handling of it failed: the router stays.
