@@ -77,7 +77,7 @@ func turnedAway(w *world, hub, good *daemon, bad []*badPeer) {
 	t.Helper()
 	good.reaches("10.100.0.1")
 	end := good.steady("10.100.0.1")
-	before := hub.memory()
+	before, begin := hub.memory(), time.Now()
 	for _, b := range bad {
 		h := w.host(b.name)
 		b.daemon = h.daemon(profiled(h, b.profile))
@@ -96,11 +96,12 @@ func turnedAway(w *world, hub, good *daemon, bad []*badPeer) {
 		w.within(15*time.Second, b.name+": why tells the cause at the hub", func() error { return hub.blames(b.daemon.nbma(), b.hub) })
 	}
 	time.Sleep(2 * time.Second) // they try again
+	most := 1 + int(time.Since(begin)/time.Minute)
 	for _, b := range bad {
-		if n := b.daemon.told("event=ike.failed", "", b.spoke); n == 0 || n > 8 {
+		if n := b.daemon.told("event=ike.failed", "", b.spoke); n == 0 || n > most {
 			t.Errorf("%s: its log tells %q %d times", b.name, b.spoke, n)
 		}
-		if n := hub.told("event=ike.refused", b.daemon.nbma(), b.hub); b.hub != "" && n != 1 {
+		if n := hub.told("event=ike.refused", b.daemon.nbma(), b.hub); b.hub != "" && (n == 0 || n > most) {
 			t.Errorf("%s: the hub's log tells %q %d times", b.name, b.hub, n)
 		}
 		if b.daemon.told("event=nhrp.registered", "", "") > 0 {

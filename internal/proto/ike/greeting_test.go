@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -422,6 +423,15 @@ func TestGreetingOfInitiators(t *testing.T) {
 			}
 			if why := a.module.Why(b.addr, w.now); len(why) == 0 || why[0].Remedy == "" {
 				t.Error(why)
+			}
+			said := 0
+			for _, line := range a.logs {
+				if strings.Contains(line, "failed") {
+					said++
+				}
+			}
+			if tried := a.counted("initiated"); said == 0 || said > 60 || tried <= 60 {
+				t.Errorf("%d attempts are %d lines in the log: %q", tried, said, a.logs[:min(3, len(a.logs))])
 			}
 		}},
 		{"RFC 7296 2.6: a responder that always wants another cookie is left", func(t *testing.T) {

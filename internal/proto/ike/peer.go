@@ -268,7 +268,7 @@ func (p *peer) send(env *core.Env, c *child) {
 	env.Log(core.Info, "up", "peer", p.to, "identity", p.identity.String(), "suite", c.suite.String(), "mode", c.mode())
 	p.startProbing(env)
 	for _, w := range p.wants() {
-		w.fails, w.reason = 0, ""
+		w.fails, w.reason, w.told = 0, "", ""
 		env.Stop(&w.retry)
 	}
 }

@@ -47,9 +47,8 @@ func (m *Module) noteRefusal(env *core.Env, remote netip.AddrPort, identity, rea
 		r = &refusal{}
 		m.refused[remote.Addr()] = r
 	}
-	news := timeless(r.reason) != timeless(reason) || env.Now()-r.at >= quietTime
 	r.count++
-	if news && m.alarms.take(env.Now()) {
+	if news(r.reason, reason, env.Now()-r.at) && m.alarms.take(env.Now()) {
 		r.at = env.Now()
 		args := []any{"peer", remote, "cause", reason}
 		if identity != "" {
@@ -58,6 +57,11 @@ func (m *Module) noteRefusal(env *core.Env, remote netip.AddrPort, identity, rea
 		env.Log(core.Warn, "refused", args...)
 	}
 	r.reason, r.identity = reason, identity
+}
+
+// news reports whether a reason is worth a line in the log: it is not the one that was told before, so long ago.
+func news(before, reason string, ago time.Duration) bool {
+	return timeless(before) != timeless(reason) || ago >= quietTime
 }
 
 // timeless is a reason without its numbers: that of a certificate says how long ago, and what time it is.

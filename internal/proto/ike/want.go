@@ -33,6 +33,8 @@ type want struct {
 	fails         int
 	turn          int    // which PSK is used next
 	reason        string // of the last failure
+	told          string // to the log
+	toldAt        time.Duration
 	retry         core.Timer
 }
 
@@ -166,7 +168,8 @@ func (w *want) failed(env *core.Env, s *sa, reason string) {
 	w.fails++
 	w.turn++
 	w.reason = reason
-	if w.m.alarms.take(env.Now()) {
+	if news(w.told, reason, env.Now()-w.toldAt) && w.m.alarms.take(env.Now()) {
+		w.told, w.toldAt = reason, env.Now()
 		env.Log(core.Warn, "failed", "peer", w.pair.remote, "local", w.pair.local, "cause", reason, "attempt", w.fails)
 	}
 	env.Publish(protect.Failed{Local: w.pair.local, Remote: w.pair.remote, Reason: reason})
