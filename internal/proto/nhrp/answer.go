@@ -185,9 +185,13 @@ func setNAT(p *Packet, cies ...CIE) {
 }
 
 // back is where a reply goes: straight when the requester is known to be reachable, else the way the request came. A
-// probe of an SA is answered through that SA, for it is the SA that is asked about.
+// probe of an SA is answered through that SA, for it is the SA that is asked about. With protection what came by a hub goes
+// back by it: the hub knows who we are, and the requester believes it rather than us.
 func (t *tunnel) back(p *Packet, ev dataplane.Received) place {
 	if t.link.Protected && p.HopCount <= 1 {
+		return t.from(ev)
+	}
+	if t.link.Protected && t.isHub(t.from(ev)) {
 		return t.from(ev)
 	}
 	if b := t.bindings[p.Source]; b != nil && b.live() {
@@ -206,7 +210,25 @@ func (t *tunnel) resolutionReply(env *core.Env, p *Packet, ev dataplane.Received
 		t.sendError(env, p, ev, LoopDetected) // RFC 2332 section 5.3.1
 		return
 	}
+	if !t.vouches(p, t.from(ev)) {
+		t.count("reply-for-another")
+		return
+	}
 	t.relay(env, p, ev)
+}
+
+// vouches reports whether a resolution reply may be passed on: who gets it from us believes that the router it leads to is
+// the one that sent it. It must be allowed the address it names, and nobody else known to have it.
+func (t *tunnel) vouches(p *Packet, from place) bool {
+	if !t.link.Protected || t.isHub(from) || len(p.CIEs) == 0 || p.CIEs[0].Code != Success {
+		return true
+	}
+	via := p.CIEs[0].Protocol
+	if !via.IsValid() {
+		via = p.Destination
+	}
+	b := t.bindings[via]
+	return t.mayClaim(from, via) && (b == nil || !b.live() || t.identity(b.place()) == t.identity(from))
 }
 
 // forwardRequest passes a request on towards its destination.

@@ -44,6 +44,7 @@ type peer struct {
 
 	ensured bool // an SA was asked for
 	begun   time.Duration
+	vouched bool           // a server of ours passed on where it is
 	turn    int            // which of several SAs is asked next
 	asked   []dataplane.SA // that the question under way went through
 	refused []dataplane.SA // whose peers are other routers
@@ -87,6 +88,19 @@ func (x *peer) isAt(e dataplane.Endpoint) bool {
 		return x.place.at == e
 	}
 	return x.nbma == e.Addr() || x.up && x.endpoint().Addr() == e.Addr()
+}
+
+// stays reports whether a peer that is up remains where it is when an answer says that it is elsewhere. On a protected
+// tunnel whoever is asked for what is behind it could name any router as the one that leads there: that another place is
+// this router's, somebody else has to say, or its identity there. One that nobody vouched for gives way to one that is.
+func (x *peer) stays(at dataplane.Endpoint, vouched bool) bool {
+	t := x.b.t
+	if !t.link.Protected || !x.up || vouched || x.isAt(at) {
+		return false
+	}
+	return !slices.ContainsFunc(t.candidates(at.Addr()), func(sa dataplane.SA) bool {
+		return t.identity(place{sa: sa}) == t.identity(x.place)
+	})
 }
 
 // secure asks for an SA with the peer's address, which can have become another while it was up.

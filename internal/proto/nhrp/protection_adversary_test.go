@@ -761,3 +761,201 @@ func TestSAOfAnotherProfileIsNotForTheTunnel(t *testing.T) {
 	}
 	w.audit()
 }
+
+// An address that nobody has registered is not free for the taking when it is that of a host behind somebody else.
+func TestAddressesThatAreNoTunnelAddressesRFC2332Section523(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		mask     string // of the hub's own address
+		allowed  []netip.Prefix
+		route    [3]string // prefix, next hop, interface
+		protocol string
+		want     Code
+	}{
+		{"in the tunnel's prefix", "24", nil, [3]string{}, "10.100.0.77", Success},
+		{"out of it", "24", nil, [3]string{}, "10.101.0.77", AdminProhibited},
+		{"out of it, and on the Internet", "24", nil, [3]string{"0.0.0.0/0", "10.0.0.254", "eth0"}, "192.0.2.53", AdminProhibited},
+		{"out of it, and bound to it", "24", prefixes("10.101.0.77/32"), [3]string{}, "10.101.0.77", Success},
+		{"a host of another spoke's LAN", "24", nil, [3]string{"192.168.11.0/24", "10.100.0.11", testTunnel}, "192.168.11.5", AdminProhibited},
+		{"/32: anywhere", "32", nil, [3]string{}, "10.101.0.77", Success},
+		{"/32: the default route does not say", "32", nil, [3]string{"0.0.0.0/0", "10.0.0.254", "eth0"}, "10.101.0.77", Success},
+		{"/32: a network elsewhere", "32", nil, [3]string{"172.16.0.0/12", "10.0.0.254", "eth0"}, "172.16.0.77", AdminProhibited},
+		{"/32: a network elsewhere, and bound to it", "32", prefixes("172.16.0.77/32"), [3]string{"172.16.0.0/12", "10.0.0.254", "eth0"}, "172.16.0.77", Success},
+		{"/32: a host of another spoke's LAN", "32", nil, [3]string{"192.168.11.0/24", "10.100.0.11", testTunnel}, "192.168.11.5", AdminProhibited},
+		{"/32: a host of its own LAN", "32", nil, [3]string{"192.168.66.0/24", "10.100.0.66", testTunnel}, "192.168.66.5", Success},
+		{"/32: in a range that goes to another hub", "32", nil, [3]string{"10.96.0.0/11", "10.100.0.200", testTunnel}, "10.101.0.77", Success},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			hub := w.addProtected("hub", "10.0.0.1", "10.0.0.1", "10.100.0.1/"+c.mask, hubConfig)
+			w.addProtected("spoke1", "10.0.0.11", "10.0.0.11", "10.100.0.11/24", spokeConfig)
+			insider := w.addProtected("insider", "10.0.0.66", "10.0.0.66", "10.100.0.66/24", spokeConfig)
+			if c.route[0] != "" {
+				hub.route(c.route[0], c.route[1], c.route[2])
+			}
+			w.allowed = map[string][]netip.Prefix{"insider.example": c.allowed}
+			w.up(w.between(hub, insider), hub)
+			w.run(0)
+			w.mark()
+			hub.receiveBy(insider, insider.registrationOf(c.protocol))
+			if replies := w.sent(hub, RegistrationReply); len(replies) != 1 || replies[0].CIEs[0].Code != c.want {
+				t.Errorf("answered %+v, want %v", replies, c.want)
+			}
+			w.audit()
+		})
+	}
+}
+
+// A hub passes on what routers say to each other, and with it its own good name.
+func TestPurgeThatAHubPassedOn(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		source string
+		about  string // what is purged
+		ends   bool
+	}{
+		{"by the router that answered", "10.100.0.12", "192.168.12.0", true},
+		{"by another", "10.100.0.66", "192.168.12.0", false},
+		{"by another, in the hub's name", "10.100.0.1", "192.168.12.0", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w, hub, spoke1, spoke2, insider := withInsider(t)
+			w.redirected(hub, spoke1, "192.168.11.5", "192.168.12.5")
+			sender := insider
+			if c.ends {
+				sender = spoke2
+			}
+			hub.receiveBy(sender, Packet{
+				Type: PurgeRequest, HopCount: 255, RequestID: 9, Flags: PurgeNoReply, SourceNBMA: sender.nbma,
+				Source: netip.MustParseAddr(c.source), Destination: netip.MustParseAddr("10.100.0.11"),
+				CIEs:       []CIE{{PrefixLength: 24, Protocol: netip.MustParseAddr(c.about)}, {PrefixLength: 32, Protocol: netip.MustParseAddr("10.100.0.11")}},
+				Extensions: []Extension{AuthenticationExtension("secret")},
+			})
+			if hub.counter("forwarded-purge-request") != 1 {
+				t.Fatalf("the hub did not pass it on: %v", hub.module.Counters())
+			}
+			if row := spoke1.shortcut("192.168.12.0/24"); (row.Type == "") != c.ends {
+				t.Errorf("the shortcut: %+v", row)
+			}
+			if r := spoke1.module.tunnels[testTunnel].servers[0].hubs[0].regs[0]; r.timer.At()-w.now <= time.Second {
+				t.Error("it had the spoke register again, as only the hub itself may")
+			}
+			w.audit()
+		})
+	}
+}
+
+// Whoever is asked for what is behind it can name another router as the one that leads there.
+func TestAnswerThatNamesAnotherRouter(t *testing.T) {
+	answer := func(w *world, spoke1, by *router, id uint32, via, nbma string) Packet {
+		return Packet{
+			Type: ResolutionReply, HopCount: 255, RequestID: id, SourceNBMA: spoke1.nbma,
+			Source: netip.MustParseAddr("10.100.0.11"), Destination: netip.MustParseAddr("192.168.66.5"),
+			CIEs:       []CIE{{PrefixLength: 24, HoldingTime: 300, NBMA: netip.MustParseAddr(nbma), Protocol: netip.MustParseAddr(via)}},
+			Extensions: []Extension{AuthenticationExtension("secret")},
+		}
+	}
+	// asked has spoke 1 ask for what is behind the insider, which keeps the question for itself.
+	asked := func(t *testing.T, w *world, hub, spoke1, insider *router) uint32 {
+		hub.route("192.168.66.0/24", "10.100.0.66", testTunnel)
+		insider.module.tunnels[testTunnel].up = false
+		w.redirected(hub, spoke1, "192.168.11.5", "192.168.66.5")
+		l := spoke1.module.tunnels[testTunnel].lookups[netip.MustParseAddr("192.168.66.5")]
+		if l == nil || l.id == 0 {
+			t.Fatal("spoke 1 does not ask")
+		}
+		insider.module.tunnels[testTunnel].up = true
+		return l.id
+	}
+	identity := func(r *router) string {
+		b := r.module.tunnels[testTunnel].bindings[netip.MustParseAddr("10.100.0.12")]
+		if b == nil || !b.live() {
+			return ""
+		}
+		return b.t.identity(b.place())
+	}
+	t.Run("the hub does not pass it on", func(t *testing.T) {
+		w, hub, spoke1, _, insider := withInsider(t)
+		id := asked(t, w, hub, spoke1, insider)
+		hub.receiveBy(insider, answer(w, spoke1, insider, id, "10.100.0.12", "10.0.0.66"))
+		if hub.counter("reply-for-another") != 1 || hub.counter("forwarded-resolution-reply") != 0 {
+			t.Errorf("%v", hub.module.Counters())
+		}
+		hub.receiveBy(insider, answer(w, spoke1, insider, id, "10.100.0.66", "10.0.0.66"))
+		if row := spoke1.shortcut("192.168.66.0/24"); row.Type != "dynamic" || row.Identity != "insider.example" {
+			t.Errorf("what it says of itself is: %+v, %v", row, hub.module.Counters())
+		}
+		w.audit()
+	})
+	t.Run("a router that is bound may not either", func(t *testing.T) {
+		w, hub, spoke1, spoke2, insider := withInsider(t)
+		w.cutSA(w.between(hub, spoke2), hub, spoke2) // nobody has the address now
+		w.allowed = map[string][]netip.Prefix{"insider.example": prefixes("10.100.0.66/32")}
+		w.up(w.between(hub, insider), hub)
+		w.run(0)
+		id := asked(t, w, hub, spoke1, insider)
+		hub.receiveBy(insider, answer(w, spoke1, insider, id, "10.100.0.13", "10.0.0.66"))
+		if hub.counter("reply-for-another") != 1 {
+			t.Errorf("%v", hub.module.Counters())
+		}
+	})
+	t.Run("said straight, it does not move a router that is up", func(t *testing.T) {
+		w, hub, spoke1, _, insider := withInsider(t)
+		w.redirected(hub, spoke1, "192.168.11.5", "192.168.12.5")
+		id := asked(t, w, hub, spoke1, insider)
+		spoke1.receiveBy(insider, answer(w, spoke1, insider, id, "10.100.0.12", "10.0.0.66"))
+		w.run(time.Second)
+		if got := identity(spoke1); got != "spoke2.example" || spoke1.counter("answer-for-another") != 1 {
+			t.Errorf("10.100.0.12 is %s: %v", got, spoke1.module.Counters())
+		}
+		if row := spoke1.shortcut("192.168.12.0/24"); row.Type != "dynamic" || row.Identity != "spoke2.example" {
+			t.Errorf("the shortcut to spoke 2: %+v", row)
+		}
+		w.audit()
+	})
+	t.Run("said first, it gives way to what comes by the hub", func(t *testing.T) {
+		w, hub, spoke1, _, insider := withInsider(t)
+		id := asked(t, w, hub, spoke1, insider)
+		tun := insider.module.tunnels[testTunnel]
+		tun.link.Addresses = prefixes("10.100.0.12/24")
+		spoke1.receiveBy(insider, answer(w, spoke1, insider, id, "10.100.0.12", "10.0.0.66"))
+		if got := identity(spoke1); got != "insider.example" {
+			t.Fatalf("10.100.0.12 is %q", got)
+		}
+		tun.link.Addresses = prefixes("10.100.0.66/24")
+		w.redirected(hub, spoke1, "192.168.11.5", "192.168.12.5")
+		if got := identity(spoke1); got != "spoke2.example" {
+			t.Errorf("10.100.0.12 is %q still", got)
+		}
+		w.audit()
+	})
+	t.Run("the hub has a word in it though there is a direct path", func(t *testing.T) {
+		w, hub, spoke1, spoke2, _ := withInsider(t)
+		w.redirected(hub, spoke2, "192.168.12.5", "192.168.11.5")
+		w.mark()
+		w.redirected(hub, spoke1, "192.168.11.5", "192.168.12.5")
+		b := spoke1.module.tunnels[testTunnel].bindings[netip.MustParseAddr("10.100.0.12")]
+		if b == nil || b.peer == nil || !b.peer.vouched {
+			t.Errorf("the answer came straight: %+v", b)
+		}
+	})
+	t.Run("a router that moves may be met where it is now", func(t *testing.T) {
+		w, hub, spoke1, spoke2, _ := withInsider(t)
+		w.redirected(hub, spoke1, "192.168.11.5", "192.168.12.5")
+		x := spoke1.module.tunnels[testTunnel].bindings[netip.MustParseAddr("10.100.0.12")].peer
+		to := netip.MustParseAddrPort("10.0.0.77:0")
+		if !x.stays(to, false) {
+			t.Error("anybody can move it")
+		}
+		if x.stays(to, true) {
+			t.Error("the hub cannot")
+		}
+		s := w.join(spoke1, spoke2)
+		s.end(spoke1).remote = to
+		w.up(s, spoke1)
+		w.run(0)
+		if x.stays(to, false) {
+			t.Error("it cannot itself, though it has proved to be there")
+		}
+	})
+}

@@ -348,10 +348,18 @@ func (l *lookup) answered(env *core.Env, p *Packet, from place) {
 		l.fail(env, "the answer has no holding time")
 		return
 	}
+	vouched := t.isHub(from)
+	if b := t.bindings[via]; b != nil && b.peer != nil && b.peer.stays(endpoint, vouched) {
+		t.count("answer-for-another")
+		endpoint, claimed, vouched = t.endpoint(b.peer.nbma), b.peer.claimed, false
+	}
 	delete(t.byID, l.id)
 	l.state = settling
 	env.Arm(&l.timer, probeSpan)
 	t.makeShortcut(env, l, prefix, via, endpoint, claimed, hold)
+	if b := t.bindings[via]; b != nil && b.peer != nil && vouched {
+		b.peer.vouched = true
+	}
 }
 
 // probeSpan is longer than a peer is probed for.

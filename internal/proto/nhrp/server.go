@@ -211,6 +211,8 @@ func (t *tunnel) judge(env *core.Env, source, protocol netip.Addr, as client) (C
 		return AdminProhibited, fmt.Sprintf("%v is not among the addresses that %s may claim", protocol, as.identity)
 	case protocol == t.where(as.place).Addr() || t.isElsewhere(env, protocol):
 		return AdminProhibited, fmt.Sprintf("%v is an address of another network here, not of a tunnel", protocol)
+	case t.isBehindAnother(env, protocol, as):
+		return AdminProhibited, fmt.Sprintf("%v is no address of this tunnel as far as is known here, and %s is bound to no addresses", protocol, as.identity)
 	case t.isServer(protocol) && !t.isHubsPlace(as.place):
 		return AdminProhibited, fmt.Sprintf("%v belongs to a server of ours", protocol)
 	case t.isSpoke() && !t.isBound(as.place):
@@ -236,6 +238,35 @@ func (t *tunnel) isElsewhere(env *core.Env, protocol netip.Addr) bool {
 	}
 	out, _ := t.way(r, protocol)
 	return out == nil
+}
+
+// isBehindAnother reports whether an address that an authenticated client would have, and is not bound to, is one of a
+// network rather than of the tunnel: its host route would draw what is for that address to the client, be it anywhere. A
+// tunnel's own prefix says which addresses are its; with one that stands alone, routes say which are not.
+func (t *tunnel) isBehindAnother(env *core.Env, protocol netip.Addr, as client) bool {
+	if !t.link.Protected || t.isBound(as.place) || t.onLink(protocol) || protocol.IsLinkLocalUnicast() {
+		return false
+	}
+	if t.hasNetwork(protocol.Is6()) {
+		return true
+	}
+	r, ok := t.covering(env, protocol)
+	if !ok || r.Prefix.Bits() == 0 || r.Protocol == rib.NHRP || len(r.NextHops) == 0 {
+		return false
+	}
+	out, nh := t.way(r, protocol)
+	if out == nil {
+		return true
+	}
+	b := out.bindings[nh]
+	return b != nil && b.client != nil && out.identity(b.client.place) != as.identity
+}
+
+// hasNetwork reports whether one of our addresses of a family has a prefix in which those of others are.
+func (t *tunnel) hasNetwork(ipv6 bool) bool {
+	return slices.ContainsFunc(t.link.Addresses, func(p netip.Prefix) bool {
+		return p.Addr().Is6() == ipv6 && !p.IsSingleIP() && !p.Addr().IsLinkLocalUnicast()
+	})
 }
 
 // same reports whether a registration is by the client itself: from the same place or, since a NAT may map it anew, by
@@ -374,7 +405,11 @@ func (t *tunnel) purge(env *core.Env, p *Packet, c CIE, from place) {
 		t.count("purge-from-stranger")
 	}
 	if t.isOwn(c.Protocol) {
-		t.dismissed(env, c.Protocol, from)
+		if t.isOwnWord(p) {
+			t.dismissed(env, c.Protocol, from)
+		} else {
+			t.count("purge-from-stranger")
+		}
 		return
 	}
 	t.purgeShortcuts(env, p, c, from)

@@ -289,12 +289,18 @@ func (t *tunnel) purgeShortcuts(env *core.Env, p *Packet, c CIE, from place) {
 		if !scope.Overlaps(s.prefix) && !scope.Contains(s.via.protocol) {
 			continue
 		}
-		if s.via.place() == from || t.isHub(from) {
+		if s.via.place() == from || t.isHub(from) && (p.Source == s.via.protocol || t.isOwnWord(p)) {
 			s.end(env, "purged by "+p.Source.String())
 			continue
 		}
 		t.count("purge-from-stranger")
 	}
+}
+
+// isOwnWord reports whether a purge that a server of ours sent is its own, rather than one that it passed on for anybody:
+// passing on takes a hop. FRR begins with 0, which nobody passes on.
+func (t *tunnel) isOwnWord(p *Packet) bool {
+	return !t.link.Protected || p.HopCount == 255 || p.HopCount == 0
 }
 
 // isHub reports whether a server of ours is at the place. On a protected tunnel that is one that has taken a registration
