@@ -388,7 +388,7 @@ func (p *player) lsaEvent(kind string, x yang) {
 	b, _ := json.Marshal(yAt(x, "lse_key", "Value"))
 	json.Unmarshal(b, &h)
 	for _, e := range p.entries() {
-		if e.key() == h.key() && e.index > 0 {
+		if e.key() == h.key() && e.index > 0 && (kind == "LsaFlush" || h.key().Router == p.router) {
 			e.due = p.loop.Now()
 			if kind == "LsaFlush" {
 				e.born = p.loop.Now() - wire.MaxAge*time.Second

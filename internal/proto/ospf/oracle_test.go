@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -230,68 +230,104 @@ func yKey(m yang) string {
 	return ""
 }
 
-// hBase is the router of a topology that a case starts from: the one whose state is most like that after the first step
-// which recorded one, else the one that has most of the names in the case.
+// hBase is the router of a topology that a case starts from: the one whose state is most like the first that the case
+// recorded, else the first that has most of what its inputs name.
 func hBase(t *testing.T, v wire.Version, index []hRecorded, dir, name string) string {
 	files, _ := filepath.Glob(filepath.Join(dir, name, "*"))
-	states, _ := filepath.Glob(filepath.Join(dir, name, "*state.json"))
-	words := hSet{}
+	var state hSet
+	hints := hSet{}
 	for _, f := range files {
-		hNames(f, words)
-	}
-	var want hSet
-	if len(states) > 0 {
-		want = hState(v, hDocument(t, states[0]))
+		switch {
+		case strings.HasSuffix(f, "state.json") && state == nil:
+			state = hState(v, hDocument(t, f))
+		case strings.HasSuffix(f, "config-change.json"):
+			hConfigHints(hints, hDocument(t, f))
+		case strings.Contains(f, "-input-") && strings.HasSuffix(f, ".jsonl"):
+			for _, d := range hLines(t, f) {
+				hHints(hints, d)
+			}
+		}
 	}
 	best, most := "", -1.0
 	for _, r := range index {
-		if n := hAlike(words, r.words)/100 + hAlike(want, r.state); n > most {
+		n := hAlike(state, r.state) * 1000
+		for h := range hints {
+			if r.state[h] {
+				n++
+			}
+		}
+		if n > most {
 			best, most = r.at, n
 		}
 	}
 	return best
 }
 
+// hHints are what an input names of the router it is for, in lines as those of [hState].
+func hHints(s hSet, d hObject) {
+	_, raw := hEvent(d)
+	var x yang
+	json.Unmarshal(raw, &x)
+	iface := cmp.Or(yText(x, "iface_key", "Value"), yText(x, "ifname"))
+	s.add("has %s", iface)
+	s.add("area %s has %s", yText(x, "area_key", "Value"), iface)
+	s.add("%s neighbor %s is full", iface, yText(x, "nbr_key", "Value"))
+	s.add("%s address of a neighbor %s", iface, yText(x, "src"))
+	k := hMap(yAt(x, "lse_key", "Value"))
+	s.add("LSA %d %s %s", yNum(k, "lsa_type"), yText(k, "lsa_id"), yText(k, "adv_rtr"))
+}
+
+func hConfigHints(s hSet, d yang) {
+	s.add("router ID %s", yText(yOSPF(d), "explicit-router-id"))
+	for _, a := range hAreas(d) {
+		for _, f := range yList(a, "interfaces", "interface") {
+			s.add("area %s has %s", yText(a, "area-id"), yText(f, "name"))
+		}
+	}
+}
+
 // hRecorded is a router of a topology, as cases are told apart by it.
 type hRecorded struct {
-	at           string
-	state, words hSet
+	at    string
+	state hSet
 }
 
 func hIndex(t *testing.T, v wire.Version, dir string) (index []hRecorded) {
 	for _, topology := range hFolders(filepath.Join(dir, "topologies")) {
 		for _, router := range hFolders(filepath.Join(dir, "topologies", topology)) {
-			r := hRecorded{at: filepath.Join(dir, "topologies", topology, router), words: hSet{}}
-			file := filepath.Join(r.at, "output", "northbound-state.json")
-			hNames(file, r.words)
-			r.state = hState(v, hDocument(t, file))
-			index = append(index, r)
+			at := filepath.Join(dir, "topologies", topology, router)
+			index = append(index, hRecorded{at, hState(v, hDocument(t, filepath.Join(at, "output", "northbound-state.json")))})
 		}
 	}
 	return index
 }
 
-// hState is all lines of a recorded state.
+// hState is all lines of a recorded state, and what [hHints] may name of it.
 func hState(v wire.Version, d yang) hSet {
 	s, o := hSet{}, yOSPF(d)
 	(&player{v: v}).wantDatabase(s, o)
+	for line := range s {
+		if _, lsa, ok := strings.Cut(line, ": "); ok {
+			w := strings.Fields(lsa) // 0x1 1.1.1.1 of 1.1.1.1 of ...
+			n, _ := strconv.ParseUint(w[0], 0, 16)
+			s.add("LSA %d %s %s", n, w[1], w[3])
+		}
+	}
 	hWantRoutes(s, o)
 	s.add("router ID %s", yText(o, "router-id"))
 	for _, a := range yList(o, "areas", "area") {
 		for _, f := range yList(a, "interfaces", "interface") {
+			name := yText(f, "name")
 			hWantInterface(s, f)
-			s.add("area %s has %s", yText(a, "area-id"), yText(f, "name"))
+			s.add("has %s", name)
+			s.add("area %s has %s", yText(a, "area-id"), name)
+			for _, n := range yList(f, "neighbors", "neighbor") {
+				s.add("%s neighbor %s is %s", name, yText(n, "neighbor-router-id"), yText(n, "state"))
+				s.add("%s address of a neighbor %s", name, yText(n, "address"))
+			}
 		}
 	}
 	return s
-}
-
-// hNames are the words of a file: addresses, names, types.
-func hNames(file string, into hSet) {
-	b, _ := os.ReadFile(file)
-	for _, w := range strings.FieldsFunc(string(b), func(r rune) bool { return strings.ContainsRune("\" \n\t{}[]:,/", r) }) {
-		into[w] = true
-	}
 }
 
 // hAlike is the part that both have of all there is.

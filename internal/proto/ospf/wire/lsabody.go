@@ -182,7 +182,7 @@ func (l LSA) parse(v Version, b []byte) (LSABody, bool) {
 }
 
 func (l LSA) parseRouter(v Version, b []byte) (LSABody, bool) {
-	if len(b) < 4 {
+	if len(b) < 4 || v == V2 && l.ID != uint32(l.Router) { // RFC 2328 12.4.1: a router has one, by its own ID
 		return nil, false
 	}
 	if v == V2 {
