@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -20,14 +21,28 @@ const controlFD = 3
 
 const (
 	highest  = -20 // nice
+	slice    = 100 * time.Microsecond
 	modest   = 64 << 20
 	firstGap = 100 * time.Millisecond // between two workers
 	longest  = 30 * time.Second
 	settled  = 10 * time.Second // a worker that lived so long did not fail at once
 )
 
-// raisePriority goes before other processes where that is allowed; what comes of it, threads and programs, does as well.
-func raisePriority() { _ = unix.Setpriority(unix.PRIO_PROCESS, 0, highest) }
+// raisePriority has the thread go before others where that is allowed; what comes of it, threads and programs, does as
+// well. Since Linux 6.12 the slice says how soon who wakes up has its turn: the less at a time, the sooner.
+func raisePriority() {
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, highest)
+	now, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		return
+	}
+	now.Runtime = uint64(slice)
+	_ = unix.SchedSetAttr(0, now, 0)
+}
+
+// raiseSession does the same for the session, where sessions share the processor evenly (sched_autogroup): priorities count
+// within one only.
+func raiseSession() { _ = os.WriteFile("/proc/self/autogroup", []byte(strconv.Itoa(highest)), 0) }
 
 // spawn starts the keeper.
 func (r *Runner) spawn(theirs int) error {
@@ -36,6 +51,7 @@ func (r *Runner) spawn(theirs int) error {
 	go func() {
 		runtime.LockOSThread() // for good: PR_SET_PDEATHSIG is about the thread that began the child
 		c := child(r.opts.Worker, file)
+		c.SysProcAttr.Setsid = true // no signals of a terminal
 		err := c.Start()
 		file.Close()
 		started <- err
@@ -63,6 +79,7 @@ func Keep(command []string) error {
 	}
 	runtime.LockOSThread()
 	raisePriority()
+	raiseSession()
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(modest)
 	control := os.NewFile(controlFD, "bfd")

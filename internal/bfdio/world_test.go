@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -77,7 +78,7 @@ func newSpace(t testing.TB, sessions int) *space {
 		s.run("ip", "-n", s.names[i], "link", "set", "lo", "up")
 		s.run("ip", "netns", "exec", s.names[i], "sysctl", "-qw", "net.ipv6.conf.v0.accept_dad=0")
 		var script bytes.Buffer
-		for k := range sessions {
+		for k := range side(sessions) {
 			fmt.Fprintf(&script, "addr add %s/8 dev v0\n", address4(i, k))
 		}
 		fmt.Fprintf(&script, "addr add %s/64 dev v0\nlink set v0 up\n", address6(i))
@@ -100,6 +101,16 @@ func (s *space) run(words ...string) {
 	if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
 		s.t.Fatalf("%s: %v: %s", strings.Join(words, " "), err, out)
 	}
+}
+
+// side is how many addresses each end has: every one has a session with every one of the other end, since the kernel keeps
+// no more than a few hundred neighbours.
+func side(sessions int) int { return int(math.Ceil(math.Sqrt(float64(sessions)))) }
+
+// path is that of a session, as an end sees it.
+func path(end, k, side int) liveness.Target {
+	at := [2]int{k % side, k / side}
+	return liveness.Target{Peer: address4(1-end, at[1-end]), Local: address4(end, at[end]), Interface: "v0"}
 }
 
 func address4(end, k int) netip.Addr {
@@ -209,7 +220,7 @@ func (h *host) request(body any) {
 
 func (h *host) watch(end, sessions int) {
 	for k := range sessions {
-		h.request(liveness.Watch{Target: liveness.Target{Peer: address4(1-end, k), Local: address4(end, k), Interface: "v0"}})
+		h.request(liveness.Watch{Target: path(end, k, side(sessions))})
 	}
 }
 
