@@ -179,7 +179,7 @@ func (p *player) converge(events []hObject) {
 	p.answers = true
 	for _, d := range events {
 		if kind, raw := hEvent(d); kind == "NetRxPacket" {
-			if r := p.read(raw); r.ok != nil && r.name != "" {
+			if r := p.read(raw); r.ok != nil && r.name != "" && !p.remote(r) {
 				p.peerOf(r).study(p, r.ok.Body)
 			}
 		}
