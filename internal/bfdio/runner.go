@@ -55,7 +55,7 @@ func Open(o Options) *Runner {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.begin(r.spawn); err != nil {
-		o.Log.Warn("bfd.no-worker", "cause", err, "effect", "BFD runs in a thread of the router, which keeps intervals of 50 ms and above")
+		o.Log.Warn("bfd.no-worker", "cause", err, "effect", "BFD runs in a thread of the router, which keeps intervals of 300 ms and above, shorter ones on an idle host")
 		r.opts.Worker = nil
 	}
 	return r

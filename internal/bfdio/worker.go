@@ -103,7 +103,7 @@ func Keep(command []string) error {
 func mustBeChild() error {
 	kind, err := unix.GetsockoptInt(controlFD, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil || kind != unix.SOCK_SEQPACKET {
-		return errors.New("this command is for the daemon: it starts it by itself for BFD intervals below 50 ms")
+		return errors.New("this command is for the daemon: it starts it by itself for BFD intervals below 300 ms")
 	}
 	return nil
 }

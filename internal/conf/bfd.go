@@ -18,7 +18,7 @@ func setTrack(r *Route, n *node) error {
 }
 
 var bfdKeys = section[bfd.Parameters]{
-	{"interval", printDuration(bfd.DefaultInterval), "time between two packets, each way; of the two ends the slower decides. Below 50ms BFD runs in a process of its own, which begins with the daemon: restart it to go there",
+	{"interval", printDuration(bfd.DefaultInterval), "time between two packets, each way; of the two ends the slower decides. Below 300ms BFD runs in a process of its own, which begins with the daemon: restart it to go there",
 		milliseconds(bfd.LeastInterval, time.Minute, func(p *bfd.Parameters) *time.Duration { return &p.Interval })},
 	{"multiplier", "3", "packets that may be missed before the path has failed",
 		count(1, 255, func(p *bfd.Parameters) *uint8 { return &p.Multiplier })},

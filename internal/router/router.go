@@ -269,7 +269,7 @@ func (r *Router) apply(c *conf.Config) {
 		r.forward(c)
 	}
 	if needsWorker(c) && !needsWorker(r.opts.Config) {
-		r.opts.Log.Warn("bfd.no-worker", "cause", "BFD intervals below 50ms came with a reload",
+		r.opts.Log.Warn("bfd.no-worker", "cause", "BFD intervals below 300ms came with a reload",
 			"remedy", "restart spokeway: a thread of it watches meanwhile, and can take its own delays for failures")
 	}
 	r.releaseInterfaces(c)
