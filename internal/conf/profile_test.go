@@ -61,7 +61,7 @@ func TestKeysOfPeers(t *testing.T) {
 
 func TestCertificate(t *testing.T) {
 	const proof = "certificate: hub.pem"
-	keys := []string{proof, "key: hub.key", "ca: ca.pem", "crl: ca.crl", "crl-policy: strict"}
+	keys := []string{proof, "key: hub.key", "ca: ca.pem", "crl: ca.crl", "crl-policy: strict", `bind: [{peer: "*", addresses: 10.0.0.0/24}]`}
 	c, warnings := parseProtected(t, protected(keys...))
 	if len(warnings) > 0 {
 		t.Error(warnings)
