@@ -5,8 +5,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 BIN     := bin/spokeway
 export CGO_ENABLED = 0
 
-# Packages whose tests have real traffic, and so the machine to themselves.
-ALONE   := /internal/(lab|sys|dataplane/user)$$|/test/
+# Tests with real traffic. Scenes with peers wait for the peers' timers most of the time, and go beside the packages that
+# compute. What is about how soon something happens, or that nothing is lost meanwhile, has the machine to itself.
+PEERS   := /test/peers$$
+ALONE   := /internal/(lab|sys|dataplane/user)$$|/test/(bench|system)$$
 
 .PHONY: build demo test quick race fuzz bench setup install clean docs
 
@@ -20,9 +22,12 @@ demo: build ## two hubs, two spokes and a story, in network namespaces (root)
 test: ## everything; installs what it needs when root
 	@sh test/setup test
 	@$(GO) vet ./...
-	@{ $(GO) test -json -count=1 -timeout 20m $$($(GO) list ./... | grep -vE '$(ALONE)'); \
-	   $(GO) test -json -count=1 -timeout 20m -p 1 $$($(GO) list ./... | grep -E '$(ALONE)'); \
-	 } | $(GO) run ./test/summary $(if $(CI),-no-skips) -slow 60s
+	@all=$$($(GO) list ./...) && \
+	among() { echo "$$all" | grep -E "$$1"; } && \
+	run() { $(GO) test -json -count=1 -timeout 20m "$$@"; } && \
+	{ run -p 3 $$(among '$(PEERS)') $$(echo "$$all" | grep -vE '$(PEERS)|$(ALONE)'); \
+	  run -p 1 $$(among '$(ALONE)'); \
+	} | $(GO) run ./test/summary $(if $(CI),-no-skips) -slow 60s
 
 quick: ## what needs neither root nor tools
 	@$(GO) test -short ./...

@@ -1,17 +1,20 @@
 package sim
 
 import (
+	"flag"
 	"runtime"
 	"sync"
 	"testing"
 )
 
-// 200 stories, each with troubles of its own, and not one broken invariant. The number is the issue's; -short plays
-// some of them.
+var seeds = flag.Int("sim.seeds", 200, "how many seeds TestSeeds plays")
+
+// TestSeeds plays stories, each with troubles of its own, and wants not one broken invariant. -short plays some of them,
+// -sim.seeds 5000 is for a night.
 func TestSeeds(t *testing.T) {
-	seeds := 200
+	seeds := *seeds
 	if testing.Short() {
-		seeds = 20
+		seeds = min(seeds, 20)
 	}
 	next := make(chan uint64)
 	var wg sync.WaitGroup
