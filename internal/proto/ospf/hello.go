@@ -94,8 +94,8 @@ func (i *iface) receiveHello(env *core.Env, p *wire.Packet, h *wire.Hello, ev co
 func (i *iface) mismatch(h *wire.Hello) (Problem, string) {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d/time.Second)) + " s" }
 	mask := i.inst().version() == wire.V2 && i.cfg.Network != PointToPoint && h.Mask != wire.Mask(i.address.Bits())
-	if mask && i.cfg.Network == PointToMultipoint && h.Mask == 0 {
-		mask = false // of a point-to-point interface at the other end
+	if mask && i.cfg.Network == PointToMultipoint && (h.Mask == 0 || h.Mask == wire.Mask(32) || i.address.IsSingleIP()) {
+		mask = false // of a point-to-point interface at the other end, or an address without a prefix at either
 	}
 	const differing = wire.OptE | wire.OptNP
 	switch {

@@ -148,9 +148,10 @@ func (i *iface) admits(env *core.Env, p *wire.Packet, ev core.ReceivedIP) string
 	return ""
 }
 
-// onNetwork is RFC 2328 8.2: a neighbour is on our network, except on point-to-point links.
+// onNetwork is RFC 2328 8.2: a neighbour is on our network, except on point-to-point links, and in clouds whose addresses
+// have no prefix, as NHRP's often are.
 func (i *iface) onNetwork(a netip.Addr) bool {
-	return i.cfg.Network == PointToPoint || i.address.Contains(a)
+	return i.cfg.Network == PointToPoint || i.cfg.Network == PointToMultipoint && i.address.IsSingleIP() || i.address.Contains(a)
 }
 
 // dispatch gives a packet that was admitted to whom it is for.
