@@ -356,8 +356,7 @@ func (s *site) guarded() {
 
 func macOf(t *testing.T, h *host) net.HardwareAddr {
 	t.Helper()
-	fields := strings.Fields(h.ip("-br", "link", "show", "dev", "eth0"))
-	m, err := net.ParseMAC(fields[2])
+	m, err := net.ParseMAC(h.mac)
 	if err != nil {
 		t.Fatal(err)
 	}

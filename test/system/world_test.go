@@ -29,6 +29,7 @@ type host struct {
 	name   string
 	netns  string
 	number int
+	mac    string // on the underlay
 }
 
 var worlds atomic.Int32
@@ -88,11 +89,27 @@ func (h *host) plug() {
 	h.ip("address", "add", fmt.Sprintf("2001:db8:9::%d/64", h.number), "dev", "eth0", "nodad")
 	h.ip("link", "set", "eth0", "addrgenmode", "none", "up") // else its addresses come some time later
 	h.w.within(5*time.Second, h.name+" is plugged in", func() error {
-		if link := h.ip("link", "show", "dev", "eth0"); !strings.Contains(link, "state UP") {
-			return fmt.Errorf("%s", link)
+		link := h.ip("-br", "link", "show", "dev", "eth0")
+		if fields := strings.Fields(link); len(fields) > 2 && fields[1] == "UP" {
+			h.mac = fields[2]
+			return nil
 		}
-		return nil
+		return fmt.Errorf("%s", link)
 	})
+	for _, o := range h.w.hosts {
+		if o != h && o.mac != "" {
+			h.knows(o)
+			o.knows(h)
+		}
+	}
+}
+
+// knows has the host not ask for another's link address. The kernel's table of neighbours is one for all namespaces of a machine: when
+// some other test fills it, nobody finds anybody any more.
+func (h *host) knows(o *host) {
+	for _, a := range []string{o.nbma(), fmt.Sprintf("2001:db8:9::%d", o.number)} {
+		h.try("ip", "neigh", "replace", a, "lladdr", o.mac, "dev", "eth0", "nud", "permanent") // a host may have lost its interface
+	}
 }
 
 func (h *host) nbma() string { return fmt.Sprintf("10.9.0.%d", h.number) }
