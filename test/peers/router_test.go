@@ -25,6 +25,7 @@ type spec struct {
 	partners  []spec     // with whom a guest has associations, by strongSwan
 	libreswan bool       // or by libreswan
 	ospf      bool       // FRR speaks OSPF on its tunnel and LAN, which then replaces all routes of the overlay
+	routing   []string   // lines of our YAML, at its top: OSPF of ours
 }
 
 // server is a hub as a spoke has it configured.

@@ -172,7 +172,7 @@ func (n *node) yaml() string {
 		}
 		y = append(y, "  - "+r.yaml())
 	}
-	return lines(y...)
+	return lines(append(y, p.routing...)...)
 }
 
 func (p spec) addresses() string {
