@@ -122,6 +122,7 @@ func address6(end int) netip.Addr { return netip.MustParseAddr(fmt.Sprintf("2001
 type host struct {
 	t      testing.TB
 	events chan func()
+	done   chan struct{} // the test has ended
 	loop   *core.Loop
 	runner *Runner
 	began  time.Time
@@ -169,9 +170,9 @@ func (h *host) note(s liveness.State) {
 
 // newHost starts a router's BFD at an end of the space: in a thread, or in a worker.
 func newHost(s *space, end int, p bfd.Parameters, worker bool) *host {
-	h := &host{t: s.t, events: make(chan func(), 1<<16), began: time.Now(), module: bfd.New(), status: map[liveness.Target]liveness.Status{}}
+	h := &host{t: s.t, events: make(chan func(), 1<<16), done: make(chan struct{}), began: time.Now(), module: bfd.New(), status: map[liveness.Target]liveness.Status{}}
 	h.loop = core.NewLoop(0, rand.New(rand.NewPCG(rand.Uint64(), 1)), h)
-	o := Options{Post: func(ev any) { h.events <- func() { h.loop.Post(bfd.Name, ev) } }}
+	o := Options{Post: func(ev any) { h.put(func() { h.loop.Post(bfd.Name, ev) }) }}
 	if worker {
 		self, err := filepath.EvalSymlinks("/proc/self/exe")
 		if err != nil {
@@ -189,7 +190,7 @@ func newHost(s *space, end int, p bfd.Parameters, worker bool) *host {
 	go h.live(s.names[end], ended)
 	s.t.Cleanup(func() {
 		h.runner.Close()
-		close(h.events)
+		close(h.done)
 		<-ended
 	})
 	return h
@@ -208,14 +209,27 @@ func (h *host) live(ns string, ended chan struct{}) {
 		h.t.Error(err)
 		return
 	}
-	for f := range h.events {
-		f()
-		h.loop.Run(time.Since(h.began))
+	for {
+		select {
+		case f := <-h.events:
+			f()
+			h.loop.Run(time.Since(h.began))
+		case <-h.done:
+			return
+		}
+	}
+}
+
+// put queues what is to be done on the loop; after the end of the test nothing is.
+func (h *host) put(f func()) {
+	select {
+	case h.events <- f:
+	case <-h.done:
 	}
 }
 
 func (h *host) request(body any) {
-	h.events <- func() { h.loop.Post("watcher", core.Request{Body: body}) }
+	h.put(func() { h.loop.Post("watcher", core.Request{Body: body}) })
 }
 
 func (h *host) watch(end, sessions int) {
@@ -252,7 +266,7 @@ func (h *host) await(status liveness.Status, n int, limit time.Duration) {
 
 func (h *host) rows() []bfd.Row {
 	out := make(chan []bfd.Row)
-	h.events <- func() { out <- h.module.Snapshot(h.loop.Now()) }
+	h.put(func() { out <- h.module.Snapshot(h.loop.Now()) })
 	rows := <-out
 	return rows[:min(len(rows), 2)]
 }
