@@ -34,6 +34,7 @@ type raws struct {
 	log    logger
 	open   map[rawKey]*raw
 	space  atomic.Int64 // octets that wait for the loop
+	behind atomic.Int64 // when it was last told that the loop is behind, Unix nanoseconds
 	silent map[string]time.Time
 }
 
@@ -289,6 +290,15 @@ func (r *raws) hand(module string, p core.ReceivedIP) {
 	n := int64(len(p.Payload))
 	if r.space.Add(n) > maxWaiting || !r.offer(module, p, func() { r.space.Add(-n) }) {
 		r.space.Add(-n)
+		r.dropped(p.Interface)
+	}
+}
+
+// dropped tells of packets that the loop did not take in time, once in a while. Readers call it, side by side.
+func (r *raws) dropped(on string) {
+	now, last := time.Now().UnixNano(), r.behind.Load()
+	if now-last >= int64(quiet) && r.behind.CompareAndSwap(last, now) {
+		r.log.Warn("sys.raw-socket", "doing", "receive", "interface", on, "cause", "the router is behind with its work: packets are dropped")
 	}
 }
 

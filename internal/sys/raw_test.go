@@ -303,7 +303,8 @@ func TestRawSocketsSurviveTheirInterface(t *testing.T) {
 // What the loop does not take is bounded, and dropped beyond.
 func TestRawSocketsAreBounded(t *testing.T) {
 	var held []func()
-	r := newRaws(nil, func(_ string, _ core.Event, taken func()) bool { held = append(held, taken); return true }, nil)
+	var told bytes.Buffer
+	r := newRaws(nil, func(_ string, _ core.Event, taken func()) bool { held = append(held, taken); return true }, slog.New(slog.NewTextHandler(&told, nil)))
 	p := core.ReceivedIP{Payload: make([]byte, 1<<16)}
 	for range 2 * maxWaiting >> 16 {
 		r.hand("ospf", p)
@@ -318,6 +319,9 @@ func TestRawSocketsAreBounded(t *testing.T) {
 	r.hand("ospf", p)
 	if r.space.Load() != 0 {
 		t.Errorf("%d octets wait for nobody", r.space.Load())
+	}
+	if n := strings.Count(told.String(), "packets are dropped"); n != 1 {
+		t.Errorf("told %d times", n)
 	}
 	q := newQueue[int]()
 	for range 10 {
