@@ -234,25 +234,26 @@ func TestShutOut(t *testing.T) {
 		p.file("ca.crl", p.root.CRL(now.Add(time.Duration(len(revoked))*time.Second-time.Hour), now.Add(time.Hour), revoked...))
 	}
 	list()
-	const until = 12 * time.Second
+	const life = 12 * time.Second // of the certificate that ends
 	stolen := issue("stolen")
-	entities := map[string]*authtest.Entity{"good": issue("good"), "stolen": stolen, "left": issue("left"), "late": issue("late", authtest.Valid(now.Add(-time.Hour), now.Add(until)))}
 	h := w.host("hub")
 	hubProfile := p.profile(issue("hub"), "hub") + ", crl: ca.crl, peers: "
 	hub := h.daemon(profiled(h, hubProfile+`"*.example.com"`)).start()
 	spokes := map[string]*daemon{}
-	for _, name := range []string{"good", "stolen", "left", "late"} {
+	join := func(name string, e *authtest.Entity) {
 		g := w.host(name)
-		spokes[name] = g.daemon(profiled(g, p.profile(entities[name], name))).start()
+		spokes[name] = g.daemon(profiled(g, p.profile(e, name))).start().registered(1)
 	}
-	for _, d := range spokes {
-		d.registered(1)
-	}
+	join("good", issue("good"))
+	join("stolen", stolen)
+	join("left", issue("left"))
+	until := time.Now().Add(life)
+	join("late", issue("late", authtest.Valid(now.Add(-time.Hour), until)))
 	end := spokes["good"].steady("10.100.0.1")
 	out := func(name, cause string) {
 		t.Helper()
 		d := spokes[name]
-		w.within(until+10*time.Second, name+" is out", func() error {
+		w.within(life+10*time.Second, name+" is out", func() error {
 			for _, row := range hub.peers() {
 				if row.State == "up" && strings.HasPrefix(row.NBMA, d.nbma()+":") {
 					return fmt.Errorf("%+v", row)
@@ -275,8 +276,8 @@ func TestShutOut(t *testing.T) {
 	if r := hub.cli("reload"); r.code != 6 || !strings.Contains(r.err, "the file is cut short or damaged") {
 		t.Errorf("half a key: %v", r)
 	}
-	if time.Since(now) < until {
-		spokes["late"].reaches("10.100.0.1")
+	if time.Until(until) > 0 && spokes["late"].unregistered() && time.Until(until) > 0 {
+		t.Error("late is out before its time")
 	}
 	out("late", "expired")
 	end()
