@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/liveness"
 	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
 	"github.com/spokeway/spokeway/internal/rib"
 )
@@ -399,4 +400,27 @@ func TestReplay(t *testing.T) {
 	if a, b := trace(), trace(); a != b || len(a) < 1e5 {
 		t.Errorf("two runs of one seed differ, or are short: %d and %d", len(a), len(b))
 	}
+}
+
+// RFC 5882 4.3: a neighbour whose path has failed is given up at once, and traffic takes the other way within 100 ms.
+func TestLivenessMovesRoutesAtOnce(t *testing.T) {
+	w := newWorld(t, 1)
+	live := p2mp("t1")
+	live.Liveness = &Liveness{Interval: 50 * time.Millisecond, Multiplier: 3}
+	w.add("hub1", oneArea("1.1.1.1", p2mp("t"), bcast("lan", 1)), "t cloud1 10.1.0.1/24 hub", "lan l 192.168.0.1/24")
+	w.add("hub2", oneArea("2.2.2.2", p2mp("t"), bcast("lan", 1)), "t cloud2 10.2.0.1/24 hub", "lan l 192.168.0.2/24")
+	w.add("a", oneArea("3.3.3.3", live, p2mp("t2"), lan("lan")), "t1 cloud1 10.1.0.3/24", "t2 cloud2 10.2.0.3/24", "lan la 192.168.3.1/24")
+	w.run(time.Minute)
+	w.wantRoutes("a", "192.168.0.0/24 20 10.1.0.1@t1 10.2.0.1@t2")
+	a := w.routers["a"]
+	target := liveness.Target{Peer: addr("10.1.0.1"), Local: addr("10.1.0.3"), Interface: "t1"}
+	a.loop.Post(Name, core.Notice{From: liveness.BFD, Body: liveness.State{Target: target, For: "ospf", Status: liveness.AdminDown}})
+	w.run(time.Second)
+	w.wantStates("a", "1.1.1.1 full, 2.2.2.2 full")
+	w.routers["hub1"].off = true
+	a.loop.Post(Name, core.Notice{From: liveness.BFD, Body: liveness.State{Target: target, For: "ospf", Status: liveness.Down}})
+	a.loop.Run(w.now)
+	w.run(100 * time.Millisecond)
+	w.wantStates("a", "2.2.2.2 full")
+	w.wantRoutes("a", "10.1.0.1/32 20 10.2.0.1@t2", "192.168.0.0/24 20 10.2.0.1@t2")
 }

@@ -36,6 +36,7 @@ type instance struct {
 	result    *spf.Result
 	pending   spf.Change
 	dirty     bool
+	urgent    bool // do not wait for the throttle
 	pacing    pacing
 	runs      int
 	lastRun   time.Duration

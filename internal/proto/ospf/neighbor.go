@@ -219,6 +219,7 @@ func (n *neighbor) announce(env *core.Env, old, s neighborState) {
 	}
 	if old == full {
 		n.i.lost[n.router] = true
+		inst.urgent = true
 		inst.unadjacent(env, n)
 	}
 	n.i.touch()

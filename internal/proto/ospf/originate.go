@@ -109,12 +109,10 @@ func (o *origin) emit(env *core.Env) {
 // pace doubles the time to the next instance while changes keep coming.
 func (o *origin) pace(env *core.Env) {
 	t, now := o.db.inst.cfg.LSA, env.Now()
-	switch {
-	case o.after == 0 || now > o.after+2*t.Max:
-		o.hold = t.Hold
-	default:
-		o.hold = min(2*o.hold, t.Max)
+	if now > o.after+o.hold {
+		o.hold = 0
 	}
+	o.hold = min(max(t.Hold, 2*o.hold), t.Max)
 	o.after = now + o.hold
 }
 

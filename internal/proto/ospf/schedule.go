@@ -15,18 +15,18 @@ import (
 // pacing is the state of a [Throttle].
 type pacing struct{ hold, after time.Duration }
 
-// wait is how long the next reaction has to wait.
+// wait is how long the next reaction has to wait. When the last time to wait has passed without a reason, it begins anew: a
+// network that was busy at its start reacts to its first failure at once.
 func (p *pacing) wait(t Throttle, now time.Duration) time.Duration {
+	if now >= p.after {
+		p.hold = 0
+	}
 	return max(t.Initial, p.after-now)
 }
 
-// done notes a reaction: while they follow each other, the time between them doubles.
+// done notes a reaction: while reasons come before it is time again, the time doubles.
 func (p *pacing) done(t Throttle, now time.Duration) {
-	if p.after == 0 || now > p.after+t.Max {
-		p.hold = t.Hold
-	} else {
-		p.hold = min(2*p.hold, t.Max)
-	}
+	p.hold = min(max(t.Hold, 2*p.hold), t.Max)
 	p.after = now + p.hold
 }
 
@@ -69,6 +69,12 @@ func (inst *instance) need(c spf.Change) {
 }
 
 func (inst *instance) armSPF(env *core.Env) {
+	if inst.urgent && inst.dirty && !inst.restarting() {
+		inst.urgent = false
+		if soon := inst.cfg.SPF.Initial; !inst.spfTimer.Armed() || inst.spfTimer.At() > env.Now()+soon {
+			env.Arm(&inst.spfTimer, soon) // an adjacency of ours is lost: traffic is, too, until the routes turn
+		}
+	}
 	if inst.dirty && !inst.spfTimer.Armed() && !inst.restarting() {
 		env.Arm(&inst.spfTimer, inst.pacing.wait(inst.cfg.SPF, env.Now()))
 	}
@@ -212,15 +218,16 @@ func (inst *instance) ours(r spf.Route) bool {
 	return true
 }
 
-// isNeighbor reports whether a route is that of a neighbour's own address on the network that we share: a host route of
-// point-to-multipoint. The network leads there; and in a cloud NHRP says by which way, which a host route would hide.
+// isNeighbor reports whether a route is that of an address on a network of ours, as the host routes of
+// point-to-multipoint are: the network itself leads to a neighbour. In a cloud it leads to everybody, by the way that NHRP
+// knows or finds, and a host route would hide that.
 func (inst *instance) isNeighbor(r spf.Route) bool {
 	if !r.Prefix.IsSingleIP() {
 		return false
 	}
 	for _, i := range inst.interfaces() {
 		for _, p := range i.host.Addresses {
-			if p.Contains(r.Prefix.Addr()) && i.leadsTo(r) {
+			if i.state != down && p.Contains(r.Prefix.Addr()) && (i.cfg.Cloud || i.leadsTo(r)) {
 				return true
 			}
 		}
@@ -228,21 +235,12 @@ func (inst *instance) isNeighbor(r spf.Route) bool {
 	return false
 }
 
-// leadsTo reports whether a route goes by the interface straight to the router that tells of it.
+// leadsTo reports whether a route goes by the interface straight to its destination.
 func (i *iface) leadsTo(r spf.Route) bool {
 	for _, h := range r.NextHops {
-		if h.Interface != i.name() || h.Via != r.Prefix.Addr() && !(i.cfg.Cloud && i.isRouter(h.Via, r.Origin.Router)) {
+		if h.Interface != i.name() || h.Via != r.Prefix.Addr() {
 			return false
 		}
 	}
 	return true
-}
-
-func (i *iface) isRouter(via netip.Addr, r wire.RouterID) bool {
-	for _, n := range i.neighbors {
-		if n.address == via && n.router == r {
-			return true
-		}
-	}
-	return false
 }
