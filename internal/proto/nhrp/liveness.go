@@ -42,15 +42,13 @@ func (m *Module) lives(env *core.Env, s liveness.State) {
 	}
 }
 
-// pathFailed gives up what is known of a router by its own word: our registration with it moves, its registration with us
-// ends, and shortcuts through it give way to the hub. Whoever is there still registers or is asked again at once.
+// pathFailed gives up what hangs on the path to a router: our registration with it moves to another, and shortcuts through it
+// give way to the hub. A registration with us stays until it expires: the client may have made it again before we noticed
+// what made it do so, and would not do it a third time.
 func (b *binding) pathFailed(env *core.Env, reason string) {
 	b.t.log(env, core.Warn, "path-failed", "peer", b.endpoint(), "protocol", b.protocol, "cause", reason)
 	if x := b.peer; x != nil && x.up {
 		x.dropAt(env, stageAdjacency, fmt.Sprintf("direct path to %v at %v was lost: %s; back on the hub", b.protocol, x.nbma, reason))
-	}
-	if b.client != nil {
-		b.client.drop(env)
 	}
 	if r := b.server; r != nil {
 		r.pathFailed(env, reason)
