@@ -23,6 +23,7 @@ type protection struct {
 	stranger           bool             // certified by an authority that nobody else believes
 	ppk                bool
 	tunnel             bool
+	either             bool     // we leave the mode to the peer
 	encapsulation      string   // a word of ours
 	cut                string   // where we cut what is too large for the path; a word of ours
 	profile            []string // more lines of our profile
@@ -46,7 +47,11 @@ func (p protection) mode() string {
 
 // yaml is our profile.
 func (p protection) yaml(n *node) []string {
-	y := []string{"profiles:", "  lab:", "    mode: " + p.mode()}
+	mode := p.mode()
+	if p.either {
+		mode = "auto"
+	}
+	y := []string{"profiles:", "  lab:", "    mode: " + mode}
 	if p.certificate {
 		y = append(y, "    certificate: "+n.path("-cert.pem"), "    key: "+n.path("-key.pem"), "    ca: "+n.path("-ca.pem"))
 	} else {

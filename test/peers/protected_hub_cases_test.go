@@ -104,25 +104,37 @@ func (c *ourProtectedHub) restart(end func()) {
 	})
 }
 
-// TestOldStrongSwanSpokes: the same hub with a pre-shared key and a spoke of strongSwan 5.9 and FRR 8.4, in tunnel mode.
+// TestOldStrongSwanSpoke: a hub of ours with a pre-shared key and two spokes of strongSwan 5.9 and FRR 8.4: in tunnel mode,
+// and in transport mode behind an address translator.
 func TestOldStrongSwanSpoke(t *testing.T) {
 	s := newScene(t, "bookworm")
-	hub := spec{name: "hub", site: 2, clients: []int{4}, protect: tunnelled}
-	r4 := spec{name: "r4", site: 4, servers: []server{{site: 2}}, protect: named("r4", tunnelled).with(nil, []string{"dpd_delay = 1s"}, nil)}
-	r4.partners = []spec{hub}
+	hub := spec{name: "hub", site: 2, clients: []int{4, 6}, protect: tunnelled}
+	hub.protect.either = true
+	spoke := func(name string, site int, tunnel bool) spec {
+		p := spec{name: name, site: site, servers: []server{{site: 2}}, nat: !tunnel, partners: []spec{hub}}
+		p.protect = named(name, tunnelled).with(nil, []string{"dpd_delay = 1s"}, nil)
+		p.protect.tunnel = tunnel
+		return p
+	}
 	c := &ourProtectedHub{scene: s, hub: s.spokeway(hub)[0]}
-	c.r4 = s.boot(r4)[0]
-	s.part("it is registered", func() {
-		s.within(60*time.Second, "at the hub", has(c.hub.cache, registered(4)))
-		s.within(20*time.Second, "and reaches it", pings(c.r4, c.hub.address(), 20, "-i", "0.05", "-s", "1300"))
-		if _, child, err := c.r4.one("hub"); err != nil || child.row() != negotiated["tunnelled"] {
-			s.t.Errorf("%v, %s", err, child.row())
+	guests := s.boot(spoke("r4", 4, true), spoke("r6", 6, false))
+	c.r4, c.r6 = guests[0], guests[1]
+	s.part("both are registered", func() {
+		s.within(60*time.Second, "at the hub", has(c.hub.cache, registered(4), cacheRow("dynamic", tunnelAddress(6), nbma(6)+":4500", inside(6, 2))))
+		for g, want := range map[*guest]string{c.r4: "TUNNEL AES_GCM_16 128", c.r6: "TRANSPORT AES_GCM_16 128 encap"} {
+			s.within(20*time.Second, g.name+" reaches it", pings(g, c.hub.address(), 20, "-i", "0.05", "-s", "1300"))
+			if _, child, err := g.one("hub"); err != nil || child.row() != want {
+				s.t.Errorf("%v, %s", err, child.row())
+			}
 		}
 	})
+	s.part("rekeying under traffic", c.rekey)
 	s.part("the hub is killed, and starts again", func() {
 		c.hub.kill()
 		c.hub.start()
-		s.within(60*time.Second, "it reaches it again", pings(c.r4, c.hub.address(), 5, "-i", "0.1"))
+		for _, g := range guests {
+			s.within(60*time.Second, g.name+" reaches it again", pings(g, c.hub.address(), 5, "-i", "0.1"))
+		}
 	})
 	s.protectedDecoded()
 }

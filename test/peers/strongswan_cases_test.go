@@ -44,13 +44,18 @@ func TestStrongSwanHub(t *testing.T) {
 
 // The same with strongSwan 5.9 and FRR 8.4.
 func TestOldStrongSwanHub(t *testing.T) {
-	c := swanHub(t, "bookworm", []protection{gcm, named("defaults59", defaults), cbc, tunnelled, ecdsa, rsa, withPPK, named("natted", gcm)})
+	c := swanHub(t, "bookworm", []protection{
+		gcm, named("defaults59", defaults), cbc, tunnelled, ecdsa, rsa, withPPK, named("natted", gcm),
+		named("short", gcm).short(),
+		named("dying", gcm).with([]string{"dpd: 3s"}, []string{"dpd_delay = 2s"}, nil),
+	})
 	s := c.scene
 	s.part("every protection comes up", c.up)
 	s.part("and carries packets of every size", c.sizes)
-	s.part("strongSwan rekeys under traffic", c.theyRekey)
+	c.rekeying()
 	s.part("strongSwan initiates", c.theyInitiate)
 	s.part("strongSwan says goodbye", c.theyDelete)
+	s.part("a hanging peer is given up", c.hang)
 	s.protectedDecoded()
 }
 
