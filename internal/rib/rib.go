@@ -3,7 +3,7 @@
 //
 // The selection is by distance, then metric, then protocol. A route with Override set (an NHRP shortcut whose
 // prefix equals one that is already routed) gives its next hops to whatever is selected, as Cisco's next-hop
-// override does. Connected routes are never overridden.
+// override does. Connected routes and those that drop are never overridden.
 package rib
 
 import (
@@ -39,6 +39,19 @@ func (p Protocol) String() string { return protocols[p].name }
 // Distance is the administrative distance engineers expect of the protocol.
 func (p Protocol) Distance() uint8 { return protocols[p].distance }
 
+// Kind is what becomes of a packet that a route matches.
+type Kind uint8
+
+const (
+	Unicast   Kind = iota // it goes to one of the next hops
+	Blackhole             // it is dropped without a word
+	Reject                // it is dropped, and its sender told that the destination is unreachable
+)
+
+var kinds = [...]string{"unicast", "blackhole", "reject"}
+
+func (k Kind) String() string { return kinds[k] }
+
 // NextHop is one way out. Via is the zero Addr when the destination is on the link itself.
 type NextHop struct {
 	Via       netip.Addr
@@ -55,7 +68,7 @@ type Key struct {
 	Metric   uint32 // of the key for Kernel only; 0 otherwise
 }
 
-// Route is one offer. Routes without next hops are blackholes.
+// Route is one offer. In the RIB only those of kind [Unicast] have next hops: one offered without any is a blackhole.
 type Route struct {
 	VRF      string
 	Prefix   netip.Prefix
@@ -63,6 +76,8 @@ type Route struct {
 	Source   string
 	Distance uint8
 	Metric   uint32
+	Kind     Kind
+	Tag      uint32 // for those who match routes by it; 0 is none
 	NextHops []NextHop
 	Override bool          // give NextHops to an equal prefix that would win
 	Since    time.Duration // when it was offered first, or its next hops changed
@@ -79,7 +94,7 @@ func (r Route) Key() Key {
 
 func (r Route) same(o Route) bool {
 	return r.Distance == o.Distance && r.Metric == o.Metric && r.Override == o.Override &&
-		r.Protocol == o.Protocol && slices.Equal(r.NextHops, o.NextHops)
+		r.Protocol == o.Protocol && r.Kind == o.Kind && r.Tag == o.Tag && slices.Equal(r.NextHops, o.NextHops)
 }
 
 // Change is a new selection for a prefix. New is nil when the prefix has no route any more, Old when it had none.
@@ -104,8 +119,7 @@ func New() *RIB { return &RIB{tables: map[string]*bart.Table[*entry]{}} }
 
 // Set adds r or replaces the offer with the same key. The change is valid when ok.
 func (t *RIB) Set(r Route) (c Change, ok bool) {
-	r.Prefix = r.Prefix.Masked()
-	r.NextHops = slices.Clone(r.NextHops)
+	r = stored(r)
 	tab := t.tables[r.VRF]
 	if tab == nil {
 		tab = new(bart.Table[*entry])
@@ -126,6 +140,20 @@ func (t *RIB) Set(r Route) (c Change, ok bool) {
 	}
 	slices.SortStableFunc(e.offers, better)
 	return e.reselect(r.VRF, r.Prefix)
+}
+
+// stored is r as the RIB keeps it: what drops has no next hops, what has none drops.
+func stored(r Route) Route {
+	r.Prefix = r.Prefix.Masked()
+	switch {
+	case r.Kind != Unicast:
+		r.NextHops = nil
+	case len(r.NextHops) == 0:
+		r.NextHops, r.Kind = nil, Blackhole
+	default:
+		r.NextHops = slices.Clone(r.NextHops)
+	}
+	return r
 }
 
 // Delete removes the offer with this key. The change is valid when ok.
@@ -174,7 +202,7 @@ func selection(offers []Route) *Route {
 		return nil
 	}
 	best := offers[0]
-	if best.Protocol != Connected {
+	if best.Protocol != Connected && best.Kind == Unicast {
 		if i := slices.IndexFunc(offers, func(r Route) bool { return r.Override }); i > 0 {
 			best.NextHops, best.Override = offers[i].NextHops, true
 		}

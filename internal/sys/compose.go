@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spokeway/spokeway/internal/proto/kernel"
+	"github.com/spokeway/spokeway/internal/rib"
 )
 
 func appendAttr(b []byte, kind uint16, value []byte) []byte {
@@ -32,11 +33,7 @@ func composeRoute(b []byte, r kernel.Route, hops []outHop) []byte {
 	if len(hops) == 1 && hops[0].onlink {
 		flags = unix.RTNH_F_ONLINK
 	}
-	kind := uint8(unix.RTN_UNICAST)
-	if len(hops) == 0 {
-		kind = unix.RTN_BLACKHOLE
-	}
-	b = appendRouteHeader(b, r.Prefix, scope(hops), kind, flags)
+	b = appendRouteHeader(b, r.Prefix, scope(hops), routeType(r.Kind), flags)
 	b = appendDestination(b, r.Prefix, r.Metric)
 	switch len(hops) {
 	case 0:
@@ -49,6 +46,17 @@ func composeRoute(b []byte, r kernel.Route, hops []outHop) []byte {
 		list = h.appendNexthop(list, r.Prefix)
 	}
 	return appendAttr(b, unix.RTA_MULTIPATH, list)
+}
+
+// routeType is the rtm_type of a kind.
+func routeType(k rib.Kind) uint8 {
+	switch k {
+	case rib.Blackhole:
+		return unix.RTN_BLACKHOLE
+	case rib.Reject:
+		return unix.RTN_UNREACHABLE
+	}
+	return unix.RTN_UNICAST
 }
 
 // composeRemoval is the body of RTM_DELROUTE: the route of ours with this key, whatever its type and next hops.

@@ -120,6 +120,10 @@ func install(p string, metric uint32, hops ...rib.NextHop) kernel.Install {
 	return kernel.Install{Route: kernel.Route{Prefix: prefix(p), Metric: metric, NextHops: hops}}
 }
 
+func drop(p string, metric uint32, k rib.Kind) kernel.Install {
+	return kernel.Install{Route: kernel.Route{Prefix: prefix(p), Metric: metric, Kind: k}}
+}
+
 func learned(p string, metric uint32) func(kernel.Learned) bool {
 	return func(l kernel.Learned) bool { return l.Prefix == prefix(p) && l.Metric == metric }
 }
@@ -186,11 +190,13 @@ func TestInstallEchoesAndRemoves(t *testing.T) {
 		{"on the link", install("10.2.0.0/16", 10, hop("", "sb0", 0)), "dev sb0 proto 47 scope link metric 10"},
 		{"next hop outside every prefix", install("10.3.0.0/16", 10, hop("100.64.0.1", "sb0", 0)), "via 100.64.0.1 dev sb0 proto 47 metric 10 onlink"},
 		{"two next hops", install("10.4.0.0/16", 1, hop("192.0.2.2", "sb0", 2), hop("203.0.113.2", "sb2", 1)), "weight 2"},
-		{"blackhole", install("10.5.0.0/16", 250), "blackhole 10.5.0.0/16 proto 47 metric 250"},
+		{"blackhole", drop("10.5.0.0/16", 250, rib.Blackhole), "blackhole 10.5.0.0/16 proto 47 metric 250"},
 		{"IPv4 by an IPv6 next hop", install("10.6.0.0/16", 10, hop("2001:db8:1::2", "sb0", 0)), "via inet6 2001:db8:1::2"},
 		{"IPv6", install("2001:db8:f::/48", 10, hop("2001:db8:1::2", "sb0", 0)), "via 2001:db8:1::2 dev sb0 proto 47 metric 10"},
 		{"IPv6, next hop outside every prefix", install("2001:db8:e::/48", 10, hop("2001:db8:ff::2", "sb0", 0)), "onlink"},
-		{"IPv6 blackhole", install("2001:db8:d::/48", 10), "blackhole 2001:db8:d::/48"},
+		{"IPv6 blackhole", drop("2001:db8:d::/48", 10, rib.Blackhole), "blackhole 2001:db8:d::/48"},
+		{"reject", drop("10.7.0.0/16", 1, rib.Reject), "unreachable 10.7.0.0/16 proto 47 metric 1"},
+		{"IPv6 reject", drop("2001:db8:c::/48", 1, rib.Reject), "unreachable 2001:db8:c::/48"},
 	}
 	h := start(t, "")
 	for _, tt := range tests {

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spokeway/spokeway/internal/proto/kernel"
+	"github.com/spokeway/spokeway/internal/rib"
 )
 
 // attrTypeMask leaves out NLA_F_NESTED and NLA_F_NET_BYTEORDER, which some kernels set and some do not.
@@ -131,7 +132,7 @@ type routeMsg struct {
 	prefix   netip.Prefix
 	metric   uint32
 	protocol uint8
-	drop     bool // blackhole, unreachable, prohibit
+	kind     rib.Kind
 	hops     []hop
 }
 
@@ -146,7 +147,7 @@ func parseRoute(b []byte) (r routeMsg, ok bool) {
 	if !v6 && b[0] != unix.AF_INET || b[2] != 0 || b[3] != 0 || flags&unix.RTM_F_CLONED != 0 {
 		return r, false
 	}
-	r.protocol, r.drop = b[5], kind == unix.RTN_BLACKHOLE || kind == unix.RTN_UNREACHABLE || kind == unix.RTN_PROHIBIT
+	r.protocol, r.kind = b[5], routeKind(kind)
 	dst := netip.IPv4Unspecified()
 	if v6 {
 		dst = netip.IPv6Unspecified()
@@ -167,11 +168,22 @@ func parseRoute(b []byte) (r routeMsg, ok bool) {
 		}
 	}
 	r.prefix = netip.PrefixFrom(dst, int(b[1]))
-	if one.index > 0 && r.hops == nil && !r.drop {
+	if one.index > 0 && r.hops == nil && r.kind == rib.Unicast {
 		r.hops = []hop{one}
 	}
-	ours := table == unix.RT_TABLE_MAIN && (r.drop || kind == unix.RTN_UNICAST && len(r.hops) > 0)
+	ours := table == unix.RT_TABLE_MAIN && (r.kind != rib.Unicast || kind == unix.RTN_UNICAST && len(r.hops) > 0)
 	return r, ours && r.prefix.IsValid() && dst.Is6() == v6 && !dst.IsMulticast() && !dst.IsLinkLocalUnicast()
+}
+
+// routeKind is the kind of an rtm_type. A prohibited destination is rejected, with another ICMP code.
+func routeKind(kind uint8) rib.Kind {
+	switch kind {
+	case unix.RTN_BLACKHOLE:
+		return rib.Blackhole
+	case unix.RTN_UNREACHABLE, unix.RTN_PROHIBIT:
+		return rib.Reject
+	}
+	return rib.Unicast
 }
 
 func (h *hop) attribute(kind uint16, v []byte) {
@@ -209,7 +221,7 @@ func weight(hops uint8) uint8 { return uint8(min(int(hops)+1, 255)) }
 
 // connected tells that the kernel made the route for an address or a router advertisement's on-link prefix.
 func (r routeMsg) connected() bool {
-	if r.protocol != unix.RTPROT_KERNEL && r.protocol != unix.RTPROT_RA || r.drop {
+	if r.protocol != unix.RTPROT_KERNEL && r.protocol != unix.RTPROT_RA || r.kind != rib.Unicast {
 		return false
 	}
 	for _, h := range r.hops {

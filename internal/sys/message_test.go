@@ -33,11 +33,12 @@ func TestRouteRoundTrip(t *testing.T) {
 		{"several", kernel.Route{Prefix: prefix("10.1.0.0/16"), Metric: 10},
 			[]outHop{{hop: hop{via: addr("192.0.2.1"), index: 2, weight: 3}}, {hop: hop{via: addr("192.0.2.2"), index: 3}}},
 			[]hop{{via: addr("192.0.2.1"), index: 2, weight: 3}, {via: addr("192.0.2.2"), index: 3, weight: 1}}},
-		{"blackhole", kernel.Route{Prefix: prefix("10.1.0.0/16"), Metric: 250}, nil, nil},
+		{"blackhole", kernel.Route{Prefix: prefix("10.1.0.0/16"), Metric: 250, Kind: rib.Blackhole}, nil, nil},
+		{"reject", kernel.Route{Prefix: prefix("10.1.0.0/16"), Metric: 250, Kind: rib.Reject}, nil, nil},
 	}
 	for _, tt := range tests {
 		got, ok := parseRoute(composeRoute(nil, tt.r, tt.hops))
-		want := routeMsg{prefix: tt.r.Prefix, metric: tt.r.Metric, protocol: kernel.Protocol, drop: tt.want == nil, hops: tt.want}
+		want := routeMsg{prefix: tt.r.Prefix, metric: tt.r.Metric, protocol: kernel.Protocol, kind: tt.r.Kind, hops: tt.want}
 		if !ok || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v %v, want %+v", tt.name, got, ok, want)
 		}

@@ -196,7 +196,7 @@ func (v *view) replaceLinks(links []linkMsg, addrs []addrMsg) (tell []core.Link)
 // hops are dead or lead to interfaces we do not know.
 func (v *view) learned(r routeMsg) (l kernel.Learned, ok bool) {
 	l = kernel.Learned{
-		Route:    kernel.Route{Prefix: r.prefix.Masked(), Metric: r.metric},
+		Route:    kernel.Route{Prefix: r.prefix.Masked(), Metric: r.metric, Kind: r.kind},
 		Protocol: r.protocol, Ours: r.protocol == kernel.Protocol, Connected: r.connected(),
 	}
 	for _, h := range r.hops {
@@ -204,7 +204,7 @@ func (v *view) learned(r routeMsg) (l kernel.Learned, ok bool) {
 			l.NextHops = append(l.NextHops, rib.NextHop{Via: h.via, Interface: i.name, Weight: h.weight})
 		}
 	}
-	return l, r.drop || len(l.NextHops) > 0
+	return l, r.kind != rib.Unicast || len(l.NextHops) > 0
 }
 
 // setRoute takes in a route and returns what to tell. sure is false when it stands beside another of its key, and

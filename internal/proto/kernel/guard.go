@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/rib"
 )
 
 // GuardMetric is the metric of guards: every other route of the prefix goes before.
@@ -24,10 +25,12 @@ type guard struct {
 	refused  string
 }
 
-func guardAt(t table) Route { return Route{VRF: t.vrf, Prefix: t.prefix, Metric: GuardMetric} }
+func guardAt(t table) Route {
+	return Route{VRF: t.vrf, Prefix: t.prefix, Metric: GuardMetric, Kind: rib.Blackhole}
+}
 
 // isGuard reports whether a route of ours is a guard, of this process or an earlier one.
-func isGuard(l Learned) bool { return l.Ours && l.Metric == GuardMetric && len(l.NextHops) == 0 }
+func isGuard(l Learned) bool { return l.Ours && l.Metric == GuardMetric && l.Kind != rib.Unicast }
 
 // guards takes a new set. What is wanted is written before what is not is removed.
 func (m *Module) guards(env *core.Env, g Guard) {

@@ -17,7 +17,7 @@ func TestGuard(t *testing.T) {
 	const gone = "plane 10.1.0.0/16 gone"
 	route := rib.Route{Prefix: p("10.1.0.0/16"), Protocol: rib.Static, Distance: 1, NextHops: hops("10.0.0.1@tun0")}
 	guard := Guard{Prefixes: []netip.Prefix{p("10.1.0.0/16")}}
-	left := foreign{Route: Route{Prefix: p("10.1.0.0/16"), Metric: GuardMetric}, Protocol: Protocol, Ours: true}
+	left := foreign{Route: Route{Prefix: p("10.1.0.0/16"), Metric: GuardMetric, Kind: rib.Blackhole}, Protocol: Protocol, Ours: true}
 	tun := core.Notice{Body: dataplane.TunnelUp{Tunnel: dataplane.Tunnel{Name: "tun0"}}}
 	kernelDrops := "plane 10.1.0.0/16 link@"
 	for _, tt := range []struct {

@@ -15,11 +15,12 @@ const Name = "kernel"
 // rt_protos and the daemons that choose numbers of their own (FRR 186-198, BIRD 12, keepalived 18) leave it free.
 const Protocol = 47
 
-// Route is one route of a kernel table. A route without next hops is a blackhole.
+// Route is one route of a kernel table. Only those of kind [rib.Unicast] have next hops, and these always.
 type Route struct {
 	VRF      string
 	Prefix   netip.Prefix
 	Metric   uint32
+	Kind     rib.Kind
 	NextHops []rib.NextHop
 }
 
@@ -34,7 +35,9 @@ type Key struct {
 func (r Route) Key() Key { return Key{r.VRF, r.Prefix, r.Metric} }
 
 // Equal reports whether both are the same route with the same next hops in whatever order.
-func (r Route) Equal(o Route) bool { return r.Key() == o.Key() && sameHops(r.NextHops, o.NextHops) }
+func (r Route) Equal(o Route) bool {
+	return r.Key() == o.Key() && r.Kind == o.Kind && sameHops(r.NextHops, o.NextHops)
+}
 
 // Events of the edge.
 type (

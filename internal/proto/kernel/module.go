@@ -162,7 +162,7 @@ func (m *Module) offer(env *core.Env, e *entry, l Learned) {
 	default:
 		env.Route(rib.Route{
 			VRF: l.VRF, Prefix: l.Prefix, Protocol: rib.Kernel,
-			Distance: uint8(min(l.Metric, 255)), Metric: l.Metric, NextHops: l.NextHops,
+			Distance: uint8(min(l.Metric, 255)), Metric: l.Metric, Kind: l.Kind, NextHops: l.NextHops,
 		})
 	}
 }

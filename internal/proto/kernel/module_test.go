@@ -150,7 +150,11 @@ func shortcut(prefix string, h ...string) rib.Route {
 }
 
 func theirs(prefix string, metric uint32, h ...string) foreign {
-	return foreign{Route: Route{Prefix: p(prefix), Metric: metric, NextHops: hops(h...)}, Protocol: 186}
+	f := foreign{Route: Route{Prefix: p(prefix), Metric: metric, NextHops: hops(h...)}, Protocol: 186}
+	if len(h) == 0 {
+		f.Kind = rib.Blackhole
+	}
+	return f
 }
 
 func leftover(prefix string, metric uint32, h ...string) foreign {

@@ -59,7 +59,7 @@ func (m *Module) plan(e *entry) (write *Route, lent []rib.NextHop, problem strin
 		return nil, nil, ""
 	}
 	hops := m.usable(s.NextHops)
-	if len(hops) == 0 && len(s.NextHops) > 0 {
+	if len(hops) == 0 && s.Kind == rib.Unicast {
 		return nil, nil, ""
 	}
 	f := e.foreign()
@@ -70,7 +70,7 @@ func (m *Module) plan(e *entry) (write *Route, lent []rib.NextHop, problem strin
 	if !ok {
 		return nil, nil, "a route of another program has the prefix at the lowest metric"
 	}
-	return &Route{VRF: s.VRF, Prefix: s.Prefix, Metric: metric, NextHops: hops}, nil, ""
+	return &Route{VRF: s.VRF, Prefix: s.Prefix, Metric: metric, Kind: s.Kind, NextHops: hops}, nil, ""
 }
 
 // usable leaves out next hops that the kernel would refuse because their interface is down or not there.
@@ -123,7 +123,7 @@ func (m *Module) mirror(e *entry, lent []rib.NextHop) []dataplane.NextHop {
 	if len(lent) > 0 && oneInterface(hops, lent) {
 		hops = lent
 	}
-	if len(hops) == 0 { // a blackhole: the kernel drops
+	if b.Kind != rib.Unicast { // the kernel drops, or rejects
 		return []dataplane.NextHop{{}}
 	}
 	out := make([]dataplane.NextHop, len(hops))
