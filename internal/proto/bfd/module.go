@@ -43,7 +43,8 @@ type Counted struct {
 // Module is the module named "bfd".
 type Module struct {
 	paths      map[liveness.Target]*path
-	byID       map[uint32]*path
+	byID       map[uint32]*contact
+	byKey      map[key]*contact
 	ports      map[uint16]bool
 	nextPort   uint16
 	links      map[string]core.Link
@@ -58,11 +59,21 @@ type path struct {
 	target   liveness.Target
 	watchers map[watcher]liveness.Watch
 	late     map[watcher]bool // came when the path was down already: that is no news to them
-	spec     Spec             // valid with an ID
-	report   Report
+	contact  *contact         // nil: there is no session
 	status   liveness.Status
 	reason   string
-	upSince  time.Duration
+}
+
+// contact is a session, as the router knows it. Targets that name the same path in different words, with our address and
+// without, share one: RFC 5881 section 3 has no more than one between two systems on an interface.
+type contact struct {
+	spec    Spec
+	iface   string
+	paths   []*path
+	report  Report
+	status  liveness.Status
+	reason  string
+	upSince time.Duration
 }
 
 type watcher struct{ module, of string }
@@ -70,7 +81,7 @@ type watcher struct{ module, of string }
 // New makes the module, without sessions.
 func New() *Module {
 	return &Module{
-		paths: map[liveness.Target]*path{}, byID: map[uint32]*path{}, ports: map[uint16]bool{},
+		paths: map[liveness.Target]*path{}, byID: map[uint32]*contact{}, byKey: map[key]*contact{}, ports: map[uint16]bool{},
 		links: map[string]core.Link{}, interfaces: map[string]Parameters{},
 	}
 }
@@ -122,8 +133,10 @@ func (m *Module) watch(env *core.Env, who watcher, w liveness.Watch) {
 		p.late[who] = true
 	}
 	p.watchers[who] = w
-	m.evaluate(env, p)
-	p.tell(env, who)
+	before := p.status
+	if m.evaluate(env, p); p.status == before || p.late[who] { // else all have been told
+		p.tell(env, who)
+	}
 }
 
 func (m *Module) unwatch(env *core.Env, who watcher, t liveness.Target) {
@@ -168,76 +181,111 @@ func (m *Module) sorted() []*path {
 	})
 }
 
-// evaluate brings the session in line with who watches the path, the configuration and the interface.
+func (m *Module) contacts() []*contact {
+	return slices.SortedFunc(maps.Values(m.byID), func(a, b *contact) int {
+		return cmp.Or(cmp.Compare(a.iface, b.iface), a.spec.Peer.Compare(b.spec.Peer), a.spec.Local.Compare(b.spec.Local))
+	})
+}
+
+// evaluate brings a path's session in line with who watches it, the configuration and the interface.
 func (m *Module) evaluate(env *core.Env, p *path) {
-	spec, wanted := m.want(p)
-	if !wanted {
-		m.end(env, p, "not watched")
+	if !m.wanted(p) {
+		m.leave(env, p, "not watched")
 		return
 	}
-	if why := m.place(p, &spec); why != "" {
-		if p.spec.ID == 0 || len(p.watchers) == 0 {
+	at, why := m.place(p)
+	if why != "" {
+		if p.contact == nil {
 			m.set(env, p, liveness.Unknown, why)
 		}
 		return
 	}
-	if p.spec.ID != 0 && p.spec.key() != spec.key() {
-		m.end(env, p, "the path is another")
+	if p.contact != nil && p.contact.spec.key() != at.key() {
+		m.leave(env, p, "the path is another")
 	}
-	if p.spec.ID == 0 && !m.begin(env, p, &spec) {
+	if p.contact == nil && !m.join(env, p, at) {
 		return
 	}
-	spec.ID, spec.Port = p.spec.ID, p.spec.Port
-	if spec != p.spec {
-		p.spec = spec
+	m.adjust(env, p.contact)
+}
+
+// wanted tells whether anybody who watches a path has a session on it.
+func (m *Module) wanted(p *path) bool {
+	for _, w := range p.watchers {
+		if m.counts(p, w) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Module) counts(p *path, w liveness.Watch) bool {
+	_, configured := m.interfaces[p.target.Interface]
+	return configured || w.Interval > 0 || w.Always
+}
+
+// adjust has the engine keep the session as all who watch it want it together.
+func (m *Module) adjust(env *core.Env, c *contact) {
+	spec := c.spec
+	spec.Interval, spec.Multiplier, spec.Passive, spec.MinTTL, spec.Demand = 0, 0, true, 0, 0
+	for _, p := range c.paths {
+		params := m.interfaces[p.target.Interface]
+		for _, w := range p.watchers {
+			if !m.counts(p, w) {
+				continue
+			}
+			spec.quicken(max(cmp.Or(w.Interval, params.Interval, DefaultInterval), LeastInterval),
+				cmp.Or(w.Multiplier, params.Multiplier, DefaultMultiplier))
+			spec.Demand = params.Demand
+			spec.Passive = spec.Passive && w.Passive
+			spec.MinTTL = max(spec.MinTTL, w.MinTTL)
+		}
+	}
+	spec.MinTTL = cmp.Or(spec.MinTTL, defaultMinTTL)
+	if spec != c.spec {
+		c.spec = spec
 		env.Emit(Set{spec})
 	}
 }
 
-// want is what those who watch want together; false when nobody wants a session.
-func (m *Module) want(p *path) (s Spec, wanted bool) {
-	s.Passive = true
-	for _, w := range p.watchers {
-		params, ok := m.interfaces[p.target.Interface]
-		if w.Interval == 0 && !ok && !w.Always {
-			continue
-		}
-		interval := max(cmp.Or(w.Interval, params.Interval, DefaultInterval), LeastInterval)
-		multiplier := cmp.Or(w.Multiplier, params.Multiplier, DefaultMultiplier)
-		if !wanted || time.Duration(multiplier)*interval < time.Duration(s.Multiplier)*s.Interval {
-			s.Interval, s.Multiplier = interval, multiplier
-		}
-		s.Demand = params.Demand
-		s.Passive = s.Passive && w.Passive
-		s.MinTTL = max(s.MinTTL, w.MinTTL)
-		wanted = true
+// quicken takes an interval and a multiplier if they find a failure sooner than those there are.
+func (s *Spec) quicken(interval time.Duration, multiplier uint8) {
+	mine, its := time.Duration(s.Multiplier)*s.Interval, time.Duration(multiplier)*interval
+	if s.Interval == 0 || its < mine || its == mine && interval < s.Interval {
+		s.Interval, s.Multiplier = interval, multiplier
 	}
-	s.MinTTL = cmp.Or(s.MinTTL, defaultMinTTL)
-	return s, wanted
 }
 
 // place says where packets go from and to; in words why that is not known.
-func (m *Module) place(p *path, s *Spec) string {
+func (m *Module) place(p *path) (s Spec, why string) {
 	t := p.target
 	s.Peer, s.Local, s.Multihop = t.Peer.WithZone(""), t.Local.WithZone(""), t.Multihop
 	if t.Multihop {
 		if !t.Local.IsValid() {
-			return "watching over several hops needs a local address"
+			return s, "watching over several hops needs a local address"
 		}
-		return ""
+		return s, ""
 	}
 	l, ok := m.links[t.Interface]
 	if !ok {
-		return fmt.Sprintf("there is no interface %s", t.Interface)
+		return s, fmt.Sprintf("there is no interface %s", t.Interface)
 	}
 	s.Index = l.Index
 	if !s.Local.IsValid() {
-		s.Local = localFor(l, s.Peer, p.spec.Local)
+		s.Local = localFor(l, s.Peer, p.local())
 	}
 	if !s.Local.IsValid() {
-		return fmt.Sprintf("%s has no address to reach %s from", t.Interface, t.Peer)
+		return s, fmt.Sprintf("%s has no address to reach %s from", t.Interface, t.Peer)
 	}
-	return ""
+	return s, ""
+}
+
+// local is our address of the path's session.
+func (p *path) local() netip.Addr {
+	if p.contact == nil {
+		return netip.Addr{}
+	}
+	return p.contact.spec.Local
 }
 
 // localFor is the address of an interface to speak to a peer from: the one in use while it is there, else the one whose
@@ -261,12 +309,31 @@ func localFor(l core.Link, peer, used netip.Addr) (best netip.Addr) {
 	return best
 }
 
-// begin gives a path a session: a discriminator and a source port that no other has.
-func (m *Module) begin(env *core.Env, p *path, s *Spec) bool {
-	if len(m.byID) >= maxSessions {
+// join gives a path the session that is there, or one of its own; false when there can be no more.
+func (m *Module) join(env *core.Env, p *path, at Spec) bool {
+	c := m.byKey[at.key()]
+	if c == nil && len(m.byID) >= maxSessions {
 		m.set(env, p, liveness.Unknown, fmt.Sprintf("there are %d sessions already, which is all that can be", maxSessions))
 		return false
 	}
+	if c == nil {
+		c = m.begin(env, at)
+		c.iface, c.reason = p.target.Interface, unanswered
+	}
+	c.paths, p.contact = append(c.paths, p), c
+	if c.status != liveness.Down {
+		m.set(env, p, c.status, c.reason)
+		return true
+	}
+	p.status, p.reason = c.status, c.reason
+	for who := range p.watchers {
+		p.late[who] = true
+	}
+	return true
+}
+
+// begin makes a session with a discriminator and a source port that no other has.
+func (m *Module) begin(env *core.Env, at Spec) *contact {
 	id := env.Rand().Uint32()
 	for id == 0 || m.byID[id] != nil {
 		id = env.Rand().Uint32()
@@ -275,40 +342,62 @@ func (m *Module) begin(env *core.Env, p *path, s *Spec) bool {
 	for m.ports[port] {
 		port = max(port+1, FirstPort) // which is 0 behind the last
 	}
-	m.nextPort, m.ports[port], m.byID[id] = port+1, true, p
-	p.spec = Spec{ID: id, Port: port}
-	p.report = Report{}
-	why := "the peer has not answered"
-	if s.Passive {
-		why = "the peer has not begun"
-	}
-	m.set(env, p, liveness.Unknown, why)
-	return true
+	at.ID, at.Port = id, port
+	c := &contact{spec: at}
+	m.nextPort, m.ports[port], m.byID[id], m.byKey[at.key()] = port+1, true, c, c
+	return c
 }
 
-func (m *Module) end(env *core.Env, p *path, why string) {
-	if p.spec.ID != 0 {
-		env.Emit(Delete{p.spec.ID})
-		delete(m.byID, p.spec.ID)
-		delete(m.ports, p.spec.Port)
-		p.spec, p.report = Spec{}, Report{}
+// leave takes a path from its session, which ends with the last.
+func (m *Module) leave(env *core.Env, p *path, why string) {
+	if c := p.contact; c != nil {
+		p.contact = nil
+		c.paths = slices.DeleteFunc(c.paths, func(other *path) bool { return other == p })
+		if len(c.paths) > 0 {
+			m.adjust(env, c)
+		} else {
+			m.end(env, c)
+		}
 	}
 	m.set(env, p, liveness.Unknown, why)
+}
+
+func (m *Module) end(env *core.Env, c *contact) {
+	env.Emit(Delete{c.spec.ID})
+	delete(m.byID, c.spec.ID)
+	delete(m.byKey, c.spec.key())
+	delete(m.ports, c.spec.Port)
 }
 
 // report takes what an engine tells of a session.
 func (m *Module) report(env *core.Env, r Report) {
-	p := m.byID[r.ID]
-	if p == nil {
+	c := m.byID[r.ID]
+	if c == nil {
 		return // it has ended meanwhile
 	}
-	before := p.report
-	p.report, m.interrupted = r, ""
+	before := c.report
+	c.report, m.interrupted = r, ""
 	if r.State == Up && before.State != Up {
-		p.upSince = env.Now()
+		c.upSince = env.Now()
 	}
-	if r.Status != p.status {
-		m.set(env, p, r.Status, p.why(before))
+	if r.Status != c.status {
+		m.become(env, c, r.Status, c.why(before))
+	}
+}
+
+// become changes what is known of all paths of a session.
+func (m *Module) become(env *core.Env, c *contact, status liveness.Status, reason string) {
+	if c.reason = reason; c.status == status {
+		return
+	}
+	c.status = status
+	level := core.Info
+	if status == liveness.Down {
+		level = core.Warn
+	}
+	env.Log(level, status.String(), "peer", c.spec.Peer, "interface", c.iface, "cause", reason)
+	for _, p := range c.paths {
+		m.set(env, p, status, reason)
 	}
 }
 
@@ -320,11 +409,6 @@ func (m *Module) set(env *core.Env, p *path, status liveness.Status, reason stri
 	}
 	p.status = status
 	clear(p.late)
-	level := core.Info
-	if status == liveness.Down {
-		level = core.Warn
-	}
-	env.Log(level, status.String(), "peer", p.target.Peer, "interface", p.target.Interface, "cause", reason)
 	for _, who := range p.who() {
 		p.tell(env, who)
 	}
@@ -350,22 +434,17 @@ func (m *Module) lost(env *core.Env, reason string) {
 		env.Log(core.Warn, "interrupted", "sessions", len(m.byID), "cause", reason)
 	}
 	m.interrupted = reason
-	for _, p := range m.sorted() {
-		if p.spec.ID != 0 {
-			m.set(env, p, liveness.Unknown, reason)
-		}
+	for _, c := range m.contacts() {
+		m.become(env, c, liveness.Unknown, reason)
 	}
 }
 
 // ready gives an engine that has begun every session, where the last one left it.
 func (m *Module) ready(env *core.Env) {
-	for _, p := range m.sorted() {
-		if p.spec.ID == 0 {
-			continue
-		}
-		s := p.spec
-		if p.report.State == Up {
-			s.Resume = p.report.Remote
+	for _, c := range m.contacts() {
+		s := c.spec
+		if c.report.State == Up {
+			s.Resume = c.report.Remote
 		}
 		env.Emit(Set{s})
 	}

@@ -148,10 +148,78 @@ func TestOneSessionForAllWhoWatch(t *testing.T) {
 	if got := b.took(); len(got) != 1 || got[0] != (Delete{s.ID}) {
 		t.Errorf("at the end: %v", got)
 	}
-	if len(b.m.paths)+len(b.m.byID)+len(b.m.ports) > 0 {
+	if len(b.m.paths)+len(b.m.byID)+len(b.m.byKey)+len(b.m.ports) > 0 {
 		t.Error("something is left")
 	}
 	b.post(up(s.ID)) // on its way while the session ended
+}
+
+// OSPF names our address, NHRP does not: on one tunnel they mean one path, which has one session (RFC 5881 section 3).
+func TestTargetsInDifferentWordsShareASession(t *testing.T) {
+	b := newBench(t)
+	w := watching("10.0.0.2")
+	w.Passive = true
+	b.ask("nhrp", w)
+	s := b.set()
+	full := watching("10.0.0.2")
+	full.Local, full.For, full.Interval = addrA, "area 0", 20*ms
+	b.ask("ospf", full)
+	if got := b.set(); got.ID != s.ID || got.Passive || got.Interval != 20*ms {
+		t.Fatalf("OSPF has %+v beside NHRP's %+v", got, s)
+	}
+	b.post(up(s.ID))
+	b.mustTell("unknown", "area 0 unknown", "up", "area 0 up")
+	if rows := b.m.Snapshot(0); len(rows) != 1 || !slices.Equal(rows[0].Watchers, []string{"nhrp", "ospf"}) {
+		t.Errorf("shown as %+v", rows)
+	}
+	b.post(Report{ID: s.ID, Status: liveness.Down, State: Down, Diagnostic: DetectionExpired})
+	b.mustTell("down", "area 0 down")
+	b.ask("ospf", liveness.Unwatch{Target: full.Target, For: "area 0"})
+	if got := b.set(); got.ID != s.ID || !got.Passive || got.Interval != 50*ms {
+		t.Errorf("what is left for NHRP: %+v", got)
+	}
+	b.ask("ospf", full)
+	b.set()
+	b.mustTell("area 0 unknown") // it was down already
+	b.ask("nhrp", liveness.Unwatch{Target: w.Target})
+	if got := b.took(); len(got) > 0 {
+		t.Errorf("OSPF's session changes with who leaves: %v", got)
+	}
+	b.ask("ospf", liveness.Unwatch{Target: full.Target, For: "area 0"})
+	if got := b.took(); len(got) != 1 || got[0] != (Delete{s.ID}) {
+		t.Errorf("at the end: %v", got)
+	}
+	if len(b.m.paths)+len(b.m.byID)+len(b.m.byKey)+len(b.m.ports) > 0 {
+		t.Error("something is left")
+	}
+}
+
+// When our address changes the two part from the session of the old one, and meet again on that of the new.
+func TestSharedSessionFollowsTheAddress(t *testing.T) {
+	b := newBench(t)
+	full := watching("10.0.0.2")
+	full.Local = addrA
+	b.ask("nhrp", watching("10.0.0.2"))
+	b.ask("ospf", full)
+	s := b.set()
+	b.post(up(s.ID))
+	b.told()
+	moved := tun
+	moved.Addresses = []netip.Prefix{netip.MustParsePrefix("10.0.0.7/24")}
+	b.post(moved)
+	next := b.set() // OSPF's stays until OSPF takes it back
+	if next.ID == s.ID || next.Local != moved.Addresses[0].Addr() {
+		t.Fatalf("after the change: %+v", next)
+	}
+	b.mustTell("unknown")
+	b.ask("ospf", liveness.Unwatch{Target: full.Target})
+	full.Local = next.Local
+	b.ask("ospf", full)
+	if got := b.took(); len(got) != 1 || got[0] != (Delete{s.ID}) {
+		t.Errorf("wanted %v, not the end of the old session alone", got)
+	}
+	b.post(up(next.ID))
+	b.mustTell("unknown", "up", "up")
 }
 
 // RFC 5882 section 3.2: who begins while the session of somebody else is down must not be kept from beginning.

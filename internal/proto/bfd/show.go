@@ -3,6 +3,7 @@ package bfd
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/spokeway/spokeway/internal/liveness"
@@ -27,39 +28,56 @@ type Row struct {
 // Snapshot is what `show bfd` prints.
 func (m *Module) Snapshot(now time.Duration) []Row {
 	rows := []Row{}
-	for _, p := range m.sorted() {
-		if p.spec.ID != 0 {
-			rows = append(rows, p.row(now))
-		}
+	for _, c := range m.contacts() {
+		rows = append(rows, c.row(now))
 	}
 	return rows
 }
 
-func (p *path) row(now time.Duration) Row {
-	r := p.report
+func (c *contact) row(now time.Duration) Row {
+	r := c.report
 	row := Row{
-		Peer: p.target.Peer, Interface: p.target.Interface, State: Down.String(), Multiplier: p.spec.Multiplier,
+		Peer: c.spec.Peer, Interface: c.iface, State: Down.String(), Multiplier: c.spec.Multiplier,
 		TransmitInterval: r.Transmit.Seconds(), Detection: r.Detection.Seconds(),
-		Diagnostic: r.Diagnostic.String(), Local: p.spec.Local, Watchers: []string{}, Reason: p.reason,
+		Diagnostic: r.Diagnostic.String(), Local: c.spec.Local, Watchers: c.watchers(), Reason: c.words(),
 	}
 	if r.ID != 0 {
 		row.State = r.State.String()
 	}
 	if r.State == Up {
-		row.UpFor = (now - p.upSince).Seconds()
+		row.UpFor = (now - c.upSince).Seconds()
 	}
 	if n := r.Remote.Multiplier; n > 0 {
 		row.ReceiveInterval = (r.Detection / time.Duration(n)).Seconds()
 	}
-	for _, w := range p.who() {
-		row.Watchers = append(row.Watchers, w.module)
-	}
 	return row
 }
 
+// words are the reason of the status; of a passive session that the peer has not begun, that it is the peer's turn.
+func (c *contact) words() string {
+	if c.spec.Passive && c.status == liveness.Unknown && c.report.Remote.Discriminator == 0 && c.reason == unanswered {
+		return "the peer has not begun"
+	}
+	return c.reason
+}
+
+func (c *contact) watchers() []string {
+	all := []string{}
+	for _, p := range c.paths {
+		for _, w := range p.who() {
+			all = append(all, w.module)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// unanswered is the reason of a session that has not been up.
+const unanswered = "the peer has not answered"
+
 // why is the reason of a report's status, in words.
-func (p *path) why(before Report) string {
-	r := p.report
+func (c *contact) why(before Report) string {
+	r := c.report
 	switch {
 	case r.Status == liveness.Up:
 		return "packets go both ways"
@@ -74,7 +92,7 @@ func (p *path) why(before Report) string {
 	case r.Diagnostic == NeighborDown:
 		return "the peer has begun anew"
 	}
-	return "the peer has not answered"
+	return unanswered
 }
 
 // Session is what is known of the path to a peer, for `why`.
@@ -85,9 +103,9 @@ type Session struct {
 
 // Sessions are those with a peer.
 func (m *Module) Sessions(peer netip.Addr, now time.Duration) (all []Session) {
-	for _, p := range m.sorted() {
-		if p.target.Peer == peer && p.spec.ID != 0 {
-			all = append(all, Session{p.row(now), p.status})
+	for _, c := range m.contacts() {
+		if c.spec.Peer == peer.WithZone("") {
+			all = append(all, Session{c.row(now), c.status})
 		}
 	}
 	return all
