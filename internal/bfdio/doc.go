@@ -16,6 +16,7 @@
 //
 //	frame.go   what goes over the socket pair
 //	socket.go  UDP in, raw out
+//	filter.go  what names a session apart from the rest
 //	loop.go    the loop
 //	runner.go  the router's side
 //	worker.go  keeper and worker

@@ -29,7 +29,7 @@ const (
 
 // A message on the socket pair is whole frames, each of this size: a kind and what the kind has.
 const (
-	frameSize  = 128
+	frameSize  = 160
 	maxFrames  = 64 // in a message
 	maxMessage = frameSize * maxFrames
 )

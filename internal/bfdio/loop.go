@@ -15,6 +15,10 @@ const (
 	// tick is the least time between two turns. What comes or is due within one is done together: a thousand sessions have
 	// tens of thousands of packets a second.
 	tick = 500 * time.Microsecond
+	// stalled is how late the loop must be to think that all of the host was.
+	stalled = 5 * time.Millisecond
+	// pulse is the time between two signs of life for the keeper.
+	pulse = 500 * time.Millisecond
 	// counting is the time between two tellings of the counters.
 	counting = 5 * time.Second
 	// backlog is how many octets may wait for the router to read them. Sessions that change meanwhile are told of later,
@@ -25,24 +29,28 @@ const (
 // loop sends and receives for an engine, and obeys a router. All of it belongs to one goroutine.
 type loop struct {
 	control int // our end of the socket pair
+	keeper  int // where signs of life go; -1: nobody wants any
 	sockets *sockets
 	engine  *bfd.Engine
 	epoch   time.Time
-	obeys   bool // a reset has come
-	multi   bool // there are sessions over several hops
+	obeys   bool   // a reset has come
+	multi   bool   // there are sessions over several hops
+	prefix  uint32 // of the discriminators
 
 	in      [maxMessage]byte
 	out     []byte // waits to be told
 	polls   []unix.PollFd
 	take    func(bfd.Received)
 	now     time.Duration
+	due     time.Duration // when the next turn was to begin
+	pulsed  time.Duration
 	counted time.Duration
 	totals  bfd.Counted
 }
 
 // newLoop makes a loop that talks over a socket; nothing of it runs yet. The socket is closed by who made it.
 func newLoop(control int, s *sockets) *loop {
-	l := &loop{control: control, sockets: s, epoch: time.Now(), out: make([]byte, 0, 2*backlog)}
+	l := &loop{control: control, keeper: -1, sockets: s, epoch: time.Now(), out: make([]byte, 0, 2*backlog)}
 	l.engine = bfd.NewEngine(rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
 	l.take = func(r bfd.Received) { l.engine.Receive(l.now, r) }
 	return l
@@ -78,19 +86,30 @@ func (l *loop) turn() error {
 	l.now = time.Since(l.epoch)
 	ended := l.obey()
 	for _, r := range l.sockets.in {
-		for more := l.reads(r); more; {
-			var n int
-			n, more = r.receive(l.take)
-			l.totals.Received += uint64(n)
+		if l.reads(r) {
+			l.totals.Received += uint64(r.drain(l.take))
 		}
 	}
+	late := l.now - l.due
 	l.now = time.Since(l.epoch)
+	if late > stalled {
+		l.engine.Stalled(l.now, late)
+	}
 	l.engine.Expire(l.now)
 	l.transmit()
+	l.live()
 	if ended != nil {
 		return ended
 	}
 	return l.tell()
+}
+
+// live gives a sign of life.
+func (l *loop) live() {
+	if l.keeper >= 0 && l.now-l.pulsed >= pulse {
+		l.pulsed = l.now
+		_, _ = unix.Write(l.keeper, []byte{0}) // a keeper that has many unread needs no more
+	}
 }
 
 // reads tells whether anything is expected of a socket. Everybody can send to that of sessions over several hops, so it is
@@ -147,6 +166,10 @@ func (l *loop) do(c any) {
 	switch c := c.(type) {
 	case bfd.Set:
 		l.multi = l.multi || c.Multihop
+		if prefix := c.ID & bfd.PrefixMask; prefix != l.prefix {
+			l.prefix = prefix
+			l.sockets.know(prefix)
+		}
 		l.engine.Set(l.now, c.Spec)
 	case bfd.Delete:
 		l.engine.Delete(l.now, c.ID)
@@ -165,7 +188,7 @@ func (l *loop) tell() error {
 	if l.now-l.counted >= counting {
 		l.counted = l.now
 		if len(l.out) == 0 {
-			l.totals.Discards = l.engine.Discards
+			l.totals.Discards, l.totals.Unsent, l.totals.Overflown = l.engine.Discards, l.sockets.failed(), l.sockets.overflown()
 			l.out = appendFrame(l.out, kindCounted, l.totals)
 		}
 	}
@@ -200,7 +223,12 @@ func (l *loop) wait() error {
 	if next, ok := l.engine.Next(); ok {
 		until = min(until, next)
 	}
-	timeout := unix.NsecToTimespec(int64(max(until-time.Since(l.epoch), 0)))
+	if l.keeper >= 0 {
+		until = min(until, l.pulsed+pulse)
+	}
+	now := time.Since(l.epoch)
+	l.due = max(until, now) + tick
+	timeout := unix.NsecToTimespec(int64(max(until-now, 0)))
 	if _, err := unix.Ppoll(l.polls, &timeout, nil); err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("wait for packets: %w", err)
 	}

@@ -16,12 +16,14 @@ const (
 	batch       = 64
 	maxDatagram = 128     // that is looked at: BFD with authentication is shorter
 	inBuffer    = 4 << 20 // octets of a socket's queue
+	strangers   = 1 << 20 // octets of the queue of what names no session: thousands that begin at once
+	mostBatches = 64      // that a turn takes of what names sessions; of the rest it takes one
 	class       = 0xc0    // CS6, network control
 	priority    = 7       // TC_PRIO_CONTROL
 )
 
-// sockets are those of one loop: for each family, one that receives each port, and a raw one that sends for all sessions,
-// each from a source port of its own (RFC 5881 section 4), which thousands of UDP sockets would do slower.
+// sockets are those of one loop: for each family, two that receive each port (filter.go), and a raw one that sends for all
+// sessions, each from a source port of its own (RFC 5881 section 4), which thousands of UDP sockets would do slower.
 type sockets struct {
 	in   []*receiver
 	out4 *sender
@@ -59,7 +61,7 @@ func without(err error) bool {
 
 func (s *sockets) listen(port int, multihop bool) error {
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		r, err := newReceiver(family, port, multihop)
+		err := s.group(family, port, multihop)
 		switch {
 		case family == unix.AF_INET6 && without(err):
 			continue
@@ -68,9 +70,55 @@ func (s *sockets) listen(port int, multihop bool) error {
 		case err != nil:
 			return fmt.Errorf("open UDP port %d for BFD: %w", port, err)
 		}
+	}
+	return nil
+}
+
+// group opens the two sockets of a port. One that shares the port with nobody is tried first: sockets that share would
+// share with another daemon of ours, too.
+func (s *sockets) group(family, port int, multihop bool) error {
+	alone, err := bound(family, port)
+	if err != nil {
+		return err
+	}
+	unix.Close(alone)
+	share := option{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, true}
+	for index := range forSessions + 1 {
+		fd, err := bound(family, port, append(told(family), share)...)
+		if err != nil {
+			return err
+		}
+		r := newReceiver(fd, family, multihop, index == forSessions)
 		s.in = append(s.in, r)
 	}
 	return nil
+}
+
+// know divides what names sessions, whose discriminators have the prefix, from the rest. On a kernel that cannot the two
+// sockets share what comes, which is as good as one.
+func (s *sockets) know(prefix uint32) {
+	for _, r := range s.in {
+		if r.sessions {
+			_ = divide(r.fd, divider(r.family, r.multihop, prefix))
+		}
+	}
+}
+
+// failed is how many datagrams could not be sent, and overflown how many came to a queue that was full.
+func (s *sockets) failed() (n uint64) {
+	for _, o := range []*sender{s.out4, s.out6} {
+		if o != nil {
+			n += o.failed
+		}
+	}
+	return n
+}
+
+func (s *sockets) overflown() (n uint64) {
+	for _, r := range s.in {
+		n += dropped(r.fd)
+	}
+	return n
 }
 
 func (s *sockets) close() {
@@ -108,7 +156,9 @@ func setOptions(fd int, all ...option) error {
 // receiver is a UDP socket that tells of each datagram the TTL, the interface and the address it came to.
 type receiver struct {
 	fd       int
+	family   int
 	multihop bool
+	sessions bool // has what names a session
 	messages [batch]mmsg
 	iovs     [batch]unix.Iovec
 	names    [batch]unix.RawSockaddrInet6
@@ -116,35 +166,40 @@ type receiver struct {
 	buffers  [batch][maxDatagram]byte
 }
 
-func newReceiver(family, port int, multihop bool) (*receiver, error) {
-	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_UDP)
-	if err != nil {
-		return nil, err
-	}
-	options := []option{
-		{unix.IPPROTO_IP, unix.IP_PKTINFO, 1, true}, {unix.IPPROTO_IP, unix.IP_RECVTTL, 1, true},
-		{unix.SOL_SOCKET, unix.SO_RCVBUF, inBuffer, false}, {unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, inBuffer, false},
+// bound opens a UDP socket at a port of all addresses.
+func bound(family, port int, options ...option) (fd int, err error) {
+	if fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_UDP); err != nil {
+		return -1, err
 	}
 	var at unix.Sockaddr = &unix.SockaddrInet4{Port: port}
-	minTTL := option{unix.IPPROTO_IP, unix.IP_MINTTL, bfd.TTL, true}
 	if family == unix.AF_INET6 {
-		options[0] = option{unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1, true}
-		options[1] = option{unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1, true}
 		options = append(options, option{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1, true})
 		at = &unix.SockaddrInet6{Port: port}
-		minTTL = option{unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT, bfd.TTL, true}
-	}
-	if !multihop { // what has crossed a router is dropped before it can fill the queue
-		options = append(options, minTTL)
 	}
 	if err = setOptions(fd, options...); err == nil {
 		err = unix.Bind(fd, at)
 	}
 	if err != nil {
 		unix.Close(fd)
-		return nil, err
 	}
-	r := &receiver{fd: fd, multihop: multihop}
+	return fd, err
+}
+
+// told are the options by which the kernel tells of a datagram what we want to know.
+func told(family int) []option {
+	if family == unix.AF_INET6 {
+		return []option{{unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1, true}, {unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1, true}}
+	}
+	return []option{{unix.IPPROTO_IP, unix.IP_PKTINFO, 1, true}, {unix.IPPROTO_IP, unix.IP_RECVTTL, 1, true}}
+}
+
+func newReceiver(fd, family int, multihop, sessions bool) *receiver {
+	room := strangers
+	if sessions {
+		room = inBuffer
+	}
+	_ = setOptions(fd, option{unix.SOL_SOCKET, unix.SO_RCVBUF, room, false}, option{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room, false})
+	r := &receiver{fd: fd, family: family, multihop: multihop, sessions: sessions}
 	for i := range r.messages {
 		h := &r.messages[i].hdr
 		r.iovs[i].Base = &r.buffers[i][0]
@@ -152,7 +207,21 @@ func newReceiver(family, port int, multihop bool) (*receiver, error) {
 		h.Iov, h.Iovlen = &r.iovs[i], 1
 		h.Name, h.Control = (*byte)(unsafe.Pointer(&r.names[i])), &r.controls[i][0]
 	}
-	return r, nil
+	return r
+}
+
+// drain takes what has arrived, as much as one turn is to have.
+func (r *receiver) drain(take func(bfd.Received)) (n int) {
+	batches := 1
+	if r.sessions {
+		batches = mostBatches
+	}
+	for more := true; more && batches > 0; batches-- {
+		var got int
+		got, more = r.receive(take)
+		n += got
+	}
+	return n
 }
 
 // receive takes up to a batch and reports whether there can be more.

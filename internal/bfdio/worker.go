@@ -16,8 +16,11 @@ import (
 	"github.com/spokeway/spokeway/internal/sys"
 )
 
-// controlFD is where keeper and worker find the socket pair.
-const controlFD = 3
+// Where keeper and worker find the socket pair, and the worker the pipe for its signs of life.
+const (
+	controlFD = 3
+	pulseFD   = 4
+)
 
 const (
 	highest  = -20 // nice
@@ -26,6 +29,7 @@ const (
 	firstGap = 100 * time.Millisecond // between two workers
 	longest  = 30 * time.Second
 	settled  = 10 * time.Second // a worker that lived so long did not fail at once
+	frozen   = 3 * time.Second  // without a sign of life: the worker was stopped, or hangs
 )
 
 // raisePriority has the thread go before others where that is allowed; what comes of it, threads and programs, does as
@@ -86,7 +90,7 @@ func Keep(command []string) error {
 	gap := time.Duration(0)
 	for {
 		began := time.Now()
-		err := child(command, control).Run()
+		err := work(child(command, control))
 		if routerEnded() {
 			return nil
 		}
@@ -96,6 +100,39 @@ func Keep(command []string) error {
 		}
 		time.Sleep(gap)
 		gap = min(max(2*gap, firstGap), longest)
+	}
+}
+
+// work runs a worker to its end, which comes also when it gives no sign of life any more: nobody watches then, and nobody
+// would know.
+func work(c *exec.Cmd) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	c.ExtraFiles = append(c.ExtraFiles, w)
+	err = c.Start()
+	w.Close()
+	if err != nil {
+		return err
+	}
+	if !lives(r) {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		return fmt.Errorf("killed: it gave no sign of life for %s", frozen)
+	}
+	return c.Wait()
+}
+
+// lives reads signs of life until there can be no more; false when one did not come in time.
+func lives(r *os.File) bool {
+	b := make([]byte, 64)
+	for {
+		_ = r.SetReadDeadline(time.Now().Add(frozen))
+		if _, err := r.Read(b); err != nil {
+			return !errors.Is(err, os.ErrDeadlineExceeded)
+		}
 	}
 }
 
@@ -128,6 +165,7 @@ func Serve() error {
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(modest)
 	_ = unix.SetNonblock(controlFD, true)
+	_ = unix.SetNonblock(pulseFD, true)
 	s, err := openSockets()
 	if err != nil {
 		tellLost(err.Error())
@@ -137,7 +175,9 @@ func Serve() error {
 		tellLost("confine the worker: " + err.Error())
 		return err
 	}
-	return newLoop(controlFD, s).run()
+	l := newLoop(controlFD, s)
+	l.keeper = pulseFD
+	return l.run()
 }
 
 // OwnCommand is how this program executes itself again with arguments. The file may have been replaced meanwhile; the

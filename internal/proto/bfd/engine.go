@@ -59,6 +59,7 @@ type (
 		Remote     Remote
 		Transmit   time.Duration // between our packets
 		Detection  time.Duration // how long silence lasts before the path is down
+		Held       time.Duration // how long the session is kept down, since it flaps
 	}
 
 	// Lost tells that the engine is gone with all its sessions, and why. Nothing is known of any path.
@@ -247,6 +248,16 @@ func (e *Engine) Expire(now time.Duration) {
 		} else {
 			t.session.due(e)
 		}
+	}
+}
+
+// Stalled tells that who drives the engine was kept from it for a while, as all of the host may have been. Silence meanwhile
+// proves nothing: each peer for whom that was long has one interval more to be heard, so that a failure is noticed no later
+// than that.
+func (e *Engine) Stalled(now, late time.Duration) {
+	e.now = now
+	for _, s := range e.byID {
+		s.excuse(now, late)
 	}
 }
 

@@ -37,6 +37,8 @@ type Configure struct{ Interfaces map[string]Parameters }
 // Counted is the event that tells what an engine has counted since it began.
 type Counted struct {
 	Sent, Received uint64
+	Unsent         uint64 // of those sent, the ones that the host did not take
+	Overflown      uint64 // came to a queue that was full
 	Discards       [discards]uint64
 }
 
@@ -47,6 +49,7 @@ type Module struct {
 	byKey      map[key]*contact
 	ports      map[uint16]bool
 	nextPort   uint16
+	prefix     uint32 // of all discriminators; 0: not drawn yet
 	links      map[string]core.Link
 	interfaces map[string]Parameters
 	counted    Counted
@@ -332,11 +335,18 @@ func (m *Module) join(env *core.Env, p *path, at Spec) bool {
 	return true
 }
 
+// PrefixMask has the bits that the discriminators of a router have in common. Nobody but its peers knows them, so that
+// whoever receives can tell what is for a session from what is not before it looks at it.
+const PrefixMask = 0xffff0000
+
 // begin makes a session with a discriminator and a source port that no other has.
 func (m *Module) begin(env *core.Env, at Spec) *contact {
-	id := env.Rand().Uint32()
-	for id == 0 || m.byID[id] != nil {
-		id = env.Rand().Uint32()
+	for m.prefix == 0 {
+		m.prefix = env.Rand().Uint32() & PrefixMask
+	}
+	id := m.prefix | env.Rand().Uint32()&^PrefixMask
+	for m.byID[id] != nil {
+		id = m.prefix | env.Rand().Uint32()&^PrefixMask
 	}
 	port := max(m.nextPort, FirstPort)
 	for m.ports[port] {

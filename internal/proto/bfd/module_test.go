@@ -395,6 +395,8 @@ func TestRowsAndReasons(t *testing.T) {
 		{Report{Status: liveness.Down, Diagnostic: NeighborDown, Remote: Remote{Diagnostic: PathDown}}, "the peer says the path is down: path down"},
 		{Report{Status: liveness.Down, Diagnostic: NeighborDown}, "the peer has begun anew"},
 		{Report{Status: liveness.Down, Diagnostic: DetectionExpired}, "no packet from the peer for 150ms"},
+		{Report{Status: liveness.Down, Diagnostic: DetectionExpired, Held: 2 * time.Second},
+			"no packet from the peer for 150ms; it flaps, so the session is kept down for 2s"},
 	} {
 		b.post(up(s.ID))
 		tt.r.ID = s.ID

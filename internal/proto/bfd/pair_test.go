@@ -298,7 +298,7 @@ func TestLossAndDelay(t *testing.T) {
 		w.loss, w.delay, w.jitter = float64(seed%8)/10, time.Duration(seed%5)*20*ms, time.Duration(seed%3)*30*ms
 		w.start().run(time.Minute)
 		w.loss, w.jitter = 0, 0
-		w.run(10 * time.Second)
+		w.run(holdLongest + 10*time.Second) // it may have flapped
 		w.mustBe(0, Up, liveness.Up)
 		w.mustBe(1, Up, liveness.Up)
 		falls := w.a().falls + w.b().falls
@@ -543,6 +543,123 @@ func TestSimultaneousPolls(t *testing.T) {
 			if p.Poll && p.Final {
 				t.Fatal("section 6.5: a packet with both Poll and Final")
 			}
+		}
+	}
+}
+
+// RFC 5882 section 3.1: a path that flaps is told as down ever more rarely, whatever it does; one that has been steady
+// starts from nothing.
+func TestFlappingIsDamped(t *testing.T) {
+	w := newWorld(t, 1, 50*ms, 3).start().up()
+	flap := func() {
+		w.cut = [2]bool{true, true}
+		w.run(200 * ms)
+		w.cut = [2]bool{}
+		w.run(2500 * ms)
+	}
+	var after [2]int // falls in the first half of ten minutes, and in all
+	for i := range after {
+		for range 110 {
+			flap()
+		}
+		after[i] = w.a().falls
+	}
+	if late := after[1] - after[0]; after[0] < forgiven+5 || after[0] > 18 || late > 7 {
+		t.Errorf("told of %d failures in five minutes and of %d in the next five, of 110 each", after[0], late)
+	}
+	w.run(10 * time.Minute)
+	w.mustBe(0, Up, liveness.Up)
+	falls := w.a().falls
+	for range forgiven {
+		w.cut = [2]bool{true, true}
+		w.run(200 * ms)
+		w.cut = [2]bool{}
+		w.run(4 * time.Second)
+		w.mustBe(0, Up, liveness.Up)
+	}
+	if w.a().falls != falls+forgiven {
+		t.Errorf("after ten steady minutes %d of %d failures were told", w.a().falls-falls, forgiven)
+	}
+}
+
+// Failures that are not of one another's making are told of each at once, however many there are.
+func TestFailuresFarApartAreNotDamped(t *testing.T) {
+	w := newWorld(t, 1, 50*ms, 3).start().up()
+	for n := range 50 {
+		at := w.now
+		w.cut = [2]bool{true, true}
+		w.run(time.Second)
+		w.cut = [2]bool{}
+		if w.a().falls != n+1 || w.a().fell-at > 160*ms {
+			t.Fatalf("failure %d: %d told, after %v", n+1, w.a().falls, w.a().fell-at)
+		}
+		w.run(2*time.Second + steady)
+		w.mustBe(0, Up, liveness.Up)
+		w.mustBe(1, Up, liveness.Up)
+	}
+}
+
+// A neighbour that changes its mind with each packet is heard, but not told of each time.
+func TestHostileNeighborIsDamped(t *testing.T) {
+	e := NewEngine(rand.New(rand.NewPCG(1, 1)))
+	e.Set(0, Spec{ID: 100, Peer: addrB, Local: addrA, Index: 5, Interval: 50 * ms, Multiplier: 3})
+	told, last := 0, liveness.Unknown
+	for i := range 60000 {
+		now := time.Duration(i) * ms
+		p := Packet{State: [...]State{Down, Up}[i%2], Multiplier: 3, Mine: 7, Yours: 100, DesiredTx: time.Second, RequiredRx: 1}
+		e.Receive(now, Received{Peer: addrB, Local: addrA, Index: 5, TTL: 255, Payload: p.Append(nil)})
+		e.Expire(now)
+		e.Sends()
+		for _, r := range e.Reports(1) {
+			if r.Status != last {
+				last = r.Status
+				told++
+			}
+		}
+	}
+	if told > 20 {
+		t.Errorf("%d changes in a minute", told)
+	}
+}
+
+// A host that stood still takes nobody's silence for a failure before it has listened; who is dead is found one interval
+// later.
+func TestStall(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		late  time.Duration
+		dead  bool
+		falls int
+		after time.Duration // of the fall
+	}{
+		{"a packet comes after the stall", 40 * ms, false, 0, 0},
+		{"none comes", 40 * ms, true, 1, 50 * ms},
+		{"late by little: a failure is a failure", 4 * ms, true, 1, 0},
+	} {
+		w := newWorld(t, 1, 50*ms, 3).start().up()
+		e := w.a()
+		w.flights = nil
+		heard := w.now
+		e.Receive(heard, Received{Peer: addrB, Local: addrA, Index: 5, TTL: TTL, Payload: (&Packet{State: Up, Multiplier: 3,
+			Mine: w.b().spec.ID, Yours: e.spec.ID, DesiredTx: 50 * ms, RequiredRx: 50 * ms}).Append(nil)})
+		w.now = heard + 150*ms + tt.late // nothing ran since
+		e.Stalled(w.now, tt.late)
+		e.Expire(w.now)
+		w.collect(0)
+		if !tt.dead {
+			w.now += 10 * ms
+			e.Receive(w.now, Received{Peer: addrB, Local: addrA, Index: 5, TTL: TTL, Payload: (&Packet{State: Up, Multiplier: 3,
+				Mine: w.b().spec.ID, Yours: e.spec.ID, DesiredTx: 50 * ms, RequiredRx: 50 * ms}).Append(nil)})
+		}
+		for range 20 {
+			if next, ok := e.Next(); ok && next < heard+300*ms && e.falls == 0 && tt.dead {
+				w.now = max(w.now, next)
+				e.Expire(w.now)
+				w.collect(0)
+			}
+		}
+		if e.falls != tt.falls || tt.falls > 0 && e.fell != heard+150*ms+tt.late+tt.after {
+			t.Errorf("%s: %d falls, %v after the detection time", tt.name, e.falls, e.fell-heard-150*ms)
 		}
 	}
 }

@@ -11,6 +11,13 @@ const (
 	spacing  = 5 * time.Millisecond // at least, between packets that a peer or a change provokes (section 6.8.7)
 	farewell = 10 * time.Second     // that a session ends for, at most
 
+	// Session hysteresis, RFC 5882 section 3.1. A session that falls again and again soon after it rose is kept down for a
+	// while, each time for twice as long: the flapping would cost its clients more than doing without.
+	steady      = 5 * time.Second // whoever was up so long, and twice as long as it was kept down, has not flapped
+	forgiven    = 3               // falls in a row that cost nothing
+	holdLeast   = time.Second
+	holdLongest = time.Minute
+
 	jitterMost  = 0.25 // of the interval, section 6.8.7
 	jitterLeast = 0.10 // with a multiplier of 1
 )
@@ -37,6 +44,11 @@ type session struct {
 	began       bool // heard is valid
 	spoke       bool // sent is valid
 	tx, detect  timer
+
+	rose  time.Duration // when it was up last
+	falls int           // in a row, each soon after it rose
+	hold  time.Duration // how long it is kept down
+	held  time.Duration // until when
 
 	resumed bool // taken over from another engine, and not confirmed by the peer yet
 	closing bool
@@ -169,7 +181,7 @@ func (s *session) confirm(e *Engine) {
 }
 
 func (s *session) rise(e *Engine) {
-	s.status = liveness.Up
+	s.status, s.rose = liveness.Up, e.now
 	s.mark(e)
 }
 
@@ -180,7 +192,7 @@ func (s *session) move(e *Engine, on input) {
 		s.status = liveness.AdminDown // also if we were down already: then it was no failure
 		s.mark(e)
 	}
-	if !ok {
+	if !ok || s.state == Down && e.now < s.held {
 		return
 	}
 	was := s.state
@@ -203,8 +215,20 @@ func (s *session) move(e *Engine, on input) {
 func (s *session) fall(e *Engine, on input) {
 	if !s.resumed && on != heardAdminDown {
 		s.status = liveness.Down
+		s.dampen(e)
 	}
 	s.resumed = false
+}
+
+// dampen keeps a session down that flaps.
+func (s *session) dampen(e *Engine) {
+	if e.now-s.rose >= max(steady, 2*s.hold) {
+		s.falls, s.hold = 0, 0
+	}
+	if s.falls++; s.falls > forgiven {
+		s.hold = min(max(2*s.hold, holdLeast), holdLongest)
+		s.held = e.now + s.hold
+	}
 }
 
 // Transmission.
@@ -327,6 +351,17 @@ func (s *session) watch(e *Engine) {
 	}
 }
 
+// excuse has the detection time end no sooner than one interval of the peer from now, where we were late by much of one.
+func (s *session) excuse(now, late time.Duration) {
+	if !s.began || s.demanding() || s.remote.Multiplier == 0 {
+		return
+	}
+	interval := s.detection() / time.Duration(s.remote.Multiplier)
+	if late >= interval/2 {
+		s.heard = max(s.heard, now+interval-s.detection())
+	}
+}
+
 // silent is the expiry of the detection timer.
 func (s *session) silent(e *Engine) {
 	switch at := s.deadline(); {
@@ -397,6 +432,9 @@ func (s *session) report() Report {
 	}
 	if s.began {
 		r.Detection = s.detection()
+	}
+	if s.status == liveness.Down {
+		r.Held = s.hold
 	}
 	return r
 }

@@ -77,6 +77,13 @@ const unanswered = "the peer has not answered"
 
 // why is the reason of a report's status, in words.
 func (c *contact) why(before Report) string {
+	if held := c.report.Held; held > 0 {
+		return fmt.Sprintf("%s; it flaps, so the session is kept down for %s", c.cause(before), held)
+	}
+	return c.cause(before)
+}
+
+func (c *contact) cause(before Report) string {
 	r := c.report
 	switch {
 	case r.Status == liveness.Up:
@@ -120,6 +127,12 @@ type Count struct {
 // Counts are what the engine has counted.
 func (m *Module) Counts() []Count {
 	all := []Count{{"sent", m.counted.Sent}, {"received", m.counted.Received}}
+	if n := m.counted.Unsent; n > 0 {
+		all = append(all, Count{"not sent: the host did not take it", n})
+	}
+	if n := m.counted.Overflown; n > 0 {
+		all = append(all, Count{"dropped: queue full", n})
+	}
 	for d := BadLength; d < discards; d++ {
 		if n := m.counted.Discards[d]; n > 0 {
 			all = append(all, Count{"dropped: " + d.Error(), n})
