@@ -1,14 +1,11 @@
 package ospf
 
 import (
-	"maps"
 	"net/netip"
-	"slices"
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/proto/ospf/spf"
 	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
-	"github.com/spokeway/spokeway/internal/rib"
 )
 
 type (
@@ -22,28 +19,53 @@ type (
 	}
 )
 
-// idOf is the LS ID of an LSA for a prefix. In OSPFv2 it is the network, or the last address in it where another network of
-// the same address has that (RFC 2328 appendix E); false when both are taken. In OSPFv3 it is any number (RFC 5340 4.4.3.4).
-func (db *database) idOf(f wire.Function, p netip.Prefix) (uint32, bool) {
+// idOf is the LS ID of an LSA for a prefix. In OSPFv2 it is the network, or another address in it where another network of
+// the same address has that (RFC 2328 appendix E). In OSPFv3 it is any number (RFC 5340 4.4.3.4).
+func (db *database) idOf(f wire.Function, p netip.Prefix) uint32 {
 	k := idKey{f, p}
 	if id, ok := db.ids[k]; ok {
-		return id, true
+		return id
 	}
-	var tries []uint32
-	if db.inst.version() == wire.V2 {
-		network := wire.Uint4(p.Addr())
-		tries = []uint32{network, network | ^wire.Mask(p.Bits())}
-	} else {
+	if db.inst.version() != wire.V2 {
 		db.last++
-		tries = []uint32{db.last}
+		return db.occupy(k, db.last)
 	}
-	for _, id := range tries {
+	network, hosts := wire.Uint4(p.Addr()), ^wire.Mask(p.Bits())
+	for k := range uint32(idTries) {
+		id := network | (-k)&hosts // the network, its last address, the one before, ...
 		if _, taken := db.used[idUse{f, id}]; !taken {
-			db.ids[k], db.used[idUse{f, id}] = id, p
-			return id, true
+			return db.occupy(idKey{f, p}, id)
 		}
 	}
-	return 0, false
+	return db.evict(f, p, network)
+}
+
+// idTries is how many LS IDs are tried: each is taken by a network of another length, or by a host.
+const idTries = 64
+
+func (db *database) occupy(k idKey, id uint32) uint32 {
+	db.ids[k], db.used[idUse{k.function, id}] = id, k.prefix
+	return id
+}
+
+// evict gives a prefix that has no other choice, as a host has none, the LS ID of a shorter one, which has to find another.
+func (db *database) evict(f wire.Function, p netip.Prefix, id uint32) uint32 {
+	delete(db.ids, idKey{f, db.used[idUse{f, id}]})
+	db.evicted = true
+	return db.occupy(idKey{f, p}, id)
+}
+
+// sayFound originates what find finds, again when a prefix among it has lost its LS ID meanwhile.
+func (db *database) sayFound(env *core.Env, find func(want map[wire.LSAKey]wire.LSABody), functions ...wire.Function) {
+	for range 3 {
+		db.evicted = false
+		want := map[wire.LSAKey]wire.LSABody{}
+		find(want)
+		if !db.evicted {
+			db.sayAll(env, want, functions...)
+			return
+		}
+	}
 }
 
 // release frees the LS ID of an LSA that is not originated any more.
@@ -57,14 +79,14 @@ func (db *database) release(k wire.LSAKey) {
 
 // borders is what a border router does once the routes are known.
 func (inst *instance) borders(env *core.Env) {
-	inst.discardRanges(env)
+	inst.discard(env)
 	for _, a := range inst.sortedAreas() {
-		want := map[wire.LSAKey]wire.LSABody{}
-		if inst.border && a.active() {
-			a.summaries(want)
-			a.summaryRouters(want)
-		}
-		a.db.sayAll(env, want, wire.FunctionSummary, wire.FunctionSummaryRouter)
+		a.db.sayFound(env, func(want map[wire.LSAKey]wire.LSABody) {
+			if inst.border && a.active() {
+				a.summaries(want)
+				a.summaryRouters(want)
+			}
+		}, wire.FunctionSummary, wire.FunctionSummaryRouter)
 	}
 	if inst.elect(env) || inst.hasNSSA() {
 		inst.touchExternals(env)
@@ -158,11 +180,7 @@ func (inst *instance) rangeCost(p netip.Prefix) uint32 {
 }
 
 func (a *area) addSummary(want map[wire.LSAKey]wire.LSABody, p netip.Prefix, cost uint32) {
-	id, ok := a.db.idOf(wire.FunctionSummary, p)
-	if !ok {
-		return // RFC 2328 appendix E knows no third LS ID
-	}
-	k := wire.LSAKey{Type: wire.FunctionSummary.Type(a.inst.version()), ID: id, Router: a.inst.router}
+	k := wire.LSAKey{Type: wire.FunctionSummary.Type(a.inst.version()), ID: a.db.idOf(wire.FunctionSummary, p), Router: a.inst.router}
 	want[k] = &wire.Summary{Prefix: p, Metric: cost, Options: a.options()}
 }
 
@@ -183,29 +201,6 @@ func (a *area) summaryRouters(want map[wire.LSAKey]wire.LSABody) {
 		if was, ok := want[k].(*wire.SummaryRouter); !ok || was.Metric > body.Metric {
 			want[k] = body
 		}
-	}
-}
-
-// discardRanges keeps what a range covers, and nobody has, from following a default route back to where it came from.
-func (inst *instance) discardRanges(env *core.Env) {
-	want := map[netip.Prefix]bool{}
-	for _, r := range inst.result.Routes {
-		if g := inst.rangeOf(r); g != nil && inst.border && !g.Hide {
-			want[g.Prefix.Masked()] = true
-		}
-	}
-	for _, r := range inst.result.Routes {
-		delete(want, r.Prefix)
-	}
-	for _, p := range slices.SortedFunc(maps.Keys(inst.discards), netip.Prefix.Compare) {
-		if !want[p] {
-			delete(inst.discards, p)
-			inst.unroute(env, p)
-		}
-	}
-	for _, p := range slices.SortedFunc(maps.Keys(want), netip.Prefix.Compare) {
-		inst.discards[p], inst.offered[p] = true, true
-		env.Route(rib.Route{VRF: inst.cfg.VRF, Prefix: p, Protocol: rib.OSPF, Source: inst.cfg.Name, Distance: inst.cfg.Distance, Metric: wire.LSInfinity})
 	}
 }
 

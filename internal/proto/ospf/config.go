@@ -101,6 +101,7 @@ type Interface struct {
 	Instance      uint8 // of OSPFv3
 	Liveness      *Liveness
 	NoHostRoute   bool // point-to-multipoint: do not advertise our address as a host
+	FloodOwn      bool // neighbours are told of what we originate alone: a hub's, whose spokes need a default route and no more
 	MinTTL        uint8
 	Cloud         bool // NHRP knows the addresses on it: neighbours' host routes are its own
 }

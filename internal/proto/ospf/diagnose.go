@@ -28,6 +28,10 @@ const (
 	SelfOriginated
 	Replay
 	TooMany
+	BadExchange
+	BadLSA
+	Unacknowledged
+	OurAddress
 )
 
 var problemWords = [...]struct{ word, remedy string }{
@@ -45,6 +49,10 @@ var problemWords = [...]struct{ word, remedy string }{
 	SelfOriginated:  {"self-originated", "look for a router with our router ID elsewhere, or for one that lies"},
 	Replay:          {"replay", "if the neighbor has restarted without a clock, wait for its dead interval; else somebody replays packets"},
 	TooMany:         {"limit", "look for what originates so much, or raise the limit"},
+	BadExchange:     {"exchange", "see what each attempt fails of, at both ends; compare MTU, area type and versions"},
+	BadLSA:          {"lsa", "find the router that originates it, by its router ID, and mend or stop it there"},
+	Unacknowledged:  {"unacknowledged", "see that unicast packets of IP protocol 89 pass both ways, large ones too"},
+	OurAddress:      {"address", "look for a router with our address, or for a loop that returns what we send"},
 }
 
 func (p Problem) word() string { return problemWords[p].word }
@@ -75,6 +83,7 @@ type problemKey struct {
 type problem struct {
 	text        string
 	first, last time.Duration
+	logged      time.Duration
 	count       uint64
 }
 
@@ -86,36 +95,79 @@ func (i *iface) problem(env *core.Env, a netip.Addr, kind Problem, text string) 
 func (inst *instance) note(env *core.Env, name string, a netip.Addr, kind Problem, text string) {
 	k, now := problemKey{name, a, kind}, env.Now()
 	p := inst.problems[k]
-	if p == nil || p.text != text || now-p.last > problemLife {
-		env.Log(core.Warn, "problem", "instance", inst.cfg.Name, "interface", name, "neighbor", a, "problem", kind, "detail", text, "remedy", problemWords[kind].remedy)
-		p = &problem{text: text, first: now}
+	if p == nil || now-p.last > problemLife {
 		inst.forgetOldest()
+		p = &problem{first: now, logged: -logAgain}
 		inst.problems[k] = p
 	}
-	p.last = now
+	if p.text != text && now-p.logged >= logAgain && inst.mayLog(env) {
+		p.logged = now
+		env.Log(core.Warn, "problem", "instance", inst.cfg.Name, "interface", name, "neighbor", a, "problem", kind, "detail", text, "remedy", problemWords[kind].remedy)
+	}
+	p.text, p.last = text, now
 	p.count++
+}
+
+// Anybody on a network can cause problems, and name them as he likes: the log has one of a kind again only after a while,
+// and only so many of all in that while.
+const (
+	logAgain = time.Minute
+	logMost  = 20
+)
+
+// logBudget is what was logged of problems since a time.
+type logBudget struct {
+	since          time.Duration
+	lines, dropped int
+}
+
+// mayLog reports whether a line about a problem may go to the log; once per while it tells of those that did not.
+func (inst *instance) mayLog(env *core.Env) bool {
+	b := &inst.logs
+	if now := env.Now(); now-b.since >= logAgain {
+		if b.dropped > 0 {
+			env.Log(core.Warn, "problems", "instance", inst.cfg.Name, "unlogged", b.dropped, "see", "show ospf problems")
+		}
+		*b = logBudget{since: now}
+	}
+	if b.lines++; b.lines > logMost {
+		b.dropped++
+		return false
+	}
+	return true
 }
 
 func (inst *instance) forgetOldest() {
 	if len(inst.problems) < maxProblems {
 		return
 	}
-	oldest := slices.MinFunc(inst.problemKeys(), func(a, b problemKey) int { return cmp.Compare(inst.problems[a].last, inst.problems[b].last) })
+	var oldest problemKey
+	var at time.Duration = -1
+	for k, p := range inst.problems {
+		if at < 0 || p.last < at || p.last == at && k.compare(oldest) < 0 {
+			oldest, at = k, p.last
+		}
+	}
 	delete(inst.problems, oldest)
 }
 
-func (inst *instance) problemKeys() []problemKey {
-	return slices.SortedFunc(maps.Keys(inst.problems), func(a, b problemKey) int {
-		return cmp.Or(cmp.Compare(a.iface, b.iface), a.address.Compare(b.address), cmp.Compare(a.kind, b.kind))
-	})
+func (k problemKey) compare(o problemKey) int {
+	return cmp.Or(cmp.Compare(k.iface, o.iface), k.address.Compare(o.address), cmp.Compare(k.kind, o.kind))
 }
 
-// solved forgets what kept a neighbour away that is here now.
-func (i *iface) solved(a netip.Addr) {
-	for k := range i.inst().problems {
-		n := i.neighborAt(a)
-		if k.iface == i.name() && k.address == a && (k.kind.passing() || k.kind == WrongMTU && n != nil && n.state >= exchange) {
-			delete(i.inst().problems, k)
+func (inst *instance) problemKeys() []problemKey {
+	return slices.SortedFunc(maps.Keys(inst.problems), problemKey.compare)
+}
+
+// solved forgets what kept a neighbour away that is here now; n is nil when nobody has met it yet.
+func (i *iface) solved(a netip.Addr, n *neighbor) {
+	all := i.inst().problems
+	if len(all) == 0 {
+		return
+	}
+	for kind := range Problem(len(problemWords)) {
+		if kind.passing() || kind == WrongMTU && n != nil && n.state >= exchange {
+			delete(all, problemKey{i.name(), a, kind})
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package ospf
 
 import (
-	"maps"
-	"slices"
 	"strconv"
 	"time"
 
@@ -48,21 +46,63 @@ func (n *neighbor) repeatDescription(env *core.Env) {
 		return
 	}
 	n.i.send(env, n.sendTo(), n.last)
-	if n.state == exStart || n.state == exchange && n.master {
+	if n.state == exStart || n.state == exchange {
 		env.Arm(&n.description, n.i.cfg.Retransmit)
 	}
 }
 
-// mismatched is the events SeqNumberMismatch and BadLSReq: the exchange begins anew.
+// descriptionDue is the timer of descriptions: the first is sent after a time of penance, the last again by the master, and
+// the slave looks whether the master goes on.
+func (n *neighbor) descriptionDue(env *core.Env) {
+	switch {
+	case n.state == exStart && n.last == nil:
+		n.beginExchange(env)
+	case n.stalled(env):
+	case n.state == exchange && !n.master:
+		env.Arm(&n.description, n.i.cfg.Retransmit)
+	default:
+		n.repeatDescription(env)
+	}
+}
+
+// stalled looks at an exchange that does not come on: soon others have its turn, and after the dead interval it begins anew,
+// since LSAs at MaxAge wait for its end.
+func (n *neighbor) stalled(env *core.Env) bool {
+	quiet := env.Now() - n.progress
+	if quiet >= 2*n.i.cfg.Retransmit {
+		n.yieldSlot()
+	}
+	if n.state.exchanging() == 0 || quiet < max(n.i.cfg.Dead, 4*n.i.cfg.Retransmit) {
+		return false
+	}
+	n.mismatched(env, "the exchange did not come on for "+quiet.Round(time.Second).String())
+	return true
+}
+
+// mismatched is the events SeqNumberMismatch and BadLSReq: the exchange begins anew, at once the first time and later each
+// time after twice as long.
 func (n *neighbor) mismatched(env *core.Env, reason string) {
 	n.i.count("exchange-restarted")
-	if !n.state.making() {
-		n.inst().making++
+	if n.state == full && env.Now()-n.since > penanceOver {
+		n.failures = 0
 	}
+	n.failures++
+	n.takeSlot()
 	n.forget(env)
 	n.become(env, exStart, reason)
-	n.beginExchange(env)
+	if n.failures == 1 {
+		n.beginExchange(env)
+		return
+	}
+	n.i.problem(env, n.address, BadExchange, "the exchange of databases begins anew again and again: "+reason)
+	n.yieldSlot()
+	env.Arm(&n.description, min(time.Second<<min(n.failures-2, 10), maxPenance))
 }
+
+const (
+	maxPenance  = 30 * time.Second // before an exchange that always fails begins anew
+	penanceOver = time.Minute      // of being adjacent, after which failures are forgotten
+)
 
 // receiveDescription is RFC 2328 10.6.
 func (n *neighbor) receiveDescription(env *core.Env, d *wire.DatabaseDescription) {
@@ -101,6 +141,8 @@ func (n *neighbor) tooLarge(d *wire.DatabaseDescription) string {
 func (n *neighbor) negotiate(env *core.Env, d *wire.DatabaseDescription) {
 	const all = wire.DDInit | wire.DDMore | wire.DDMaster
 	switch inst := n.inst(); {
+	case n.last == nil:
+		return // not yet: it failed before
 	case d.Flags&all == all && len(d.Headers) == 0 && n.router > inst.router:
 		n.master, n.sequence = false, d.Sequence
 	case d.Flags&(wire.DDInit|wire.DDMaster) == 0 && d.Sequence == n.sequence && n.router < inst.router:
@@ -119,7 +161,7 @@ func (n *neighbor) negotiate(env *core.Env, d *wire.DatabaseDescription) {
 func (n *neighbor) negotiated(env *core.Env, d *wire.DatabaseDescription) {
 	n.options = d.Options
 	n.become(env, exchange, "")
-	env.Stop(&n.description)
+	env.Arm(&n.description, n.i.cfg.Retransmit)
 	for _, db := range n.databases() {
 		for _, e := range db.sorted() {
 			if n.takes(e) && !n.waitsForFlush(env, e) {
@@ -139,11 +181,21 @@ func (n *neighbor) databases() []*database {
 	return all
 }
 
-// takes reports whether a neighbour is told of an LSA at all: opaque ones only if it can carry them, RFC 5250 3.1.
+// takes reports whether a neighbour is told of an LSA at all: opaque ones only if it can carry them, RFC 5250 3.1, and of
+// others nothing where only our own are flooded. What is in its own name it is told of always: it may have restarted, and
+// has to outdo what is left of the time before (RFC 2328 13.4).
 func (n *neighbor) takes(e *entry) bool {
+	if n.i.withholds(e) && e.Header.Router != n.router {
+		return false
+	}
 	v := n.inst().version()
 	opaque := v == wire.V2 && e.Header.Type >= 9 && e.Header.Type <= 11
 	return !opaque || n.options&wire.OptO != 0
+}
+
+// withholds reports whether an LSA is not flooded out of the interface.
+func (i *iface) withholds(e *entry) bool {
+	return i.cfg.FloodOwn && e.Header.Router != i.inst().router && !i.cfg.Network.designates()
 }
 
 // waitsForFlush puts an LSA at MaxAge on the retransmission list instead of into a description, RFC 2328 10.3.
@@ -185,11 +237,17 @@ func (n *neighbor) repeats(d *wire.DatabaseDescription) bool {
 // accept takes what a description says, and sends the next, or ends the exchange.
 func (n *neighbor) accept(env *core.Env, d *wire.DatabaseDescription) {
 	n.heardDD = wire.DatabaseDescription{MTU: d.MTU, Options: d.Options, Flags: d.Flags, Sequence: d.Sequence}
+	n.progress = env.Now()
 	for _, h := range d.Headers {
-		if !n.compare(env, h) {
+		switch {
+		case !n.i.belongs(h.LSAKey):
 			n.mismatched(env, "it described an LSA that does not belong here: "+h.LSAKey.String())
 			return
+		case len(n.requests)+n.inst().lsas >= n.inst().cfg.MaxLSAs && !n.has(h):
+			n.overload(env)
+			return
 		}
+		n.compare(env, h)
 	}
 	more := d.Flags&wire.DDMore != 0
 	switch {
@@ -210,16 +268,21 @@ func (n *neighbor) accept(env *core.Env, d *wire.DatabaseDescription) {
 	}
 }
 
-// compare notes an LSA that the neighbour has newer; false when it should not have it.
-func (n *neighbor) compare(env *core.Env, h wire.LSAHeader) bool {
-	if !n.i.belongs(h.LSAKey) {
-		return false
-	}
+// has reports whether an LSA is in the database, or asked for already.
+func (n *neighbor) has(h wire.LSAHeader) bool {
+	return n.i.databaseOf(h.Type).lsas[h.LSAKey] != nil || n.asksFor(h.LSAKey)
+}
+
+// compare notes an LSA that the neighbour has newer.
+func (n *neighbor) compare(env *core.Env, h wire.LSAHeader) {
 	have := n.i.databaseOf(h.Type).lsas[h.LSAKey]
-	if have == nil || wire.Compare(h, have.header(env.Now())) > 0 {
-		n.requests[h.LSAKey] = h
+	if have != nil && wire.Compare(h, have.header(env.Now())) <= 0 {
+		return
 	}
-	return true
+	if _, ok := n.requests[h.LSAKey]; !ok {
+		n.order = append(n.order, h.LSAKey)
+	}
+	n.requests[h.LSAKey] = h
 }
 
 // belongs reports whether an LSA may come by the interface: of a scope and a type that the area has, RFC 2328 13 steps 2 and 3,
@@ -278,17 +341,41 @@ func (n *neighbor) sendRequest(env *core.Env) {
 	if len(n.requests) == 0 || n.state < exchange {
 		return
 	}
-	keys := slices.SortedFunc(maps.Keys(n.requests), compareKeys)
-	n.asked = keys[:min(len(keys), max(n.i.room()/12, 1))]
+	n.asked = n.toAsk(max(n.i.room()/12, 1))
 	n.i.send(env, n.sendTo(), &wire.Request{Keys: n.asked})
 	env.Arm(&n.request, n.i.cfg.Retransmit)
+}
+
+// toAsk is the first of the LSAs on the request list, at most so many.
+func (n *neighbor) toAsk(most int) (keys []wire.LSAKey) {
+	done := 0
+	for k, key := range n.order {
+		if _, ok := n.requests[key]; ok {
+			keys = append(keys, key)
+		} else if done == k {
+			done++ // those at the head that came are not looked at again
+		}
+		if len(keys) == most {
+			break
+		}
+	}
+	n.order = n.order[done:]
+	return keys
+}
+
+// requestDue asks again for what did not come, unless nothing has come for too long.
+func (n *neighbor) requestDue(env *core.Env) {
+	if !n.stalled(env) {
+		n.sendRequest(env)
+	}
 }
 
 // answered strikes an LSA off the request list, and asks for more once all of a request came.
 func (n *neighbor) answered(env *core.Env, k wire.LSAKey) {
 	delete(n.requests, k)
+	n.progress = env.Now()
 	if len(n.requests) == 0 {
-		n.asked = nil
+		n.asked, n.order = nil, nil
 		env.Stop(&n.request)
 		if n.state == loading {
 			n.become(env, full, "")
@@ -315,7 +402,12 @@ func (n *neighbor) receiveRequest(env *core.Env, r *wire.Request) {
 		return
 	}
 	var found []*entry
+	seen := map[wire.LSAKey]bool{}
 	for _, k := range r.Keys {
+		if seen[k] {
+			continue // one answer is enough
+		}
+		seen[k] = true
 		e := n.i.databaseOf(k.Type).lsas[k]
 		if e == nil || !n.i.belongs(k) {
 			n.mismatched(env, "it asked for an LSA that we do not have: "+k.String())

@@ -50,7 +50,7 @@ func (inst *instance) redistribute(p netip.Prefix, r *rib.Route) bool {
 
 // imports is a route as an external; nil when it is not to be one.
 func (inst *instance) imports(p netip.Prefix, r *rib.Route) *external {
-	if r == nil || p.Addr().Is4() != inst.version().IPv4() || p.Addr().IsLinkLocalUnicast() || p.Addr().IsMulticast() {
+	if r == nil || r.Protocol == rib.NHRP || p.Addr().Is4() != inst.version().IPv4() || !tellable(p) {
 		return nil
 	}
 	if p.Bits() == 0 {
@@ -69,6 +69,12 @@ func (inst *instance) imports(p netip.Prefix, r *rib.Route) *external {
 		return x
 	}
 	return nil
+}
+
+// tellable reports whether a prefix means anything elsewhere.
+func tellable(p netip.Prefix) bool {
+	a := p.Addr()
+	return !a.IsLinkLocalUnicast() && !a.IsMulticast() && !a.IsLoopback() && (a.Is6() || a.As4()[0] < 240)
 }
 
 // importsDefault is a default route of another protocol, which only default-information brings in.
@@ -145,24 +151,29 @@ func (inst *instance) defaultPrefix() netip.Prefix {
 // sayExternals brings the externals of AS scope and of NSSAs up to date, RFC 2328 12.4.4 and RFC 3101 2.4.
 func (inst *instance) sayExternals(env *core.Env) {
 	own := inst.summarized()
-	want := map[wire.LSAKey]wire.LSABody{}
-	for _, x := range own {
-		inst.addExternal(inst.db, want, wire.FunctionExternal, x.body(inst.optionsAS()))
-	}
-	for _, b := range inst.translations() {
-		inst.addExternal(inst.db, want, wire.FunctionExternal, b)
-	}
-	if !inst.hasNormal() {
-		clear(want)
-	}
-	inst.db.sayAll(env, want, wire.FunctionExternal)
+	inst.db.sayFound(env, func(want map[wire.LSAKey]wire.LSABody) {
+		if inst.hasNormal() {
+			inst.externalsAS(want, own)
+		}
+	}, wire.FunctionExternal)
 	for _, a := range inst.sortedAreas() {
 		if a.cfg.Kind == NSSA {
 			a.sayNSSA(env, own)
 		}
 	}
+	inst.discard(env)
 	if inst.stray != nil && !inst.restarting() && !inst.dirty {
 		inst.flushStray(env)
+	}
+}
+
+// externalsAS is our externals, and those of NSSAs that we translate.
+func (inst *instance) externalsAS(want map[wire.LSAKey]wire.LSABody, own []*external) {
+	for _, x := range own {
+		inst.addExternal(inst.db, want, wire.FunctionExternal, x.body(inst.optionsAS()))
+	}
+	for _, b := range inst.translations() {
+		inst.addExternal(inst.db, want, wire.FunctionExternal, b)
 	}
 }
 
@@ -184,11 +195,7 @@ func (inst *instance) hasNormal() bool {
 }
 
 func (inst *instance) addExternal(db *database, want map[wire.LSAKey]wire.LSABody, f wire.Function, b *wire.External) {
-	id, ok := db.idOf(f, b.Prefix)
-	if !ok {
-		return
-	}
-	k := wire.LSAKey{Type: f.Type(inst.version()), ID: id, Router: inst.router}
+	k := wire.LSAKey{Type: f.Type(inst.version()), ID: db.idOf(f, b.Prefix), Router: inst.router}
 	if want[k] == nil {
 		want[k] = b
 	}
@@ -205,6 +212,7 @@ func (inst *instance) summarized() []*external {
 		p := inst.defaultPrefix()
 		all[p] = inst.defaultRoute(p)
 	}
+	inst.summing = map[netip.Prefix]bool{}
 	for p, x := range all {
 		g := longest(inst.cfg.Summaries, p)
 		if g == nil || p.Bits() == 0 || p == g.Prefix.Masked() {
@@ -214,6 +222,7 @@ func (inst *instance) summarized() []*external {
 		if g.Hide {
 			continue
 		}
+		inst.summing[g.Prefix.Masked()] = true
 		sum := all[g.Prefix.Masked()]
 		if sum == nil || sum == inst.externals[g.Prefix.Masked()] {
 			sum = &external{prefix: g.Prefix.Masked(), type1: x.type1, metric: x.metric, tag: g.Tag}
@@ -229,9 +238,16 @@ func (inst *instance) summarized() []*external {
 
 // sayNSSA is the externals of an NSSA: ours, and as a border router a default route (RFC 3101 2.4 and 2.7).
 func (a *area) sayNSSA(env *core.Env, own []*external) {
+	a.db.sayFound(env, func(want map[wire.LSAKey]wire.LSABody) {
+		if a.active() {
+			a.externalsNSSA(want, own)
+		}
+	}, wire.FunctionNSSA)
+}
+
+func (a *area) externalsNSSA(want map[wire.LSAKey]wire.LSABody, own []*external) {
 	inst := a.inst
-	want := map[wire.LSAKey]wire.LSABody{}
-	if inst.border && a.active() && !a.cfg.NoSummary || inst.boundary && a.cfg.DefaultInto {
+	if inst.border && !a.cfg.NoSummary || inst.boundary && a.cfg.DefaultInto {
 		inst.addExternal(a.db, want, wire.FunctionNSSA, &wire.External{Prefix: inst.defaultPrefix(), Metric: a.cfg.DefaultCost, Type2: true})
 	}
 	for _, x := range own {
@@ -246,10 +262,6 @@ func (a *area) sayNSSA(env *core.Env, own []*external) {
 		}
 		inst.addExternal(a.db, want, wire.FunctionNSSA, b)
 	}
-	if !a.active() {
-		clear(want)
-	}
-	a.db.sayAll(env, want, wire.FunctionNSSA)
 }
 
 // forwarding is an address of ours in the area for translated externals, RFC 3101 2.3: a loopback's first.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
@@ -14,6 +15,7 @@ import (
 const (
 	ackDelay      = time.Second // less than anybody's retransmission interval, RFC 2328 13.5
 	maxRetransmit = 4           // updates to one neighbour at a time, RFC 4222 recommendation 4
+	maxUnheard    = 25          // times that they are sent in a row without any acknowledgment
 )
 
 // receiveUpdate is RFC 2328 13, one LSA after the other.
@@ -22,7 +24,7 @@ func (n *neighbor) receiveUpdate(env *core.Env, u *wire.Update, dst netip.Addr) 
 		return
 	}
 	for _, l := range u.LSAs {
-		if !n.receiveLSA(env, l) {
+		if !n.receiveLSA(env, l) || n.state < exchange {
 			return
 		}
 	}
@@ -38,15 +40,17 @@ func (n *neighbor) receiveLSA(env *core.Env, l wire.LSA) bool {
 	}
 	if l.Sequence < wire.InitialSequence {
 		i.count("dropped-lsa-sequence") // the one number that is reserved, 12.1.6
+		i.problem(env, n.address, BadLSA, "it sent an LSA with the reserved sequence number: "+l.LSAKey.String())
 		return true
 	}
 	if !i.belongs(l.LSAKey) { // steps 2 and 3
 		i.count("dropped-lsa-scope")
+		i.problem(env, n.address, BadLSA, "it sent an LSA that is not for "+i.area.cfg.Kind.String()+" areas, or of no known type: "+l.LSAKey.String())
 		return true
 	}
 	l.Age = min(l.Age, wire.MaxAge)
 	have := i.databaseOf(l.Type).lsas[l.LSAKey]
-	if l.Age == wire.MaxAge && have == nil && !inst.exchanging() { // step 4
+	if l.Age == wire.MaxAge && have == nil && (!inst.exchanging() || inst.overflows(l, nil)) { // step 4
 		n.ackNow(env, l.LSAHeader)
 		return true
 	}
@@ -81,13 +85,14 @@ func (n *neighbor) install(env *core.Env, l wire.LSA, have *entry) {
 		return
 	}
 	db := i.databaseOf(l.Type)
-	if have == nil && inst.full() {
-		i.problem(env, n.address, TooMany, "sent more LSAs than this router keeps")
+	if inst.overflows(l, have) {
+		inst.culprit(n).overload(env)
 		return
 	}
 	l.Raw = bytes.Clone(l.Raw)
 	mine := db.own[l.LSAKey]
 	e, _ := db.put(env, l, false)
+	inst.brings(e, n)
 	back := inst.flood(env, e, n, have)
 	n.ackInstalled(env, l.LSAHeader, back)
 	if inst.selfOriginated(i, l.LSAKey) {
@@ -95,9 +100,6 @@ func (n *neighbor) install(env *core.Env, l wire.LSA, have *entry) {
 	}
 	inst.learned(env, n, e)
 }
-
-// full reports whether no more LSAs of others are taken: memory is bounded.
-func (inst *instance) full() bool { return len(inst.ages)+len(inst.flushing) >= inst.cfg.MaxLSAs }
 
 // ackInstalled is the table of RFC 2328 13.5 for an LSA that was installed: no acknowledgment when it goes back out of
 // the interface, or when a backup had it from someone else than the designated router.
@@ -112,6 +114,7 @@ func (n *neighbor) ackInstalled(env *core.Env, h wire.LSAHeader, back bool) {
 func (n *neighbor) duplicate(env *core.Env, l wire.LSA, have *entry) {
 	if n.waits[l.LSAKey] == have { // an implied acknowledgment
 		n.unwait(env, have)
+		n.unheard = 0
 		if n.i.state == backup && n.id() == n.i.dr {
 			n.ackLater(env, l.LSAHeader)
 		}
@@ -171,6 +174,10 @@ func (i *iface) floods(env *core.Env, e *entry, from *neighbor) bool {
 			continue
 		}
 		n.wait(env, e)
+		if i.withholds(e) {
+			i.sendUpdates(env, n.sendTo(), []*entry{e}) // it alone is to have it
+			continue
+		}
 		needed = true
 	}
 	return needed
@@ -232,6 +239,11 @@ func (n *neighbor) retransmit(env *core.Env) {
 		if e := n.waits[k]; room > 0 {
 			list, room = append(list, e), room-len(e.raw)
 		}
+	}
+	if n.unheard++; n.unheard > maxUnheard && n.grace == nil {
+		n.i.problem(env, n.address, Unacknowledged, strconv.Itoa(len(n.waits))+" LSAs are not acknowledged, sent "+strconv.Itoa(maxUnheard)+" times")
+		n.mismatched(env, "it acknowledges nothing")
+		return
 	}
 	n.i.count("retransmitted")
 	n.i.sendUpdates(env, n.sendTo(), list)
@@ -360,6 +372,7 @@ func (n *neighbor) receiveAck(env *core.Env, a *wire.Ack) {
 		}
 		if wire.Compare(h, e.header(env.Now())) == 0 {
 			n.unwait(env, e)
+			n.unheard = 0
 		} else {
 			n.i.count("acknowledgment-of-other")
 		}

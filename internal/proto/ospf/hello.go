@@ -17,14 +17,47 @@ const helloJitter = 0.1
 func (i *iface) sayHello(env *core.Env) {
 	env.Arm(&i.helloTimer, env.Jitter(i.cfg.Hello, helloJitter))
 	h := i.hello()
+	for _, n := range i.sorted() {
+		if !n.isHeld(env) {
+			h.Neighbors = append(h.Neighbors, n.router)
+		}
+	}
 	if i.multicasts() {
 		i.send(env, i.inst().version().AllRouters(), h)
 	}
 	for _, a := range i.helloTo(env.Now()) {
-		i.send(env, a, h)
+		i.greet(env, a)
 	}
 }
 
+// greet says hello to one router alone, at once: it has just been met, or just become able to hear us, and would otherwise
+// wait for our next hello. On point-to-multipoint nobody asks whom else we hear, which at a hub is thousands.
+func (i *iface) greet(env *core.Env, a netip.Addr) {
+	h := i.hello()
+	for _, n := range i.sorted() {
+		if (n.address == a || i.cfg.Network.designates()) && !n.isHeld(env) {
+			h.Neighbors = append(h.Neighbors, n.router)
+		}
+	}
+	i.send(env, a, h)
+}
+
+// reached greets a peer that multicast has begun to get to. Where its address says nothing of where it sends from, as in
+// OSPFv3, or who else is heard matters to it, the next hello for all comes soon instead.
+func (i *iface) reached(env *core.Env, peer netip.Addr) {
+	if i.cfg.Network == PointToMultipoint && i.inst().version() == wire.V2 && peer.Is4() {
+		i.greet(env, peer)
+		return
+	}
+	if soon := env.Now() + reachedDelay; i.multicasts() && i.helloTimer.At() > soon {
+		env.Arm(&i.helloTimer, reachedDelay)
+	}
+}
+
+// reachedDelay gathers peers that are reached, so that many of them do not bring many hellos.
+const reachedDelay = time.Second
+
+// hello is one that names no neighbours yet.
 func (i *iface) hello() *wire.Hello {
 	h := &wire.Hello{
 		Interval: uint16(i.cfg.Hello / time.Second), Dead: uint32(i.cfg.Dead / time.Second),
@@ -32,9 +65,6 @@ func (i *iface) hello() *wire.Hello {
 	}
 	if i.inst().version() == wire.V2 && !i.unnumbered() {
 		h.Mask = wire.Mask(i.address.Bits())
-	}
-	for _, n := range i.sorted() {
-		h.Neighbors = append(h.Neighbors, n.router)
 	}
 	return h
 }
@@ -71,10 +101,14 @@ func (i *iface) receiveHello(env *core.Env, p *wire.Packet, h *wire.Hello, ev co
 	if i.area.inst.duplicate(i, p.Router, ev.Source) {
 		i.problem(env, ev.Source, DuplicateRouter, "has the router ID "+p.Router.String()+", which another neighbour has too")
 	}
-	i.solved(ev.Source)
+	i.solved(ev.Source, i.neighbors[i.keyOf(p.Router, ev.Source)])
 	n := i.meet(env, p, ev)
+	if n == nil {
+		return
+	}
 	old := *n
-	n.unicast = !ev.Destination.IsMulticast()
+	n.grouped = n.grouped || ev.Destination.IsMulticast()
+	n.unicast = !n.grouped
 	n.priority, n.dr, n.bdr, n.interfaceID, n.address = h.Priority, h.DR, h.BDR, h.InterfaceID, ev.Source
 	n.helloOptions = h.Options
 	n.heard(env)
@@ -85,10 +119,13 @@ func (i *iface) receiveHello(env *core.Env, p *wire.Packet, h *wire.Hello, ev co
 	}
 	i.consider(env, n, &old)
 	i.compareTypes(env, n)
-	if !i.multicasts() && old.state == neighborDown {
-		i.send(env, n.address, i.hello()) // answer at once: it waits for us to have seen it
+	if i.greets() && (old.state == neighborDown || old.state >= twoWay && n.state == heardOf) {
+		i.greet(env, n.address) // it waits for us to have seen it
 	}
 }
+
+// greets reports whether neighbours that are met are answered at once: where they are met one by one.
+func (i *iface) greets() bool { return !i.multicasts() || i.cfg.Network == PointToMultipoint }
 
 // mismatch is what keeps a hello from being accepted, RFC 2328 10.5.
 func (i *iface) mismatch(h *wire.Hello) (Problem, string) {
@@ -136,13 +173,37 @@ func (i *iface) meet(env *core.Env, p *wire.Packet, ev core.ReceivedIP) *neighbo
 		n.kill(env, "its router ID changed to "+p.Router.String())
 		n = nil
 	}
+	if n == nil && len(i.neighbors) >= maxNeighbors {
+		i.count("dropped-neighbor")
+		i.problem(env, netip.Addr{}, TooMany, "more than "+strconv.Itoa(maxNeighbors)+" neighbors: the others are not listened to")
+		return nil
+	}
 	if n == nil {
 		n = newNeighbor(i, key, p.Router)
 		n.address, n.since = ev.Source, env.Now()
-		i.neighbors[key], i.order = n, nil
+		i.add(n)
 		n.fresh(env, p)
 	}
 	return n
+}
+
+// maxNeighbors is how many an interface has at most: a hello names them all, and is one packet.
+const maxNeighbors = 8192
+
+func (i *iface) add(n *neighbor) {
+	i.neighbors[n.key], i.order = n, nil
+	i.routers[n.router]++
+}
+
+func (i *iface) remove(n *neighbor) {
+	if i.neighbors[n.key] != n {
+		return
+	}
+	delete(i.neighbors, n.key)
+	i.order = nil
+	if i.routers[n.router]--; i.routers[n.router] == 0 {
+		delete(i.routers, n.router)
+	}
 }
 
 // consider has the designated router elected when a hello gives a reason, RFC 2328 10.5 and 9.2.

@@ -22,15 +22,19 @@ type instance struct {
 	db     *database // of AS scope
 	began  time.Duration
 
-	ages     ages
-	flushing map[*entry]struct{} // at MaxAge
-	sweep    bool                // some of them may go
-	gone     []*origin           // of ours that went
-	making   int                 // adjacencies between ExStart and Full
-	queue    []*neighbor         // that wait to begin one
-	turn     bool                // one of them may
-	stale    bool                // what we say may have changed
-	marked   []*iface            // with something to send
+	ages         ages
+	flushing     map[*entry]struct{} // at MaxAge
+	sweep        bool                // some of them may go
+	gone         []*origin           // of ours that went
+	making       int                 // adjacencies that have their turn to be made
+	exchanges    int                 // neighbours in Exchange or Loading
+	lsas, octets int                 // of all databases
+	brought      map[bringer]int     // LSAs, by the neighbour that they came by
+	purge        []bringer           // that brought too much, until the routes are computed without them
+	queue        []*neighbor         // that wait to begin one
+	turn         bool                // one of them may
+	stale        bool                // what we say may have changed
+	marked       []*iface            // with something to send
 
 	table     spf.Calculation
 	result    *spf.Result
@@ -44,9 +48,11 @@ type instance struct {
 	border    bool
 	boundary  bool
 	externals map[netip.Prefix]*external
-	discards  map[netip.Prefix]bool
+	discards  map[netip.Prefix]uint8 // blackholes of ours, and their distances
+	summing   map[netip.Prefix]bool  // summaries of externals that have something in them
 	offered   map[netip.Prefix]bool
 	problems  map[problemKey]*problem
+	logs      logBudget
 	restart   *restart
 	stray     []*entry // of ours from before a restart
 
@@ -56,7 +62,7 @@ type instance struct {
 func newInstance(m *Module, cfg *Config) *instance {
 	inst := &instance{
 		m: m, cfg: cfg, areas: map[wire.AreaID]*area{}, flushing: map[*entry]struct{}{}, externals: map[netip.Prefix]*external{},
-		discards: map[netip.Prefix]bool{}, offered: map[netip.Prefix]bool{}, problems: map[problemKey]*problem{}, result: &spf.Result{},
+		discards: map[netip.Prefix]uint8{}, offered: map[netip.Prefix]bool{}, brought: map[bringer]int{}, problems: map[problemKey]*problem{}, result: &spf.Result{},
 	}
 	inst.db = newDatabase(inst, nil, nil)
 	inst.ageTimer = core.Timer{Name: "ospf-age", Of: inst}
@@ -209,9 +215,6 @@ func (inst *instance) leave(env *core.Env, reason string) {
 
 // end takes an instance out, and its routes with it.
 func (inst *instance) end(env *core.Env, reason string) {
-	for _, i := range inst.interfaces() {
-		i.farewell(env)
-	}
 	for _, a := range inst.sortedAreas() {
 		a.end(env, reason)
 	}
@@ -232,7 +235,7 @@ func (i *iface) farewell(env *core.Env) {
 		return
 	}
 	h := i.hello()
-	h.Neighbors, h.DR, h.BDR = nil, 0, 0
+	h.DR, h.BDR = 0, 0
 	for _, dst := range i.helloEverywhere(env.Now()) {
 		i.send(env, dst, h)
 	}
@@ -278,7 +281,7 @@ func (inst *instance) neighbors() []*neighbor {
 }
 
 // exchanging reports whether a neighbour is being told what the database holds: LSAs at MaxAge stay meanwhile.
-func (inst *instance) exchanging() bool { return inst.making > 0 }
+func (inst *instance) exchanging() bool { return inst.exchanges > 0 }
 
 // mark notes an interface that has something to send when the event is handled.
 func (inst *instance) mark(i *iface) {
@@ -315,6 +318,9 @@ func (inst *instance) settle(env *core.Env) {
 
 // duplicate reports whether another neighbour of the interface has the router ID.
 func (inst *instance) duplicate(i *iface, r wire.RouterID, src netip.Addr) bool {
+	if known := i.neighbors[i.keyOf(r, src)]; i.routers[r] == 0 || i.routers[r] == 1 && known != nil && known.router == r && known.address == src {
+		return false
+	}
 	for _, n := range i.neighbors {
 		if n.router == r && n.address != src && n.state >= twoWay {
 			return true

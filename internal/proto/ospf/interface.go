@@ -43,24 +43,26 @@ type iface struct {
 	local     netip.Addr   // what packets leave from
 	db        *database    // of link scope
 	neighbors map[netip.Addr]*neighbor
-	order     []*neighbor // sorted, until one comes or goes
-	dr, bdr   uint32      // as they stand in hellos: address (v2) or router ID (v3)
+	order     []*neighbor           // sorted, until one comes or goes
+	routers   map[wire.RouterID]int // neighbours by router ID, of which there should be one
+	dr, bdr   uint32                // as they stand in hellos: address (v2) or router ID (v3)
 	groups    []netip.Addr
 	polled    time.Duration // NBMA: when silent neighbours were sent to
 	sequence  uint64        // of cryptographic authentication: the last that was sent
 	acks      []pendingAck
 	acksDue   bool                          // one of them is to go at once
 	answered  map[wire.LSAKey]time.Duration // when who had an older LSA was told
-	marked    bool                          // has something to send when the event is handled
-	outbox    []*entry                      // to be flooded when the event is handled
-	lost      map[wire.RouterID]bool        // neighbours that went, until the network's LSA tells so
+	closing   bool
+	marked    bool                   // has something to send when the event is handled
+	outbox    []*entry               // to be flooded when the event is handled
+	lost      map[wire.RouterID]bool // neighbours that went, until the network's LSA tells so
 	counters  map[string]uint64
 
 	helloTimer, waitTimer, ackTimer core.Timer
 }
 
 func newInterface(a *area, cfg Interface) *iface {
-	i := &iface{area: a, cfg: cfg, neighbors: map[netip.Addr]*neighbor{}, counters: map[string]uint64{}, lost: map[wire.RouterID]bool{}}
+	i := &iface{area: a, cfg: cfg, neighbors: map[netip.Addr]*neighbor{}, routers: map[wire.RouterID]int{}, counters: map[string]uint64{}, lost: map[wire.RouterID]bool{}}
 	i.db = newDatabase(a.inst, a, i)
 	i.helloTimer = core.Timer{Name: "ospf-hello", Of: i}
 	i.waitTimer = core.Timer{Name: "ospf-wait", Of: i}
@@ -180,9 +182,11 @@ func (i *iface) down(env *core.Env, reason string) {
 	if i.state == down {
 		return
 	}
+	i.closing = true // nobody is elected while neighbours go
 	for _, n := range i.sorted() {
 		n.kill(env, reason)
 	}
+	i.closing = false
 	for _, t := range []*core.Timer{&i.helloTimer, &i.waitTimer, &i.ackTimer} {
 		env.Stop(t)
 	}
@@ -197,6 +201,7 @@ func (i *iface) down(env *core.Env, reason string) {
 
 // end is down for an interface that leaves the configuration.
 func (i *iface) end(env *core.Env, reason string) {
+	i.farewell(env)
 	i.down(env, reason)
 	for _, e := range i.db.sorted() {
 		i.inst().remove(env, e)
@@ -251,11 +256,18 @@ func (i *iface) reconfigure(env *core.Env, cfg Interface) {
 		return
 	}
 	if old.Network != cfg.Network || old.Passive != cfg.Passive || old.Instance != cfg.Instance {
+		i.cfg = old
+		i.farewell(env)
+		i.cfg = cfg
 		i.down(env, "its configuration changed")
 		i.link(env, i.host)
 		return
 	}
 	for _, n := range i.sorted() {
+		if old.FloodOwn != cfg.FloodOwn {
+			n.kill(env, "what it is told was configured otherwise")
+			continue
+		}
 		n.watch(env)
 	}
 	if old.Priority != cfg.Priority && i.state >= drOther {

@@ -23,6 +23,8 @@ type database struct {
 	ids   map[idKey]uint32        // LS IDs of the prefixes among them
 	used  map[idUse]netip.Prefix
 	last  uint32
+
+	evicted bool // a prefix has lost its LS ID to another
 }
 
 func newDatabase(inst *instance, a *area, i *iface) *database {
@@ -38,6 +40,8 @@ type entry struct {
 	born    time.Duration // when its age was 0; before the epoch for LSAs that came aged
 	arrived time.Duration // for MinLSArrival; 0 of ours
 	waiting int           // neighbours whose retransmission lists it is on
+	from    bringer       // of others'
+	own     bool          // we made this instance
 	flushed bool          // at MaxAge: it goes when nobody waits for it
 	index   int           // in the heap of ages, + 1
 	due     time.Duration // for the heap: refresh of ours, MaxAge of others'
@@ -102,9 +106,12 @@ func (db *database) put(env *core.Env, l wire.LSA, own bool) (e *entry, changed 
 	changed = old == nil && !e.flushed || old != nil && differs(old, e)
 	if old != nil {
 		inst.unlist(env, old)
+		inst.leaves(old)
 	}
 	db.lsas[l.LSAKey] = e
-	if own {
+	inst.lsas++
+	inst.octets += len(e.raw)
+	if e.own = own; own {
 		e.arrived = 0
 	}
 	inst.schedule(env, e, own)
@@ -130,6 +137,7 @@ func (inst *instance) remove(env *core.Env, e *entry) {
 	inst.unlist(env, e)
 	if e.db.lsas[e.key()] == e {
 		delete(e.db.lsas, e.key())
+		inst.leaves(e)
 	}
 }
 

@@ -2,6 +2,7 @@ package ospf
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
@@ -37,13 +38,19 @@ type neighbor struct {
 	dr, bdr      uint32
 	helloOptions wire.Options
 	options      wire.Options // of its database descriptions
-	unicast      bool         // it sends its hellos to us alone, and expects the same
+	grouped      bool         // it sends hellos to the group
+	unicast      bool         // it sends all of its hellos to us alone, and expects the same
 	state        neighborState
 	since        time.Duration
 	events       int           // state changes
 	sequences    [6]uint64     // of authentication: the last, and the last by packet type
 	repeated     time.Duration // when our first description was repeated for who may have missed it
 	queued       bool          // it waits for its turn to be adjacent
+	slot         bool          // it has its turn
+	progress     time.Duration // when the exchange came on last
+	failures     int           // exchanges in a row that began anew
+	unheard      int           // retransmissions in a row without an acknowledgment
+	held         time.Duration // not adjacent until then: it brought too much
 
 	master   bool // we are
 	sequence uint32
@@ -51,6 +58,7 @@ type neighbor struct {
 	heardDD  wire.DatabaseDescription  // the last received, without headers
 	toTell   []*entry                  // not yet described
 	requests map[wire.LSAKey]wire.LSAHeader
+	order    []wire.LSAKey // of requests: as they were described
 	asked    []wire.LSAKey // in the request that is not answered yet
 	waits    map[wire.LSAKey]*entry
 	watched  liveness.Target
@@ -86,9 +94,9 @@ func (n *neighbor) expired(env *core.Env, t *core.Timer) {
 	case &n.inactivity:
 		n.silent(env)
 	case &n.description:
-		n.repeatDescription(env)
+		n.descriptionDue(env)
 	case &n.request:
-		n.sendRequest(env)
+		n.requestDue(env)
 	case &n.update:
 		n.retransmit(env)
 	}
@@ -96,8 +104,13 @@ func (n *neighbor) expired(env *core.Env, t *core.Timer) {
 
 // silent is the event InactivityTimer.
 func (n *neighbor) silent(env *core.Env) {
+	if n.grace != nil && n.grace.until > env.Now() {
+		env.Arm(&n.inactivity, n.grace.until-env.Now()) // RFC 3623 3.1: not while we help
+		return
+	}
 	if n.grace != nil {
-		env.Arm(&n.inactivity, max(n.grace.until-env.Now(), time.Second)) // RFC 3623 3.1: not while we help
+		n.grace = nil
+		n.kill(env, "it did not come back within its grace period")
 		return
 	}
 	n.kill(env, "nothing heard for "+n.i.cfg.Dead.String())
@@ -113,7 +126,7 @@ func (n *neighbor) heard(env *core.Env) {
 
 // twoWayReceived is the event 2-WayReceived.
 func (n *neighbor) twoWayReceived(env *core.Env) {
-	if n.state != heardOf {
+	if n.state != heardOf || n.isHeld(env) {
 		return
 	}
 	n.become(env, twoWay, "")
@@ -162,8 +175,24 @@ func (inst *instance) admit(env *core.Env, n *neighbor) {
 		inst.queue = append(inst.queue, n)
 		return
 	}
-	inst.making++
+	n.takeSlot()
 	n.beginExchange(env)
+}
+
+func (n *neighbor) takeSlot() {
+	if !n.slot {
+		n.slot = true
+		n.inst().making++
+	}
+}
+
+// yieldSlot lets another neighbour have its turn: when the adjacency is made, or does not come on.
+func (n *neighbor) yieldSlot() {
+	if n.slot {
+		n.slot = false
+		n.inst().making--
+		n.inst().turn = true
+	}
 }
 
 // next begins the adjacencies that have their turn.
@@ -171,9 +200,6 @@ func (inst *instance) next(env *core.Env) {
 	for len(inst.queue) > 0 && inst.making < inst.cfg.MaxExchanges {
 		n := inst.queue[0]
 		inst.queue = inst.queue[1:]
-		if !n.queued {
-			continue
-		}
 		n.queued = false
 		n.adjacencyOK(env)
 	}
@@ -181,6 +207,14 @@ func (inst *instance) next(env *core.Env) {
 
 // making reports whether the adjacency is being made.
 func (s neighborState) making() bool { return s >= exStart && s < full }
+
+// exchanging is 1 in the states Exchange and Loading, in which LSAs at MaxAge stay (RFC 2328 14).
+func (s neighborState) exchanging() int {
+	if s == exchange || s == loading {
+		return 1
+	}
+	return 0
+}
 
 // become changes the state and whatever hangs on it.
 func (n *neighbor) become(env *core.Env, s neighborState, reason string) {
@@ -195,10 +229,11 @@ func (n *neighbor) become(env *core.Env, s neighborState, reason string) {
 		level = core.Info
 	}
 	env.Log(level, "neighbor", "instance", inst.cfg.Name, "interface", n.i.name(), "neighbor", n.router, "address", n.address, "from", old, "to", s, "reason", reason)
-	if old.making() && !s.making() {
-		inst.making--
-		inst.turn = true
+	if !s.making() {
+		n.yieldSlot()
 	}
+	inst.exchanges += s.exchanging() - old.exchanging()
+	n.progress = env.Now()
 	inst.sweep = true
 	n.announce(env, old, s)
 }
@@ -211,7 +246,7 @@ func (n *neighbor) announce(env *core.Env, old, s neighborState) {
 	inst := n.inst()
 	if s == full {
 		delete(n.i.lost, n.router)
-		n.i.solved(n.address)
+		n.i.solved(n.address, n)
 		inst.adjacent(env, n)
 	}
 	if n.grace != nil || (old == full) == (s == full) && (old >= twoWay) == (s >= twoWay) {
@@ -234,11 +269,8 @@ func (n *neighbor) kill(env *core.Env, reason string) {
 	env.Stop(&n.inactivity)
 	n.queued, n.grace = false, nil
 	n.become(env, neighborDown, reason)
-	if i.neighbors[n.key] == n {
-		delete(i.neighbors, n.key)
-		i.order = nil
-	}
-	if i.state > waiting && i.cfg.Network.designates() && was >= twoWay {
+	i.remove(n)
+	if i.state > waiting && i.cfg.Network.designates() && was >= twoWay && !i.closing {
 		i.elect(env)
 	}
 }
@@ -253,7 +285,12 @@ func (n *neighbor) forget(env *core.Env) {
 	}
 	clear(n.waits)
 	clear(n.requests)
-	n.asked, n.toTell, n.last, n.queued = nil, nil, nil, false
+	n.asked, n.order, n.toTell, n.last, n.unheard = nil, nil, nil, nil, 0
+	if n.queued {
+		n.queued = false
+		inst := n.inst()
+		inst.queue = slices.DeleteFunc(inst.queue, func(o *neighbor) bool { return o == n })
+	}
 }
 
 // watch asks for the neighbour to be watched, where the interface wants it.

@@ -13,12 +13,13 @@ import (
 
 // origin is an LSA that we originate: what it shall say, and when it may say something else again.
 type origin struct {
-	db    *database
-	key   wire.LSAKey
-	body  wire.LSABody  // nil: no longer
-	after time.Duration // not before
-	hold  time.Duration
-	timer core.Timer
+	db      *database
+	key     wire.LSAKey
+	body    wire.LSABody  // nil: no longer
+	after   time.Duration // not before
+	emitted time.Duration // last
+	hold    time.Duration
+	timer   core.Timer
 }
 
 // expired implements owner.
@@ -63,7 +64,7 @@ func (db *database) unsay(env *core.Env, k wire.LSAKey) {
 // differs reports whether the database has something else than what is to be said.
 func (o *origin) differs() bool {
 	e := o.db.lsas[o.key]
-	if e == nil || e.flushed {
+	if e == nil || e.flushed || !e.own { // one of before a restart is made ours, so that it is refreshed in time
 		return true
 	}
 	l, err := wire.Build(o.db.inst.version(), o.key, 0, wire.InitialSequence, o.body)
@@ -73,7 +74,7 @@ func (o *origin) differs() bool {
 // emitThrottled originates now if the last time is long ago, else when the throttle allows (MinLSInterval, RFC 2328 12.4).
 func (o *origin) emitThrottled(env *core.Env) {
 	if wait := max(o.after-env.Now(), o.db.inst.cfg.LSA.Initial); wait > 0 {
-		if !o.timer.Armed() {
+		if !o.timer.Armed() || o.timer.At() > env.Now()+wait {
 			env.Arm(&o.timer, wait)
 		}
 		return
@@ -113,7 +114,7 @@ func (o *origin) pace(env *core.Env) {
 		o.hold = 0
 	}
 	o.hold = min(max(t.Hold, 2*o.hold), t.Max)
-	o.after = now + o.hold
+	o.emitted, o.after = now, now+o.hold
 }
 
 // refresh originates again before the LSA grows too old.
@@ -156,6 +157,7 @@ func (inst *instance) contest(env *core.Env, e *entry, o *origin, n *neighbor) {
 		n.i.problem(env, n.address, SelfOriginated, "flooded an LSA in our name that we did not make: "+e.key().String())
 	}
 	if o != nil && o.wanted() {
+		o.hold, o.after = 0, min(o.after, o.emitted+inst.cfg.LSA.Hold) // however often it happens
 		o.emitThrottled(env)
 		return
 	}
@@ -207,19 +209,11 @@ func (inst *instance) setBorder() bool {
 	}
 	backbone := inst.areas[0] != nil && inst.areas[0].active()
 	border := active > 1 && backbone
-	boundary := len(inst.cfg.Redistribute) > 0 || inst.cfg.Default != nil || inst.translating()
+	// All border routers of an NSSA are boundary routers, so that their default route counts: RFC 3101 3.1.
+	boundary := len(inst.cfg.Redistribute) > 0 || inst.cfg.Default != nil || border && inst.hasNSSA()
 	changed := border != inst.border || boundary != inst.boundary
 	inst.border, inst.boundary = border, boundary
 	return changed
-}
-
-func (inst *instance) translating() bool {
-	for _, a := range inst.areas {
-		if a.translates {
-			return true
-		}
-	}
-	return false
 }
 
 // originate brings the LSAs that tell of ourselves up to date, RFC 2328 12.4.1 and 12.4.2, RFC 5340 4.4.3.

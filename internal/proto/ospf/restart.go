@@ -49,7 +49,8 @@ func (i *iface) restarting(e *entry, g *wire.Grace) *neighbor {
 // help enters helper mode, if RFC 3623 3.1 lets us: the neighbour is full, the time is not over, and nothing has changed that
 // it has not acknowledged.
 func (inst *instance) help(env *core.Env, n *neighbor, e *entry, g *wire.Grace) {
-	left := time.Duration(g.Period)*time.Second - time.Duration(e.age(env.Now()))*time.Second
+	period := min(time.Duration(g.Period)*time.Second, wire.LSRefreshTime) // RFC 3623 appendix B: no longer than its LSAs live
+	left := period - time.Duration(e.age(env.Now()))*time.Second
 	refused := ""
 	switch {
 	case inst.cfg.Restart.NoHelper:

@@ -90,6 +90,7 @@ func (inst *instance) calculate(env *core.Env) {
 	inst.dirty = false
 	old := inst.result
 	inst.result = inst.table.Run(inst.input(), change)
+	inst.purgeBrought(env)
 	gone, set := spf.Diff(old, inst.result)
 	for _, r := range gone {
 		inst.unroute(env, r.Prefix)

@@ -123,8 +123,11 @@ func reasonOf(err error) string {
 func (i *iface) admits(env *core.Env, p *wire.Packet, ev core.ReceivedIP) string {
 	v := i.inst().version()
 	switch {
+	case ev.Source == i.local && p.Router == i.inst().router:
+		return "own" // what we sent, as some interfaces return it
 	case ev.Source == i.local:
-		return "own"
+		i.problem(env, ev.Source, OurAddress, "router "+p.Router.String()+" sends from our address")
+		return "address"
 	case v == wire.V2 && !i.onNetwork(ev.Source):
 		i.problem(env, ev.Source, WrongNetwork, "sends from an address outside of "+i.address.Masked().String())
 		return "network"

@@ -271,16 +271,19 @@ func octet255(x int) uint16 {
 	return uint16(x)
 }
 
+// maxBuilt is the longest LSA of our own: with it a packet, its headers and its longest authentication are what IP can carry.
+const maxBuilt = 0xffff - 20 - 24 - 4 - trailerHeaderLen - 64
+
 // Build makes an LSA of our own. In OSPFv2 the options of the body are those of the header. An error is an [*Error]: the
-// body is larger than an LSA can be.
+// LSA is larger than one that can be sent.
 func Build(v Version, k LSAKey, age uint16, sequence int32, body LSABody) (LSA, error) {
 	h := LSAHeader{Age: age, LSAKey: k, Sequence: sequence}
 	if v == V2 {
 		h.Options = body.options(v, k)
 	}
 	b := body.appendLSA(h.append(make([]byte, 0, 128), v), v)
-	if len(b) > 0xffff {
-		return LSA{}, bad(ReasonLSAContent, k.String()+" would have "+strconv.Itoa(len(b))+" octets, above 65535")
+	if len(b) > maxBuilt {
+		return LSA{}, bad(ReasonLSAContent, k.String()+" would have "+strconv.Itoa(len(b))+" octets, above "+strconv.Itoa(maxBuilt)+": no packet holds it")
 	}
 	h.Length = uint16(len(b))
 	binary.BigEndian.PutUint16(b[18:], h.Length)

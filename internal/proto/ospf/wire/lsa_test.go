@@ -67,7 +67,7 @@ func TestLSAsCanBeTooLarge(t *testing.T) {
 		v     wire.Version
 		links int
 		ok    bool
-	}{{wire.V2, 5459, true}, {wire.V2, 5460, false}, {wire.V3, 4094, true}, {wire.V3, 4095, false}} {
+	}{{wire.V2, 5448, true}, {wire.V2, 5449, false}, {wire.V3, 4086, true}, {wire.V3, 4087, false}} {
 		l, err := wire.Build(c.v, wire.LSAKey{Type: wire.FunctionRouter.Type(c.v)}, 0, 1, &wire.RouterLSA{Links: make([]wire.Link, c.links)})
 		if (err == nil) != c.ok || c.ok && l.Check(c.v) != nil {
 			t.Errorf("%v with %d links: %v", c.v, c.links, err)
