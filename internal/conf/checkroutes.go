@@ -9,31 +9,20 @@ import (
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 )
 
+// maxPaths bounds how many routes share a prefix at one distance.
+const maxPaths = 64
+
 // routes checks the static routes by themselves and against each other.
 func (k *checker) routes() {
-	type group struct {
-		to       netip.Prefix
-		distance uint8
-	}
-	first := map[Route]place{}
-	blackholes := map[group]bool{}
+	s := shares{first: map[Route]place{}, groups: map[share]*shared{}}
 	var static bart.Table[bool]
 	for i, r := range k.conf.Routes {
 		path := item("routes", i)
-		if !r.To.IsValid() || k.bad[join(path, "via")] || k.bad[join(path, "interface")] || k.bad[join(path, "blackhole")] {
+		if !r.To.IsValid() || slices.ContainsFunc([]string{"via", "interface", "blackhole", "reject"}, func(key string) bool { return k.bad[join(path, key)] }) {
 			continue
 		}
 		k.route(path, r)
-		id, g := r, group{r.To, r.Distance}
-		id.Distance = 0
-		was, mixed := blackholes[g]
-		if at, ok := first[id]; ok {
-			k.failAt(path, "route to %s is given twice, first in line %d", r.To, at.line)
-		} else if mixed && was != r.Blackhole {
-			k.failAt(path, "routes to %s at distance %d are a blackhole and none", r.To, r.Distance)
-		} else {
-			first[id], blackholes[g] = k.place(path), r.Blackhole
-		}
+		k.beside(path, r, s)
 		static.Insert(r.To, true)
 	}
 	for i, r := range k.conf.Routes {
@@ -41,17 +30,75 @@ func (k *checker) routes() {
 	}
 }
 
+// shares are the routes seen so far: those that are the same way to the same prefix, and those that share the traffic.
+type shares struct {
+	first  map[Route]place
+	groups map[share]*shared
+}
+
+type share struct {
+	to       netip.Prefix
+	distance uint8
+}
+
+// shared is the first route of a share, and how many there are.
+type shared struct {
+	Route
+	paths int
+}
+
+// beside checks a route against those before it.
+func (k *checker) beside(path string, r Route, s shares) {
+	id := Route{VRF: r.VRF, To: r.To, Via: r.Via, Interface: r.Interface, Blackhole: r.Blackhole, Reject: r.Reject}
+	g := s.groups[share{r.To, r.Distance}]
+	if g == nil {
+		g = &shared{Route: r}
+		s.groups[share{r.To, r.Distance}] = g
+	}
+	g.paths++
+	at, twice := s.first[id]
+	switch {
+	case twice:
+		k.failAt(path, "route to %s is given twice, first in line %d", r.To, at.line)
+		return
+	case g.Drops() != r.Drops():
+		k.failAt(path, "routes to %s at distance %d are a %s and none", r.To, r.Distance, dropWord(g.Route, r))
+	case g.Blackhole != r.Blackhole:
+		k.failAt(path, "routes to %s at distance %d are a blackhole and a reject: want one of them", r.To, r.Distance)
+	case g.Tag != r.Tag:
+		k.failAt(join(path, "tag"), "tag: routes to %s at distance %d share the traffic and have tags %d and %d: want the same", r.To, r.Distance, g.Tag, r.Tag)
+	case g.paths == maxPaths+1:
+		k.failAt(path, "more than %d routes to %s at distance %d", maxPaths, r.To, r.Distance)
+	}
+	s.first[id] = k.place(path)
+}
+
+// dropWord names the one of two routes that drops.
+func dropWord(a, b Route) string {
+	if a.Reject || b.Reject {
+		return "reject"
+	}
+	return "blackhole"
+}
+
 func (k *checker) route(path string, r Route) {
 	t := k.conf.tunnel(r.Interface)
+	wayOut := r.Via.IsValid() || r.Interface != ""
 	switch {
-	case r.Blackhole && (r.Via.IsValid() || r.Interface != ""):
-		k.failAt(path, "route to %s is a blackhole and has a way out: want one of them", r.To)
-	case !r.Blackhole && !r.Via.IsValid() && r.Interface == "":
-		k.failAt(path, "route to %s has no way out: give via, interface or blackhole: true", r.To)
+	case r.Blackhole && r.Reject:
+		k.failAt(join(path, "reject"), "reject: route to %s is a blackhole already: want one of them", r.To)
+	case r.Drops() && wayOut:
+		k.failAt(path, "route to %s is a %s and has a way out: want one of them", r.To, dropWord(r, r))
+	case r.Drops() && (r.Weight > 1 || r.Track != "" || r.ViaDefault):
+		k.failAt(path, "route to %s is a %s, which has no weight, no track and no via-default", r.To, dropWord(r, r))
+	case !r.Drops() && !wayOut:
+		k.failAt(path, "route to %s has no way out: give via, interface, blackhole: true or reject: true", r.To)
 	case !r.Via.IsValid() && t != nil:
 		k.failAt(path, "route to %s out of the multipoint tunnel %s has no next hop: give via", r.To, t.Name)
 	case !r.Via.IsValid() && r.Track != "":
 		k.failAt(join(path, "track"), "track: the route to %s has no next hop that could be watched: give via", r.To)
+	case r.ViaDefault && (r.Interface != "" || r.To.Bits() == 0):
+		k.failAt(join(path, "via-default"), "via-default: says how via is found, and the route to %s needs no other: remove it", r.To)
 	case r.Via.IsValid():
 		k.via(join(path, "via"), r)
 	}

@@ -67,7 +67,7 @@ func TestParse(t *testing.T) {
 				Rate:           nhrp.DefaultRate,
 			},
 		}},
-		Routes: []Route{{To: netip.MustParsePrefix("10.0.0.0/8"), Via: netip.MustParseAddr("10.100.100.1"), Distance: 1}},
+		Routes: []Route{{To: netip.MustParsePrefix("10.0.0.0/8"), Via: netip.MustParseAddr("10.100.100.1"), Distance: 1, Weight: 1}},
 		Log:    Log{Level: "info", Format: "auto"},
 	}
 	if !reflect.DeepEqual(got, want) {

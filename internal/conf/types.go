@@ -99,16 +99,23 @@ type ppk struct {
 // file is one that the configuration names, and what is in it.
 type file struct{ name, text string }
 
-// Route is a static route. Via and Interface may both be set; Blackhole has neither.
+// Route is a static route. Via and Interface may both be set; Blackhole and Reject have neither.
 type Route struct {
-	VRF       string
-	To        netip.Prefix
-	Via       netip.Addr
-	Interface string
-	Distance  uint8
-	Blackhole bool
-	Track     string // "bfd": not by a next hop that has failed
+	VRF        string
+	To         netip.Prefix
+	Via        netip.Addr
+	Interface  string
+	Distance   uint8
+	Weight     uint8 // share of the traffic among several to one prefix; 0 counts as 1
+	Tag        uint32
+	Blackhole  bool   // drop without a word
+	Reject     bool   // drop, and tell the sender
+	ViaDefault bool   // Via may be found by the default route
+	Track      string // "bfd": not by a next hop that has failed
 }
+
+// Drops reports whether the route has no way out by intention.
+func (r Route) Drops() bool { return r.Blackhole || r.Reject }
 
 // Log says what is logged and how.
 type Log struct {

@@ -337,6 +337,8 @@ func routeLabel(r *Route) string {
 	switch {
 	case r.Blackhole:
 		return r.To.String() + " blackhole"
+	case r.Reject:
+		return r.To.String() + " reject"
 	case r.Via.IsValid():
 		return r.To.String() + " via " + r.Via.String()
 	}

@@ -32,7 +32,7 @@ func guarded(c *conf.Config) []netip.Prefix {
 		g.clear(i.Addresses)
 	}
 	for i := range c.Routes {
-		if r := &c.Routes[i]; !r.Blackhole {
+		if r := &c.Routes[i]; !r.Drops() {
 			g.routes.Insert(r.To.Masked(), r)
 		}
 	}
@@ -89,7 +89,7 @@ func (g *guard) prefixes(routes []conf.Route) []netip.Prefix {
 		}
 	}
 	for i := range routes {
-		if r := &routes[i]; !r.Blackhole && g.protects(r, 0) {
+		if r := &routes[i]; !r.Drops() && g.protects(r, 0) {
 			all = append(all, r.To.Masked())
 		}
 	}

@@ -1,16 +1,20 @@
 // Package static is the module of static routes.
 //
-// A route names a next hop, an interface, both, or is a blackhole. A next hop without an interface is resolved by the
-// RIB: through a connected prefix, a route of another protocol, or another static route, and again whenever the RIB
-// changes. What does not lead anywhere is withdrawn. Of several routes for one prefix those with the lowest distance
-// that lead somewhere are used, together (ECMP); the others float until those fail.
+// A route names a next hop, an interface, both, or drops (blackhole, reject). A next hop without an interface is resolved
+// by the RIB: through a connected prefix, a route of another protocol (an NHRP shortcut, all paths of ECMP), or another
+// static route, and again when what it leans on changes. What does not lead anywhere is withdrawn. Of several routes for
+// one prefix those with the lowest distance that lead somewhere are used, together and by weight (ECMP); the others float
+// until those fail.
 //
-// A next hop is never resolved through the default route: while a tunnel is down, its next hops would move to the
-// provider's side, and with them, in clear, what was meant for the tunnel.
+// A next hop is not resolved through the default route unless the route says so: while a tunnel is down, its next hops
+// would move to the provider's side, and with them, in clear, what was meant for the tunnel.
 //
 //	static.go   configuration and the module
 //	resolve.go  next hop to interface
+//	index.go    which routes a change concerns
+//	weight.go   shares of the traffic
 //	track.go    next hops that BFD watches
+//	show.go     routes that are configured, and why they are not used
 //
 // Left out: tracking by probes.
 package static
@@ -28,16 +32,32 @@ import (
 // Name is the name of the module.
 const Name = "static"
 
-// Route is one statement. Via and Interface may both be set; Blackhole has neither.
+// Route is one statement. Via and Interface may both be set; Blackhole and Reject have neither.
 type Route struct {
-	VRF       string
-	To        netip.Prefix
-	Via       netip.Addr
-	Interface string
-	Distance  uint8 // 0 = that of static routes
-	Blackhole bool
-	Track     string // [TrackBFD]: not by a next hop that has failed
+	VRF        string
+	To         netip.Prefix
+	Via        netip.Addr
+	Interface  string
+	Distance   uint8 // 0 = that of static routes
+	Weight     uint8 // share among several to one prefix; 0 counts as 1
+	Tag        uint32
+	Blackhole  bool
+	Reject     bool   // drop, and tell the sender
+	ViaDefault bool   // Via may be found by the default route
+	Track      string // [TrackBFD]: not by a next hop that has failed
 }
+
+func (r Route) kind() rib.Kind {
+	switch {
+	case r.Blackhole:
+		return rib.Blackhole
+	case r.Reject:
+		return rib.Reject
+	}
+	return rib.Unicast
+}
+
+func (r Route) dest() dest { return dest{r.VRF, r.To.Masked()} }
 
 // Configure, as the body of a [core.Request], gives the whole set of routes. Only differences act.
 type Configure struct{ Routes []Route }
@@ -47,9 +67,11 @@ type Module struct {
 	order    []dest
 	routes   map[dest][]Route // by distance
 	offered  map[dest]bool    // in the RIB
+	leaning  index            // who is concerned by what changes
 	links    map[string]core.Link
 	reported map[Route]bool // told that it leads nowhere
 	watched  map[dest][]liveness.Target
+	watchers map[liveness.Target][]dest
 	status   map[liveness.Target]liveness.Status
 
 	surveyed bool // what was there at start has been told
@@ -69,7 +91,7 @@ func New() *Module {
 	return &Module{
 		routes: map[dest][]Route{}, offered: map[dest]bool{},
 		links: map[string]core.Link{}, reported: map[Route]bool{}, survey: core.Timer{Name: "survey"},
-		watched: map[dest][]liveness.Target{}, status: map[liveness.Target]liveness.Status{},
+		watched: map[dest][]liveness.Target{}, watchers: map[liveness.Target][]dest{}, status: map[liveness.Target]liveness.Status{},
 	}
 }
 
@@ -109,7 +131,7 @@ func (m *Module) configure(env *core.Env, routes []Route) {
 		if r.Distance == 0 {
 			r.Distance = rib.Static.Distance()
 		}
-		d := dest{r.VRF, r.To.Masked()}
+		d := r.dest()
 		if m.routes[d] == nil {
 			m.order = append(m.order, d)
 		}
@@ -118,6 +140,7 @@ func (m *Module) configure(env *core.Env, routes []Route) {
 	for _, rs := range m.routes {
 		slices.SortStableFunc(rs, func(a, b Route) int { return int(a.Distance) - int(b.Distance) })
 	}
+	m.leaning = newIndex(routes)
 	for _, d := range old {
 		if m.routes[d] == nil {
 			m.track(env, d, nil)
@@ -136,46 +159,38 @@ func (m *Module) link(env *core.Env, l core.Link) {
 		delete(m.links, l.Name)
 	}
 	if old.Up != m.links[l.Name].Up {
-		m.evaluateAll(env)
+		m.evaluateThese(env, m.leaning.interfaces[l.Name])
 	}
 }
 
 // changed looks again at the routes whose next hop lies in the prefix that changed.
 func (m *Module) changed(env *core.Env, c rib.Change) {
-	for _, d := range m.order {
-		concerns := func(r Route) bool { return r.Interface == "" && c.Prefix.Contains(r.Via) }
-		if d.vrf == c.VRF && slices.ContainsFunc(m.routes[d], concerns) {
-			m.evaluate(env, d)
-		}
-	}
+	m.evaluateThese(env, m.leaning.concerned(c.VRF, c.Prefix))
 }
 
-func (m *Module) evaluateAll(env *core.Env) {
-	for _, d := range m.order {
+func (m *Module) evaluateAll(env *core.Env) { m.evaluateThese(env, m.order) }
+
+func (m *Module) evaluateThese(env *core.Env, these []dest) {
+	for _, d := range these {
 		m.evaluate(env, d)
 	}
 }
 
-// evaluate offers the best routes of a prefix that lead somewhere.
+// evaluate offers the best routes of a prefix that lead somewhere, and has all that are tracked watched.
 func (m *Module) evaluate(env *core.Env, d dest) {
 	var best *Route
-	var hops, tracked []rib.NextHop
+	var shares []share
+	var tracked []rib.NextHop
+	s := m.resolver(env)
 	for i, r := range m.routes[d] {
-		if best != nil && r.Distance > best.Distance {
-			break
-		}
-		found, ok := m.hops(env, r, 0)
-		if r.Track == TrackBFD && ok {
-			tracked = append(tracked, found...)
-			found = m.alive(found)
-			ok = len(found) > 0
-		}
-		m.report(env, r, ok)
-		if !ok {
+		w := s.way(r)
+		tracked = append(tracked, w.tracked...)
+		m.report(env, r, w.why)
+		if w.why != "" || best != nil && r.Distance > best.Distance {
 			continue
 		}
 		best = &m.routes[d][i]
-		hops = union(hops, found)
+		shares = append(shares, share{r.Weight, w.hops})
 	}
 	m.track(env, d, tracked)
 	if best == nil {
@@ -183,7 +198,9 @@ func (m *Module) evaluate(env *core.Env, d dest) {
 		return
 	}
 	m.offered[d] = true
-	env.Route(rib.Route{VRF: d.vrf, Prefix: d.prefix, Protocol: rib.Static, Distance: best.Distance, NextHops: hops})
+	env.Route(rib.Route{
+		VRF: d.vrf, Prefix: d.prefix, Protocol: rib.Static, Distance: best.Distance, Kind: best.kind(), Tag: best.Tag, NextHops: merge(shares),
+	})
 }
 
 func (m *Module) withdraw(env *core.Env, d dest) {
@@ -194,24 +211,15 @@ func (m *Module) withdraw(env *core.Env, d dest) {
 }
 
 // report tells once that a route leads nowhere, and once that it does again.
-func (m *Module) report(env *core.Env, r Route, ok bool) {
-	if m.reported[r] == !ok || !m.surveyed {
+func (m *Module) report(env *core.Env, r Route, why string) {
+	if m.reported[r] == (why != "") || !m.surveyed {
 		return
 	}
-	if ok {
+	if why == "" {
 		delete(m.reported, r)
 		env.Log(core.Info, "reachable", "to", r.To, "via", r.Via, "interface", r.Interface)
 		return
 	}
 	m.reported[r] = true
-	env.Log(core.Info, "unreachable", "to", r.To, "via", r.Via, "interface", r.Interface)
-}
-
-func union(a, b []rib.NextHop) []rib.NextHop {
-	for _, h := range b {
-		if !slices.Contains(a, h) {
-			a = append(a, h)
-		}
-	}
-	return a
+	env.Log(core.Info, "unreachable", "to", r.To, "via", r.Via, "interface", r.Interface, "cause", why)
 }
