@@ -9,6 +9,9 @@ import (
 	"github.com/spokeway/spokeway/internal/rib"
 )
 
+// rtaNexthop is RTA_NH_ID of linux/rtnetlink.h.
+const rtaNexthop = 30
+
 func appendAttr(b []byte, kind uint16, value []byte) []byte {
 	b = native.AppendUint16(b, uint16(unix.SizeofRtAttr+len(value)))
 	b = native.AppendUint16(b, kind)
@@ -27,18 +30,21 @@ func family(a netip.Addr) uint8 {
 	return unix.AF_INET6
 }
 
-// composeRoute is the body of RTM_NEWROUTE. hops are r's next hops with their interfaces resolved.
-func composeRoute(b []byte, r kernel.Route, hops []outHop) []byte {
+// composeRoute is the body of RTM_NEWROUTE. hops are r's next hops with their interfaces resolved; with an object that leads
+// by them, the route names the object instead.
+func composeRoute(b []byte, r kernel.Route, hops []outHop, object uint32) []byte {
 	var flags uint32
-	if len(hops) == 1 && hops[0].onlink {
+	if len(hops) == 1 && hops[0].onlink && object == 0 {
 		flags = unix.RTNH_F_ONLINK
 	}
 	b = appendRouteHeader(b, r.Prefix, scope(hops), routeType(r.Kind), flags)
 	b = appendDestination(b, r.Prefix, r.Metric)
-	switch len(hops) {
-	case 0:
+	switch {
+	case len(hops) == 0:
 		return b
-	case 1:
+	case object != 0:
+		return appendUint32Attr(b, rtaNexthop, object)
+	case len(hops) == 1:
 		return hops[0].append(appendUint32Attr(b, unix.RTA_OIF, uint32(hops[0].index)), r.Prefix)
 	}
 	var list []byte
@@ -46,6 +52,45 @@ func composeRoute(b []byte, r kernel.Route, hops []outHop) []byte {
 		list = h.appendNexthop(list, r.Prefix)
 	}
 	return appendAttr(b, unix.RTA_MULTIPATH, list)
+}
+
+// composeNexthop is the body of RTM_NEWNEXTHOP for an object that is one next hop. ipv6 is the family of what is on the link.
+func composeNexthop(b []byte, id uint32, h outHop, ipv6 bool) []byte {
+	family, flags := uint8(unix.AF_INET), uint32(0)
+	if h.via.Is6() || !h.via.IsValid() && ipv6 {
+		family = unix.AF_INET6
+	}
+	if h.onlink {
+		flags = unix.RTNH_F_ONLINK
+	}
+	b = appendNexthopHeader(b, family, flags)
+	b = appendUint32Attr(b, unix.NHA_ID, id)
+	b = appendUint32Attr(b, unix.NHA_OIF, uint32(h.index))
+	if h.via.IsValid() {
+		b = appendAttr(b, unix.NHA_GATEWAY, h.via.AsSlice())
+	}
+	return b
+}
+
+// composeGroup is the body of RTM_NEWNEXTHOP for a group of objects, struct nexthop_grp each.
+func composeGroup(b []byte, id uint32, members []member) []byte {
+	b = appendNexthopHeader(b, unix.AF_UNSPEC, 0)
+	b = appendUint32Attr(b, unix.NHA_ID, id)
+	var list []byte
+	for _, m := range members {
+		list = append(native.AppendUint32(list, m.id), max(m.weight, 1)-1, 0, 0, 0)
+	}
+	return appendAttr(b, unix.NHA_GROUP, list)
+}
+
+// composeNexthopRemoval is the body of RTM_DELNEXTHOP.
+func composeNexthopRemoval(b []byte, id uint32) []byte {
+	return appendUint32Attr(appendNexthopHeader(b, unix.AF_UNSPEC, 0), unix.NHA_ID, id)
+}
+
+// appendNexthopHeader appends struct nhmsg.
+func appendNexthopHeader(b []byte, family uint8, flags uint32) []byte {
+	return native.AppendUint32(append(b, family, 0, kernel.Protocol, 0), flags)
 }
 
 // routeType is the rtm_type of a kind.

@@ -117,15 +117,7 @@ func examine(in DoctorInput) (*patient, error) {
 }
 
 func (h *patient) readRoutes(c *conn) (err error) {
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		if err == nil {
-			err = c.dump(unix.RTM_GETROUTE, family, unix.SizeofRtMsg, func(m message) {
-				if r, ok := parseRoute(m.body); ok {
-					h.routes = append(h.routes, r)
-				}
-			})
-		}
-	}
+	h.routes, err = c.dumpRoutes()
 	return err
 }
 

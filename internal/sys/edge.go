@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +37,8 @@ type Edge struct {
 	opts    Options
 	view    *view
 	watcher *watcher
-	host    *queue[core.Effect] // SetInterface, Install, Remove and devices to look at again: in order
+	host    *queue[core.Effect] // SetInterface and devices to look at again: in order
+	fib     *queue[core.Effect] // Install and Remove: in order
 	addrs   *addresser
 	routes  *router
 	packets *queue[core.Effect] // Listen, SendIP and devices to look at again: in order
@@ -61,7 +63,7 @@ const (
 func Open(opts Options) (*Edge, error) {
 	opts.Log = cmp.Or(opts.Log, slog.New(slog.DiscardHandler))
 	e := &Edge{
-		opts: opts, view: newView(), host: newQueue[core.Effect](), packets: newQueue[core.Effect](),
+		opts: opts, view: newView(), host: newQueue[core.Effect](), fib: newQueue[core.Effect](), packets: newQueue[core.Effect](),
 		dns:     newResolver(),
 		lookups: pool{limit: maxLookups}, works: pool{limit: max(2, runtime.NumCPU())},
 	}
@@ -85,25 +87,30 @@ func (e *Edge) post(module string, ev core.Event, taken func()) bool {
 	return true
 }
 
-func (e *Edge) dial() error {
-	events, err := e.conn(subBuffer, groups...)
+func (e *Edge) dial() (err error) {
+	var events, asks, acts, writes *conn
+	for _, c := range []struct {
+		conn   **conn
+		buffer int
+		groups []uint32
+	}{{&events, subBuffer, groups}, {&asks, ackBuffer, nil}, {&acts, ackBuffer, nil}, {&writes, ackBuffer, nil}} {
+		if *c.conn, err = e.conn(c.buffer, c.groups...); err != nil {
+			return err
+		}
+	}
+	port, err := writes.port()
+	if err == nil {
+		err = events.deafTo(port)
+	}
 	if err != nil {
 		return err
-	}
-	asks, err := e.conn(ackBuffer)
-	if err != nil {
-		return err
-	}
-	acts, err := e.conn(ackBuffer)
-	if err != nil {
-		return err
-	}
-	e.watcher = &watcher{
-		view: e.view, events: events, asks: asks, log: e.opts.Log, links: e.link,
-		routes: e.kernel,
 	}
 	e.addrs = newAddresser(e.view, acts, e.store, e.opts.Log)
-	e.routes = &router{view: e.view, conn: acts, tell: e.kernel}
+	e.routes = newRouter(e.view, writes, e.kernel)
+	e.watcher = &watcher{
+		view: e.view, events: events, asks: asks, log: e.opts.Log, links: e.link,
+		routes: e.kernel, doubt: func() { e.routes.doubt.Store(true) },
+	}
 	return nil
 }
 
@@ -123,11 +130,17 @@ func (e *Edge) Start() error {
 	e.started = true
 	go e.watcher.run()
 	go e.host.serve(e.serve)
+	go e.routes.serve(e.fib)
 	go e.packets.serve(e.raws.serve)
 	return nil
 }
 
-func (e *Edge) kernel(ev core.Event) { e.opts.Post(kernel.Name, ev) }
+// kernel tells the kernel module, in portions, so that others have their turn.
+func (e *Edge) kernel(evs []core.Event) {
+	for portion := range slices.Chunk(evs, maxBatch) {
+		e.opts.Post(kernel.Name, kernel.Told(portion))
+	}
+}
 
 // device is an interface that came, came up or was renamed: what was asked for it is due again.
 type device struct{ name string }
@@ -143,8 +156,10 @@ func (e *Edge) link(l core.Link) {
 // Do does an effect, or begins to; false when it is not one of ours.
 func (e *Edge) Do(effect core.Effect) bool {
 	switch f := effect.(type) {
-	case core.SetInterface, kernel.Install, kernel.Remove:
+	case core.SetInterface:
 		e.host.put(f)
+	case kernel.Install, kernel.Remove:
+		e.fib.put(f)
 	case core.Listen:
 		e.packets.put(f)
 	case core.SendIP:
@@ -171,22 +186,15 @@ func guard(run func() any) (result any) {
 	return run()
 }
 
-// serve does what waits for the host, in order. Routes that follow each other go to the kernel together.
+// serve does what waits for the host, in order.
 func (e *Edge) serve(effects []core.Effect) {
-	for len(effects) > 0 {
-		n := routesAhead(effects)
-		if n > 0 {
-			e.routes.do(effects[:n])
-			effects = effects[n:]
-			continue
-		}
-		switch f := effects[0].(type) {
+	for _, f := range effects {
+		switch f := f.(type) {
 		case core.SetInterface:
 			e.addrs.set(f)
 		case device:
 			e.addrs.changed(f.name)
 		}
-		effects = effects[1:]
 	}
 }
 
@@ -211,6 +219,7 @@ func (e *Edge) Close() error {
 	if e.started {
 		e.packets.finish(patience)
 		e.host.finish(patience)
+		e.fib.finish(patience)
 	}
 	e.cancel()
 	e.raws.close()

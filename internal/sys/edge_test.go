@@ -51,6 +51,12 @@ func start(t testing.TB, dir string) *host {
 
 // take keeps what a module would know after the event.
 func (h *host) take(ev core.Event) {
+	if all, ok := ev.(kernel.Told); ok {
+		for _, ev := range all {
+			h.take(ev)
+		}
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch ev := ev.(type) {

@@ -134,6 +134,7 @@ type routeMsg struct {
 	protocol uint8
 	kind     rib.Kind
 	hops     []hop
+	object   uint32 // the nexthop object that it names; 0: none
 }
 
 // parseRoute reads rtmsg and its attributes. Routes that are no business of ours are not ok: other tables, cached
@@ -163,6 +164,8 @@ func parseRoute(b []byte) (r routeMsg, ok bool) {
 			table = u32(v)
 		case unix.RTA_MULTIPATH:
 			r.hops = parseHops(v)
+		case rtaNexthop:
+			r.object = u32(v)
 		default:
 			one.attribute(kind, v)
 		}
@@ -171,7 +174,7 @@ func parseRoute(b []byte) (r routeMsg, ok bool) {
 	if one.index > 0 && r.hops == nil && r.kind == rib.Unicast {
 		r.hops = []hop{one}
 	}
-	ours := table == unix.RT_TABLE_MAIN && (r.kind != rib.Unicast || kind == unix.RTN_UNICAST && len(r.hops) > 0)
+	ours := table == unix.RT_TABLE_MAIN && (r.kind != rib.Unicast || kind == unix.RTN_UNICAST && (len(r.hops) > 0 || r.object > 0))
 	return r, ours && r.prefix.IsValid() && dst.Is6() == v6 && !dst.IsMulticast() && !dst.IsLinkLocalUnicast()
 }
 
@@ -214,6 +217,47 @@ func parseHops(b []byte) (hops []hop) {
 		b = b[min(align(n), len(b)):]
 	}
 	return hops
+}
+
+// nexthopMsg is an RTM_NEWNEXTHOP: a nexthop object.
+type nexthopMsg struct {
+	id       uint32
+	protocol uint8
+	ipv6     bool
+	onlink   bool
+	hop      hop      // of one that is no group
+	members  []member // of a group
+}
+
+// member is a nexthop object in a group.
+type member struct {
+	id     uint32
+	weight uint8
+}
+
+// parseNexthop reads nhmsg and its attributes.
+func parseNexthop(b []byte) (n nexthopMsg, ok bool) {
+	if len(b) < unix.SizeofNhmsg {
+		return n, false
+	}
+	flags := native.Uint32(b[4:])
+	n.ipv6, n.protocol = b[0] == unix.AF_INET6, b[2]
+	n.onlink, n.hop.dead = flags&unix.RTNH_F_ONLINK != 0, flags&unix.RTNH_F_DEAD != 0
+	for kind, v := range attributes(b[unix.SizeofNhmsg:]) {
+		switch kind {
+		case unix.NHA_ID:
+			n.id = u32(v)
+		case unix.NHA_OIF:
+			n.hop.index = int(int32(u32(v)))
+		case unix.NHA_GATEWAY:
+			n.hop.via = address(v)
+		case unix.NHA_GROUP:
+			for ; len(v) >= unix.SizeofNexthopGrp; v = v[unix.SizeofNexthopGrp:] {
+				n.members = append(n.members, member{u32(v), weight(v[4])})
+			}
+		}
+	}
+	return n, n.id > 0
 }
 
 // weight is that of rtnh_hops, which is one less.

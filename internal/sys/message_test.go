@@ -16,7 +16,7 @@ func sampleRoute() []byte {
 	return composeRoute(nil, r, []outHop{
 		{hop: hop{via: addr("192.0.2.1"), index: 2, weight: 3}, onlink: true},
 		{hop: hop{via: addr("2001:db8::1"), index: 3, weight: 1}},
-	})
+	}, 0)
 }
 
 func TestRouteRoundTrip(t *testing.T) {
@@ -37,7 +37,7 @@ func TestRouteRoundTrip(t *testing.T) {
 		{"reject", kernel.Route{Prefix: prefix("10.1.0.0/16"), Metric: 250, Kind: rib.Reject}, nil, nil},
 	}
 	for _, tt := range tests {
-		got, ok := parseRoute(composeRoute(nil, tt.r, tt.hops))
+		got, ok := parseRoute(composeRoute(nil, tt.r, tt.hops, 0))
 		want := routeMsg{prefix: tt.r.Prefix, metric: tt.r.Metric, protocol: kernel.Protocol, kind: tt.r.Kind, hops: tt.want}
 		if !ok || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v %v, want %+v", tt.name, got, ok, want)
@@ -59,8 +59,8 @@ func TestRoutesOfNoConcern(t *testing.T) {
 		"broadcast":         change(7, unix.RTN_BROADCAST),
 		"another family":    change(0, unix.AF_BRIDGE),
 		"prefix too long":   change(1, 33),
-		"link-local prefix": composeRoute(nil, kernel.Route{Prefix: prefix("fe80::/64")}, []outHop{{hop: hop{index: 2}}}),
-		"multicast prefix":  composeRoute(nil, kernel.Route{Prefix: prefix("ff00::/8")}, []outHop{{hop: hop{index: 2}}}),
+		"link-local prefix": composeRoute(nil, kernel.Route{Prefix: prefix("fe80::/64")}, []outHop{{hop: hop{index: 2}}}, 0),
+		"multicast prefix":  composeRoute(nil, kernel.Route{Prefix: prefix("ff00::/8")}, []outHop{{hop: hop{index: 2}}}, 0),
 	} {
 		if r, ok := parseRoute(b); ok {
 			t.Errorf("%s: %+v", name, r)

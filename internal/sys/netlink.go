@@ -51,7 +51,13 @@ func dial(buffer int, groups ...uint32) (*conn, error) {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer) // less will do, see errOverrun
 	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1) // only makes errors clearer
+	for _, option := range []int{
+		unix.NETLINK_EXT_ACK,        // makes errors clearer
+		unix.NETLINK_CAP_ACK,        // answers do not repeat the request
+		unix.NETLINK_GET_STRICT_CHK, // a dump is of what its header says
+	} {
+		_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, option, 1) // old kernels can do without
+	}
 	err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	for _, g := range groups {
 		if err == nil {
@@ -70,6 +76,46 @@ func dial(buffer int, groups ...uint32) (*conn, error) {
 func (c *conn) close() {
 	c.closed.Store(true)
 	c.file.Close()
+}
+
+// port is the address of the socket: what the kernel tells of our own requests carries it.
+func (c *conn) port() (port uint32, err error) {
+	cerr := c.raw.Control(func(fd uintptr) {
+		var a unix.Sockaddr
+		if a, err = unix.Getsockname(int(fd)); err == nil {
+			port = a.(*unix.SockaddrNetlink).Pid
+		}
+	})
+	return port, errors.Join(cerr, err)
+}
+
+// deafTo makes the socket not receive what the kernel tells of routes and nexthop objects that another of ours asked for: who
+// asked knows already, and hearing it takes as long as writing it. The program reads in network byte order, whatever the host's.
+func (c *conn) deafTo(port uint32) (err error) {
+	const (
+		kindAt, portAt = 4, 12 // in struct nlmsghdr
+		all            = 1<<32 - 1
+	)
+	swap32 := func(v uint32) uint32 { return binary.BigEndian.Uint32(native.AppendUint32(nil, v)) }
+	swap16 := func(v uint16) uint32 { return uint32(binary.BigEndian.Uint16(native.AppendUint16(nil, v))) }
+	equal := func(k uint32, then, otherwise uint8) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: k, Jt: then, Jf: otherwise}
+	}
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: portAt},
+		equal(swap32(port), 0, 5),
+		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: kindAt},
+		equal(swap16(unix.RTM_NEWROUTE), 4, 0),
+		equal(swap16(unix.RTM_DELROUTE), 3, 0),
+		equal(swap16(unix.RTM_NEWNEXTHOP), 2, 0),
+		equal(swap16(unix.RTM_DELNEXTHOP), 1, 0),
+		{Code: unix.BPF_RET | unix.BPF_K, K: all},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+	}
+	cerr := c.raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+	})
+	return errors.Join(cerr, err)
 }
 
 // receive reads one datagram. With wait unset it returns nothing when none is there.
@@ -122,7 +168,10 @@ type batch struct {
 	b     []byte
 	first uint32
 	n     int
+	last  int // where the last of them begins
 }
+
+func (t *batch) reset() { *t = batch{b: t.b[:0]} }
 
 // request appends one message; body appends its content.
 func (c *conn) request(t *batch, kind, flags uint16, body func([]byte) []byte) {
@@ -132,31 +181,37 @@ func (c *conn) request(t *batch, kind, flags uint16, body func([]byte) []byte) {
 	}
 	t.n++
 	at := len(t.b)
+	t.last = at
 	t.b = append(t.b, make([]byte, unix.NLMSG_HDRLEN)...)
 	t.b = body(t.b)
 	h := t.b[at:]
 	native.PutUint32(h, uint32(len(h)))
 	native.PutUint16(h[4:], kind)
-	native.PutUint16(h[6:], flags|unix.NLM_F_REQUEST|unix.NLM_F_ACK)
+	native.PutUint16(h[6:], flags|unix.NLM_F_REQUEST)
 	native.PutUint32(h[8:], c.seq)
 	t.b = append(t.b, make([]byte, align(len(t.b))-len(t.b))...)
 }
 
-// exchange sends a batch and returns one error per request, in order.
+// exchange sends a batch and returns one error per request, in order. The kernel does them in this order and answers those
+// that fail; only the last asks for an answer in any case, which tells that the others are done.
 func (c *conn) exchange(t *batch) []error {
 	errs := make([]error, t.n)
-	missing := t.n
 	fail := func(err error) []error {
 		for i := range errs {
 			errs[i] = err
 		}
 		return errs
 	}
+	if t.n == 0 {
+		return nil
+	}
+	flags := t.b[t.last+6:]
+	native.PutUint16(flags, native.Uint16(flags)|unix.NLM_F_ACK)
 	if err := c.send(t.b); err != nil {
 		return fail(err)
 	}
 	_ = c.file.SetReadDeadline(time.Now().Add(timeout))
-	for missing > 0 {
+	for done := false; !done; {
 		b, err := c.receive(true)
 		if err != nil {
 			return fail(fmt.Errorf("wait for the kernel's answer: %w", err))
@@ -164,7 +219,7 @@ func (c *conn) exchange(t *batch) []error {
 		for m, rest, ok := split(b); ok; m, rest, ok = split(rest) {
 			if i := m.seq - t.first; m.kind == unix.NLMSG_ERROR && i < uint32(t.n) {
 				errs[i] = ackError(m)
-				missing--
+				done = done || int(i) == t.n-1
 			}
 		}
 	}
@@ -220,34 +275,23 @@ func ackError(m message) error {
 	return e
 }
 
-// dump reads a whole table of the kernel. It starts again when the kernel says that the table changed meanwhile in
-// such a way that entries may be missing. On a table that never rests it takes what it has: the subscription tells
-// the rest.
-func (c *conn) dump(kind uint16, family uint8, size int, each func(message)) error {
+// dump reads a whole table of the kernel; head is what the kind has for a header. It begins again, with begin, when the kernel
+// says that the table changed meanwhile in such a way that entries may be missing. On a table that never rests it takes what it
+// has: the subscription tells the rest. What each is given is good until it returns.
+func (c *conn) dump(kind uint16, head []byte, begin func(), each func(message)) error {
 	const tries = 5
-	for try := 1; ; try++ {
-		var all []message
-		whole, err := c.dumpOnce(kind, family, size, func(m message) {
-			m.body = append([]byte(nil), m.body...)
-			all = append(all, m)
-		})
-		if err != nil {
+	for range tries {
+		begin()
+		if whole, err := c.dumpOnce(kind, head, each); whole || err != nil {
 			return err
 		}
-		if whole || try == tries {
-			for _, m := range all {
-				each(m)
-			}
-			return nil
-		}
 	}
+	return nil
 }
 
-func (c *conn) dumpOnce(kind uint16, family uint8, size int, each func(message)) (whole bool, err error) {
+func (c *conn) dumpOnce(kind uint16, head []byte, each func(message)) (whole bool, err error) {
 	var t batch
-	c.request(&t, kind, unix.NLM_F_DUMP, func(b []byte) []byte {
-		return append(append(b, family), make([]byte, size-1)...)
-	})
+	c.request(&t, kind, unix.NLM_F_DUMP, func(b []byte) []byte { return append(b, head...) })
 	if err := c.send(t.b); err != nil {
 		return false, err
 	}
@@ -265,7 +309,7 @@ func (c *conn) dumpOnce(kind uint16, family uint8, size int, each func(message))
 			whole = whole && m.flags&unix.NLM_F_DUMP_INTR == 0
 			switch m.kind {
 			case unix.NLMSG_DONE:
-				return whole, nil
+				return whole, dumpError(m)
 			case unix.NLMSG_ERROR:
 				if err := ackError(m); err != nil {
 					return false, err
@@ -275,4 +319,15 @@ func (c *conn) dumpOnce(kind uint16, family uint8, size int, each func(message))
 			}
 		}
 	}
+}
+
+// dumpError is the error that a dump ended with.
+func dumpError(m message) error {
+	if len(m.body) < 4 {
+		return nil
+	}
+	if n := int32(native.Uint32(m.body)); n < 0 {
+		return kernelError{errno: unix.Errno(-n)}
+	}
+	return nil
 }

@@ -64,6 +64,28 @@ func (q *queue[T]) take() []T {
 	return items
 }
 
+// takeWithin is take that returns without anything once patience, if it is not 0, is over. open tells that more may come.
+func (q *queue[T]) takeWithin(patience time.Duration) (items []T, open bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	over := false
+	if patience > 0 {
+		alarm := time.AfterFunc(patience, func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			over = true
+			q.filled.Broadcast()
+		})
+		defer alarm.Stop()
+	}
+	for len(q.items) == 0 && !q.closed && !over {
+		q.filled.Wait()
+	}
+	items = q.items
+	q.items = nil
+	return items, !q.closed || len(items) > 0
+}
+
 // finish lets the worker end its work, and waits for it, but no longer than patience.
 func (q *queue[T]) finish(patience time.Duration) {
 	q.mu.Lock()

@@ -13,13 +13,18 @@ import (
 	"github.com/spokeway/spokeway/internal/rib"
 )
 
-// view is the copy of the host's interfaces and routes. The watcher writes it, the workers read it.
+// view is the copy of the host's interfaces and routes. The watcher writes it, and who writes routes of ours; the workers
+// read it.
 type view struct {
+	// table is held by who writes routes of ours, until what came of it is in the copy and told, and by who reads them:
+	// the kernel does not tell us what we asked for ourselves.
+	table   sync.Mutex
+	objects *objects
+	plain   bool // without nexthop objects, whatever the kernel has
+
 	mu     sync.RWMutex
 	links  map[int]*iface
 	routes map[kernel.Key]kernel.Learned
-	// written are routes whose Install the kernel has taken and whose echo may still be on its way.
-	written map[kernel.Key]bool
 	// twins are keys under which the last dump had more than one route.
 	twins map[kernel.Key]bool
 }
@@ -32,7 +37,7 @@ type iface struct {
 }
 
 func newView() *view {
-	return &view{links: map[int]*iface{}, routes: map[kernel.Key]kernel.Learned{}, written: map[kernel.Key]bool{}}
+	return &view{links: map[int]*iface{}, routes: map[kernel.Key]kernel.Learned{}, objects: newObjects()}
 }
 
 // link is what the interface looks like to the modules: usable addresses, preferred ones first.
@@ -224,10 +229,7 @@ func (v *view) setRoute(r routeMsg, replaces bool) (tell []core.Event, sure bool
 
 func (v *view) put(l kernel.Learned) []core.Event {
 	k := l.Key()
-	if !l.Ours {
-		delete(v.written, k)
-	}
-	if old, found := v.routes[k]; found && reflect.DeepEqual(old, l) {
+	if old, found := v.routes[k]; found && (reflect.DeepEqual(old, l) || old.Ours && l.Ours && old.Equal(l.Route)) {
 		return nil
 	}
 	v.routes[k] = l
@@ -253,7 +255,6 @@ func (v *view) deleteRoute(r routeMsg) (tell []core.Event, sure bool) {
 }
 
 func (v *view) forget(k kernel.Key) []core.Event {
-	delete(v.written, k)
 	if _, found := v.routes[k]; !found {
 		return nil
 	}
@@ -261,18 +262,12 @@ func (v *view) forget(k kernel.Key) []core.Event {
 	return []core.Event{kernel.Forgotten(k)}
 }
 
-// lost takes in that a route is not in the kernel, as one learns from trying to remove it.
-func (v *view) lost(k kernel.Key) []core.Event {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.forget(k)
-}
-
 // replaceRoutes takes in a whole dump and returns what differs, the losses first, in order of prefix. Of several
-// routes with one key the kernel uses the first.
-func (v *view) replaceRoutes(routes []routeMsg) (tell []core.Event) {
+// routes with one key the kernel uses the first. A route may say nothing but which of the objects it leads by.
+func (v *view) replaceRoutes(routes []routeMsg, objects []nexthopMsg) (tell []core.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	resolve(routes, objects)
 	fresh := map[kernel.Key]kernel.Learned{}
 	v.twins = map[kernel.Key]bool{}
 	var order []kernel.Key
@@ -303,19 +298,55 @@ func byKey(a, b kernel.Key) int {
 	return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Metric, b.Metric))
 }
 
-// ours reports whether the kernel has a route of ours under the key, as far as one can know.
+// resolve gives routes that only name an object its next hops.
+func resolve(routes []routeMsg, objects []nexthopMsg) {
+	var byID map[uint32]nexthopMsg
+	for i := range routes {
+		r := &routes[i]
+		if r.object == 0 || len(r.hops) > 0 || r.kind != rib.Unicast {
+			continue
+		}
+		if byID == nil {
+			byID = map[uint32]nexthopMsg{}
+			for _, n := range objects {
+				byID[n.id] = n
+			}
+		}
+		n := byID[r.object]
+		if n.hop.index > 0 {
+			r.hops = []hop{n.hop}
+		}
+		for _, m := range n.members {
+			h := byID[m.id].hop
+			h.weight = m.weight
+			r.hops = append(r.hops, h)
+		}
+	}
+}
+
+// ours reports whether the kernel has a route of ours under the key.
 func (v *view) ours(k kernel.Key) bool {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	return v.written[k] || v.routes[k].Ours
+	return v.routes[k].Ours
 }
 
-func (v *view) wrote(k kernel.Key, is bool) {
+// wrote takes in what we have written, and returns what to tell.
+func (v *view) wrote(installed []kernel.Route, removed []kernel.Key) []core.Event {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if is {
-		v.written[k] = true
-		return
+	tell := make([]core.Event, 0, len(installed)+len(removed))
+	for _, r := range installed {
+		l := kernel.Learned{Route: r, Protocol: kernel.Protocol, Ours: true}
+		v.routes[r.Key()] = l
+		tell = append(tell, l)
 	}
-	delete(v.written, k)
+	for _, k := range removed {
+		if l, found := v.routes[k]; found && !l.Ours {
+			continue // it has taken the place of ours
+		}
+		delete(v.routes, k)
+		tell = append(tell, kernel.Forgotten(k))
+	}
+	return tell
 }

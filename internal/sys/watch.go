@@ -24,7 +24,8 @@ type watcher struct {
 	events *conn // the subscription
 	asks   *conn // dumps
 	links  func(core.Link)
-	routes func(core.Event)
+	routes func([]core.Event)
+	doubt  func() // objects may have gone without a word
 	log    logger
 
 	pending bool // addresses changed that were not told yet
@@ -43,9 +44,6 @@ func (w *watcher) run() {
 	for {
 		_ = w.events.file.SetReadDeadline(w.recheck)
 		b, err := w.events.receive(true)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			w.recheck, w.stale, err = time.Time{}, true, nil
-		}
 		w.take(b, err)
 		for b != nil { // what is there already, so that one reading of the table serves all of it
 			if b, err = w.events.receive(false); b != nil || err != nil {
@@ -62,6 +60,9 @@ func (w *watcher) run() {
 
 func (w *watcher) take(b []byte, err error) {
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.recheck, w.stale = time.Time{}, true
+		_ = w.events.file.SetReadDeadline(time.Time{})
 	case errors.Is(err, errOverrun):
 		w.lost = true
 	case err != nil && !errors.Is(err, os.ErrClosed):
@@ -87,17 +88,10 @@ func (w *watcher) message(m message) {
 		}
 	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
 		w.distrust()
-	case unix.RTM_NEWROUTE:
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		if r, ok := parseRoute(m.body); ok {
 			w.flush()
-			w.route(r, m.flags)
-		}
-	case unix.RTM_DELROUTE:
-		if r, ok := parseRoute(m.body); ok {
-			w.flush()
-			tell, sure := w.view.deleteRoute(r)
-			w.stale = w.stale || !sure
-			w.tell(tell)
+			w.route(r, m.kind, m.flags)
 		}
 	}
 }
@@ -117,6 +111,7 @@ func (w *watcher) link(l linkMsg, gone bool) {
 
 // distrust has the routes read again, now and once the kernel is through with what it has begun.
 func (w *watcher) distrust() {
+	w.doubt()
 	w.stale = true
 	w.recheck = time.Now().Add(recheckTime)
 }
@@ -134,15 +129,25 @@ func (w *watcher) addr(a addrMsg, gone bool) {
 	}
 }
 
-// route takes in a route. One that was appended to another of its key need not be the one the kernel uses.
-func (w *watcher) route(r routeMsg, flags uint16) {
-	if flags&unix.NLM_F_APPEND != 0 {
+// route takes in what others did to a route. What they did to one of ours may be older than what we have written since, of
+// which nobody tells; and one that was appended to another of its key need not be the one the kernel uses. Then only a
+// reading tells.
+func (w *watcher) route(r routeMsg, kind, flags uint16) {
+	if r.protocol == kernel.Protocol || r.object != 0 && len(r.hops) == 0 || flags&unix.NLM_F_APPEND != 0 {
 		w.stale = true
 		return
 	}
-	tell, sure := w.view.setRoute(r, flags&unix.NLM_F_REPLACE != 0)
+	w.view.table.Lock()
+	defer w.view.table.Unlock()
+	var tell []core.Event
+	var sure bool
+	if kind == unix.RTM_DELROUTE {
+		tell, sure = w.view.deleteRoute(r)
+	} else {
+		tell, sure = w.view.setRoute(r, flags&unix.NLM_F_REPLACE != 0)
+	}
 	w.stale = w.stale || !sure
-	w.tell(tell)
+	w.routes(tell)
 }
 
 // flush tells of addresses, before anything that came after them is told.
@@ -159,18 +164,12 @@ func (w *watcher) broadcast(links []core.Link) {
 	}
 }
 
-func (w *watcher) tell(evs []core.Event) {
-	for _, ev := range evs {
-		w.routes(ev)
-	}
-}
-
-// resync reads again what cannot be trusted any more. When that fails it is tried again with the next event, or
-// after a while.
+// resync reads again what cannot be trusted any more. When that fails it is tried again after a while.
 func (w *watcher) resync() {
 	for w.lost || w.stale {
 		if w.lost {
 			w.log.Info("sys.resync", "cause", errOverrun)
+			w.drain()
 		}
 		if err := w.read(w.lost); err != nil {
 			w.log.Warn("sys.resync", "doing", "read the kernel's interfaces and routes", "cause", err)
@@ -184,8 +183,25 @@ func (w *watcher) resync() {
 	}
 }
 
+// How long a burst that was too much for the socket is waited for, and how long it pauses when it is over.
+const (
+	burst = time.Second
+	pause = 10 * time.Millisecond
+)
+
+// drain throws away what comes while messages are being lost anyway, until the burst is over, so that everything is read once
+// and not again and again while another program fills the table.
+func (w *watcher) drain() {
+	for end := time.Now().Add(burst); time.Now().Before(end); {
+		_ = w.events.file.SetReadDeadline(time.Now().Add(pause))
+		if _, err := w.events.receive(true); err != nil && !errors.Is(err, errOverrun) {
+			return
+		}
+	}
+}
+
 // read takes in a dump: of the routes, or of everything. Interfaces that appeared before the dump of the routes
-// are known from the one of the interfaces, or their routes come again as events.
+// are known from the one of the interfaces, or their routes come again as events. Nothing of ours is written meanwhile.
 func (w *watcher) read(everything bool) error {
 	if everything {
 		links, addrs, err := w.dumpLinks()
@@ -194,23 +210,49 @@ func (w *watcher) read(everything bool) error {
 		}
 		w.broadcast(w.view.replaceLinks(links, addrs))
 	}
-	var routes []routeMsg
+	w.view.table.Lock()
+	defer w.view.table.Unlock()
+	all, err := w.asks.dumpObjects()
+	w.view.objects.can = err == nil && !w.view.plain
+	routes, err := w.asks.dumpRoutes()
+	if err != nil {
+		return err
+	}
+	w.view.objects.read(all, routes)
+	w.routes(w.view.replaceRoutes(routes, all))
+	return nil
+}
+
+// dumpObjects reads the nexthop objects. An error means that the kernel has none.
+func (c *conn) dumpObjects() (all []nexthopMsg, err error) {
+	err = c.dump(unix.RTM_GETNEXTHOP, make([]byte, unix.SizeofNhmsg), func() { all = all[:0] }, func(m message) {
+		if n, ok := parseNexthop(m.body); ok {
+			all = append(all, n)
+		}
+	})
+	return all, err
+}
+
+// dumpRoutes reads the main tables of both families.
+func (c *conn) dumpRoutes() (routes []routeMsg, err error) {
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		err := w.asks.dump(unix.RTM_GETROUTE, family, unix.SizeofRtMsg, func(m message) {
+		head := make([]byte, unix.SizeofRtMsg)
+		head[0], head[4] = family, unix.RT_TABLE_MAIN
+		before := len(routes)
+		err := c.dump(unix.RTM_GETROUTE, head, func() { routes = routes[:before] }, func(m message) {
 			if r, ok := parseRoute(m.body); ok {
 				routes = append(routes, r)
 			}
 		})
-		if err != nil {
-			return err
+		if err != nil && !errors.Is(err, unix.ENOENT) { // a table that nobody ever wrote to
+			return nil, err
 		}
 	}
-	w.tell(w.view.replaceRoutes(routes))
-	return nil
+	return routes, nil
 }
 
 func (w *watcher) dumpLinks() (links []linkMsg, addrs []addrMsg, err error) {
-	err = w.asks.dump(unix.RTM_GETLINK, unix.AF_UNSPEC, unix.SizeofIfInfomsg, func(m message) {
+	err = w.asks.dump(unix.RTM_GETLINK, make([]byte, unix.SizeofIfInfomsg), func() { links = links[:0] }, func(m message) {
 		if l, ok := parseLink(m.body); ok {
 			links = append(links, l)
 		}
@@ -219,7 +261,10 @@ func (w *watcher) dumpLinks() (links []linkMsg, addrs []addrMsg, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		err = w.asks.dump(unix.RTM_GETADDR, family, unix.SizeofIfAddrmsg, func(m message) {
+		head := make([]byte, unix.SizeofIfAddrmsg)
+		head[0] = family
+		before := len(addrs)
+		err = w.asks.dump(unix.RTM_GETADDR, head, func() { addrs = addrs[:before] }, func(m message) {
 			if a, ok := parseAddr(m.body); ok {
 				addrs = append(addrs, a)
 			}
@@ -233,6 +278,6 @@ func (w *watcher) start() error {
 	if err := w.read(true); err != nil {
 		return err
 	}
-	w.routes(kernel.Synced{})
+	w.routes([]core.Event{kernel.Synced{}})
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/rib"
 )
 
@@ -51,6 +52,9 @@ type (
 
 	// Forgotten is a route that is no longer in the kernel.
 	Forgotten Key
+
+	// Told is several of these events, in the order in which they happened.
+	Told []core.Event
 
 	// Synced tells that everything the kernel had at start has been reported.
 	Synced struct{}

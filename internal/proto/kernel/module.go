@@ -66,6 +66,10 @@ func (m *Module) Handle(env *core.Env, ev core.Event) {
 		m.learned(env, ev)
 	case Forgotten:
 		m.forgotten(env, Key(ev))
+	case Told:
+		for _, ev := range ev {
+			m.Handle(env, ev)
+		}
 	case Synced:
 		env.Arm(&m.settle, SettleTime)
 	case Refused:
