@@ -98,7 +98,7 @@ ospf:
         second: {unicast: true, host-route: false, neighbors: [{address: 10.1.0.9, cost: 3, priority: 0}]}}}
     0.0.0.1: {type: nssa, summary: false, default-cost: 5, translate: true, default-route: true, ranges: [{prefix: 10.64.0.0/10, hide: true}],
         nssa-ranges: [{prefix: 10.128.0.0/10, cost: 4, tag: 9}]}
-  redistribute: [{from: static, type: 1, metric: 5, tag: 6, match: [{prefix: 10.0.0.0/8, min: 9, max: 24, deny: true}, {prefix: 10.0.0.0/8, metric: 3, tag: 2}]}, {from: kernel}]
+  redistribute: [{from: static, type: 1, metric: 5, tag: 6, match: [{prefix: 10.0.0.0/8, min: 9, max: 24, deny: true}, {prefix: 10.0.0.0/8, metric: 3, tag: 2}, {tagged: 7}]}, {from: kernel}]
   default-route: {always: true, type: 1, metric: 3, tag: 4}
   summaries: [{prefix: 172.16.0.0/12, tag: 5}]
   reference-bandwidth: 10G

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"net/netip"
 	"slices"
@@ -216,18 +217,30 @@ func ospfKeyAt(k *ospfKey) (value, file *string) { return &k.text, &k.file }
 var redistributeKeys = section[ospf.Redistribute]{
 	{"from", required, "whose routes",
 		choice([]string{"connected", "static", "kernel"}, []rib.Protocol{rib.Connected, rib.Static, rib.Kernel}, func(d *ospf.Redistribute) *rib.Protocol { return &d.Protocol })},
-	{"match", "all", "which of them: the first line that matches decides, and what none matches stays out",
-		objects(matchKeys, ospf.Match{}, func(d *ospf.Redistribute) *[]ospf.Match { return &d.Match }, func(m *ospf.Match) string { return m.Prefix.String() })},
+	{"match", "all", "which of them, by prefix, by tag or by both: the first line that matches decides, and what none matches stays out",
+		objects(matchKeys, ospf.Match{}, func(d *ospf.Redistribute) *[]ospf.Match { return &d.Match }, matchLabel)},
 	{"type", "2", "of the metric: 1 adds the way to us, 2 does not", metricType(func(d *ospf.Redistribute) *bool { return &d.Type1 })},
 	{"metric", strconv.Itoa(ospf.DefaultMetric), "what they cost from us on",
 		count(1, wire.LSInfinity-1, func(d *ospf.Redistribute) *uint32 { return &d.Metric })},
-	{"tag", "0", "a number for others to match",
-		count(0, math.MaxUint32, func(d *ospf.Redistribute) *uint32 { return &d.Tag })},
+	{"tag", "that of the route", "a number for others to match",
+		count(1, math.MaxUint32, func(d *ospf.Redistribute) *uint32 { return &d.Tag })},
+}
+
+func matchLabel(m *ospf.Match) string {
+	switch {
+	case !m.Prefix.IsValid():
+		return fmt.Sprint("tagged ", m.Tagged)
+	case m.Tagged != 0:
+		return fmt.Sprint(m.Prefix, " tagged ", m.Tagged)
+	}
+	return m.Prefix.String()
 }
 
 var matchKeys = section[ospf.Match]{
-	{"prefix", required, "what a prefix lies in",
+	{"prefix", "any", "what a prefix lies in",
 		network(func(m *ospf.Match) *netip.Prefix { return &m.Prefix })},
+	{"tagged", "any", "the tag of the route",
+		count(1, math.MaxUint32, func(m *ospf.Match) *uint32 { return &m.Tagged })},
 	{"min", "the length of prefix", "least prefix length",
 		count(0, 128, func(m *ospf.Match) *int { return &m.Min })},
 	{"max", "the length of prefix, or with min any", "greatest prefix length",
@@ -503,9 +516,15 @@ func (r *reader) checkOSPFRanges(path string, o *OSPF, v wire.Version) {
 	}
 	for i, d := range o.Redistribute {
 		for k, m := range d.Match {
-			family(item(join(item(join(path, "redistribute"), i), "match"), k), m.Prefix)
-			if m.Max != 0 && m.Min > m.Max {
-				r.failAt(item(join(item(join(path, "redistribute"), i), "match"), k), "min %d is above max %d: nothing matches", m.Min, m.Max)
+			at := item(join(item(join(path, "redistribute"), i), "match"), k)
+			family(at, m.Prefix)
+			switch {
+			case m.Max != 0 && m.Min > m.Max:
+				r.failAt(at, "min %d is above max %d: nothing matches", m.Min, m.Max)
+			case !m.Prefix.IsValid() && m.Tagged == 0 && !r.bad[join(at, "prefix")] && !r.bad[join(at, "tagged")]:
+				r.failAt(at, "no prefix and no tag to match: give prefix or tagged")
+			case m.Tagged != 0 && d.Protocol != rib.Static:
+				r.failAt(join(at, "tagged"), "tagged: only static routes have tags here: a %s route matches by prefix", d.Protocol)
 			}
 		}
 	}

@@ -209,7 +209,14 @@ func unicast(a netip.Addr) error {
 
 // network is the destination of a route.
 func network[T any](at func(*T) *netip.Prefix) shape[T] {
-	return scalar("prefix", text, at, parseNetwork, netip.Prefix.String)
+	return scalar("prefix", text, at, parseNetwork, printNetwork)
+}
+
+func printNetwork(p netip.Prefix) string {
+	if !p.IsValid() {
+		return ""
+	}
+	return p.String()
 }
 
 func parseNetwork(n *node) (netip.Prefix, error) {

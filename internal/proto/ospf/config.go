@@ -125,15 +125,17 @@ type Redistribute struct {
 	Match    []Match      // in order; none: all
 	Type1    bool         // metric of type 1; otherwise type 2
 	Metric   uint32       // 0: DefaultMetric
-	Tag      uint32
+	Tag      uint32       // 0: that of the route
 }
 
-// Match is a line of a list of prefixes. The first that matches decides; what none matches is denied.
+// Match is a line of a list of routes, by prefix, by tag or by both. The first that matches decides; what none matches
+// is denied.
 type Match struct {
-	Prefix   netip.Prefix
-	Min, Max int  // prefix length; both 0: exactly that of Prefix
-	Deny     bool // instead of permitting it
-	Tag      uint32
+	Prefix   netip.Prefix // not valid: any
+	Min, Max int          // prefix length; both 0: exactly that of Prefix
+	Deny     bool         // instead of permitting it
+	Tagged   uint32       // only routes with this tag; 0: all
+	Tag      uint32       // to be told; 0: that of Redistribute
 	Metric   uint32
 }
 
@@ -240,12 +242,12 @@ func orDefault[T comparable](v, fallback T) T {
 }
 
 // matches is what a list says of a prefix: whether it is let in, and by which line.
-func matches(list []Match, p netip.Prefix) (Match, bool) {
+func matches(list []Match, p netip.Prefix, tag uint32) (Match, bool) {
 	if len(list) == 0 {
 		return Match{}, true
 	}
 	for _, l := range list {
-		if l.matches(p) {
+		if l.matches(p) && (l.Tagged == 0 || l.Tagged == tag) {
 			return l, !l.Deny
 		}
 	}
@@ -254,6 +256,9 @@ func matches(list []Match, p netip.Prefix) (Match, bool) {
 
 func (l Match) matches(p netip.Prefix) bool {
 	least, most := l.Min, l.Max
+	if !l.Prefix.IsValid() {
+		return p.Bits() >= least && (most == 0 || p.Bits() <= most)
+	}
 	if least == 0 && most == 0 {
 		least, most = l.Prefix.Bits(), l.Prefix.Bits()
 	}

@@ -1,6 +1,7 @@
 package ospf
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -60,11 +61,11 @@ func (inst *instance) imports(p netip.Prefix, r *rib.Route) *external {
 		if r.Protocol != d.Protocol || r.Protocol == rib.Connected && inst.runsOn(r) {
 			continue
 		}
-		line, ok := matches(d.Match, p)
+		line, ok := matches(d.Match, p, r.Tag)
 		if !ok {
 			continue
 		}
-		x := &external{prefix: p, type1: d.Type1, metric: orDefault(orDefault(line.Metric, d.Metric), DefaultMetric), tag: orDefault(line.Tag, d.Tag)}
+		x := &external{prefix: p, type1: d.Type1, metric: orDefault(orDefault(line.Metric, d.Metric), DefaultMetric), tag: cmp.Or(line.Tag, d.Tag, r.Tag)}
 		x.forward = inst.forwardTo(r)
 		return x
 	}
@@ -80,7 +81,9 @@ func tellable(p netip.Prefix) bool {
 // importsDefault is a default route of another protocol, which only default-information brings in.
 func (inst *instance) importsDefault(p netip.Prefix, r *rib.Route) *external {
 	if d := inst.cfg.Default; d != nil && r.Protocol != rib.OSPF {
-		return inst.defaultRoute(p)
+		x := inst.defaultRoute(p)
+		x.tag = cmp.Or(x.tag, r.Tag)
+		return x
 	}
 	return nil
 }

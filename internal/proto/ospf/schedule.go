@@ -185,7 +185,7 @@ func (inst *instance) offer(env *core.Env, r spf.Route) {
 	if r.Kind == spf.External2 {
 		metric = r.Type2
 	}
-	route := rib.Route{VRF: inst.cfg.VRF, Prefix: r.Prefix, Protocol: rib.OSPF, Source: inst.cfg.Name, Distance: inst.cfg.Distance, Metric: metric}
+	route := rib.Route{VRF: inst.cfg.VRF, Prefix: r.Prefix, Protocol: rib.OSPF, Source: inst.cfg.Name, Distance: inst.cfg.Distance, Metric: metric, Tag: r.Tag}
 	for _, h := range r.NextHops {
 		route.NextHops = append(route.NextHops, rib.NextHop{Via: h.Via, Interface: h.Interface})
 	}
