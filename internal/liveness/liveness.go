@@ -54,6 +54,13 @@ type State struct {
 	Reason string // in words for people
 }
 
+// Reached is published when multicast begins to get to a peer on an interface where something else than the link decides
+// that, as NHRP does in a cloud: who looks for neighbours there need not wait for the next hello.
+type Reached struct {
+	Interface string
+	Peer      netip.Addr
+}
+
 // Status is what is known of a path.
 type Status uint8
 

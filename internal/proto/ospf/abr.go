@@ -2,6 +2,7 @@ package ospf
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/proto/ospf/spf"
@@ -217,7 +218,7 @@ func (inst *instance) hasNSSA() bool {
 // higher router ID are none. It reports whether that changed.
 func (inst *instance) elect(env *core.Env) (changed bool) {
 	for _, a := range inst.sortedAreas() {
-		translates := a.cfg.Kind == NSSA && inst.border && a.translatorHere()
+		translates := a.cfg.Kind == NSSA && inst.border && (a.translatorHere() || a.lingers(env))
 		if translates != a.translates {
 			a.translates, changed, inst.stale = translates, true, true
 			env.Log(core.Info, "translator", "instance", inst.cfg.Name, "area", a.id, "translates", translates)
@@ -226,14 +227,28 @@ func (inst *instance) elect(env *core.Env) (changed bool) {
 	return changed
 }
 
-func (a *area) translatorHere() bool {
-	if a.cfg.Translate {
-		return true
+// stability is how long a translator goes on that is none any more, until its successor has taken over (RFC 3101 3.1).
+const stability = 40 * time.Second
+
+func (a *area) lingers(env *core.Env) bool {
+	if !a.translates {
+		return false
 	}
-	for _, r := range a.inst.result.Routers {
-		if r.Area == a.id && r.Kind == spf.IntraArea && r.Border && (r.Translates || r.Router > a.inst.router) {
-			return false
+	if a.relieved == 0 {
+		a.relieved = env.Now()
+		env.Arm(&a.inst.translatorTimer, stability)
+	}
+	return env.Now() < a.relieved+stability
+}
+
+func (a *area) translatorHere() bool {
+	if !a.cfg.Translate {
+		for _, r := range a.inst.result.Routers {
+			if r.Area == a.id && r.Kind == spf.IntraArea && r.Border && (r.Translates || r.Router > a.inst.router) {
+				return false
+			}
 		}
 	}
+	a.relieved = 0
 	return true
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
@@ -17,8 +18,9 @@ type area struct {
 	ifaces map[string]*iface
 	db     *database
 
-	stale      bool // what we say of ourselves here may have changed
-	translates bool // we translate type 7 LSAs, RFC 3101 3.1
+	stale      bool          // what we say of ourselves here may have changed
+	translates bool          // we translate type 7 LSAs, RFC 3101 3.1
+	relieved   time.Duration // when another became their translator; 0: none
 }
 
 func newArea(inst *instance, cfg Area) *area {

@@ -117,11 +117,28 @@ func (i *iface) receiveHello(env *core.Env, p *wire.Packet, h *wire.Hello, ev co
 	} else {
 		n.oneWayReceived(env)
 	}
+	n.moved(env, &old)
 	i.consider(env, n, &old)
 	i.compareTypes(env, n)
 	if i.greets() && (old.state == neighborDown || old.state >= twoWay && n.state == heardOf) {
 		i.greet(env, n.address) // it waits for us to have seen it
 	}
+}
+
+// moved has what depends on the address or the interface of a neighbour follow it.
+func (n *neighbor) moved(env *core.Env, old *neighbor) {
+	if n.state < twoWay || old.state < twoWay || n.address == old.address && n.interfaceID == old.interfaceID {
+		return
+	}
+	n.unwatch(env)
+	n.watch(env)
+	n.i.touch()
+	n.inst().changedSPF(env, "neighbor "+n.router.String()+" has moved")
+}
+
+// heardWithin reports whether a hello has come within a time.
+func (n *neighbor) heardWithin(env *core.Env, d time.Duration) bool {
+	return n.grace == nil && n.inactivity.Armed() && n.inactivity.At()-n.i.cfg.Dead+d > env.Now()
 }
 
 // greets reports whether neighbours that are met are answered at once: where they are met one by one.
@@ -169,9 +186,15 @@ func (i *iface) sees(h *wire.Hello) bool { return slices.Contains(h.Neighbors, i
 func (i *iface) meet(env *core.Env, p *wire.Packet, ev core.ReceivedIP) *neighbor {
 	key := i.keyOf(p.Router, ev.Source)
 	n := i.neighbors[key]
+	if n == nil && !i.byAddress() {
+		n = i.neighborAt(ev.Source)
+	}
 	if n != nil && n.router != p.Router {
 		n.kill(env, "its router ID changed to "+p.Router.String())
 		n = nil
+	}
+	if n != nil && n.address != ev.Source && i.cfg.Network != PointToPoint && n.heardWithin(env, i.cfg.Hello+i.cfg.Hello/2) {
+		return nil // there are two of the router ID, and one of them is enough
 	}
 	if n == nil && len(i.neighbors) >= maxNeighbors {
 		i.count("dropped-neighbor")

@@ -41,6 +41,7 @@ type instance struct {
 	pending   spf.Change
 	dirty     bool
 	urgent    bool // do not wait for the throttle
+	reoffer   bool // all routes are offered again: what decides on them has changed
 	pacing    pacing
 	runs      int
 	lastRun   time.Duration
@@ -56,7 +57,7 @@ type instance struct {
 	restart   *restart
 	stray     []*entry // of ours from before a restart
 
-	ageTimer, spfTimer, stubTimer, restartTimer, externalTimer, surveyTimer core.Timer
+	ageTimer, spfTimer, stubTimer, restartTimer, externalTimer, surveyTimer, translatorTimer core.Timer
 }
 
 func newInstance(m *Module, cfg *Config) *instance {
@@ -70,6 +71,7 @@ func newInstance(m *Module, cfg *Config) *instance {
 	inst.stubTimer = core.Timer{Name: "ospf-stub-router", Of: inst}
 	inst.externalTimer = core.Timer{Name: "ospf-externals", Of: inst}
 	inst.surveyTimer = core.Timer{Name: "ospf-router-id", Of: inst}
+	inst.translatorTimer = core.Timer{Name: "ospf-translator", Of: inst}
 	inst.restartTimer = core.Timer{Name: "ospf-restart", Of: inst}
 	return inst
 }
@@ -87,6 +89,8 @@ func (inst *instance) expired(env *core.Env, t *core.Timer) {
 		inst.touchAll()
 	case &inst.surveyTimer:
 		inst.identify(env)
+	case &inst.translatorTimer:
+		inst.summarize()
 	case &inst.externalTimer:
 		inst.sayExternals(env)
 	case &inst.restartTimer:
@@ -152,6 +156,7 @@ func (inst *instance) mustRestart(c *Config) bool {
 
 // configure takes a configuration; only differences act.
 func (inst *instance) configure(env *core.Env, cfg *Config) {
+	inst.reoffer = inst.reoffer || cfg.Distance != inst.cfg.Distance
 	inst.cfg = cfg
 	wanted := map[wire.AreaID]Area{}
 	for _, a := range cfg.Areas {
@@ -218,7 +223,7 @@ func (inst *instance) end(env *core.Env, reason string) {
 	for _, a := range inst.sortedAreas() {
 		a.end(env, reason)
 	}
-	for _, t := range []*core.Timer{&inst.ageTimer, &inst.spfTimer, &inst.stubTimer, &inst.restartTimer, &inst.externalTimer, &inst.surveyTimer} {
+	for _, t := range []*core.Timer{&inst.ageTimer, &inst.spfTimer, &inst.stubTimer, &inst.restartTimer, &inst.externalTimer, &inst.surveyTimer, &inst.translatorTimer} {
 		env.Stop(t)
 	}
 	for _, db := range inst.databases() {

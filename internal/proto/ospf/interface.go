@@ -33,30 +33,33 @@ func (s ifaceState) talks() bool { return s >= waiting }
 
 // iface is OSPF on one interface.
 type iface struct {
-	area      *area
-	cfg       Interface
-	host      core.Link
-	state     ifaceState
-	since     time.Duration
-	reason    string       // of down
-	address   netip.Prefix // OSPFv2: the primary one, which packets leave from
-	local     netip.Addr   // what packets leave from
-	db        *database    // of link scope
-	neighbors map[netip.Addr]*neighbor
-	order     []*neighbor           // sorted, until one comes or goes
-	routers   map[wire.RouterID]int // neighbours by router ID, of which there should be one
-	dr, bdr   uint32                // as they stand in hellos: address (v2) or router ID (v3)
-	groups    []netip.Addr
-	polled    time.Duration // NBMA: when silent neighbours were sent to
-	sequence  uint64        // of cryptographic authentication: the last that was sent
-	acks      []pendingAck
-	acksDue   bool                          // one of them is to go at once
-	answered  map[wire.LSAKey]time.Duration // when who had an older LSA was told
-	closing   bool
-	marked    bool                   // has something to send when the event is handled
-	outbox    []*entry               // to be flooded when the event is handled
-	lost      map[wire.RouterID]bool // neighbours that went, until the network's LSA tells so
-	counters  map[string]uint64
+	area        *area
+	cfg         Interface
+	host        core.Link
+	state       ifaceState
+	since       time.Duration
+	reason      string       // of down
+	address     netip.Prefix // OSPFv2: the primary one, which packets leave from
+	local       netip.Addr   // what packets leave from
+	db          *database    // of link scope
+	neighbors   map[netip.Addr]*neighbor
+	order       []*neighbor           // sorted, until one comes or goes
+	routers     map[wire.RouterID]int // neighbours by router ID, of which there should be one
+	dr, bdr     uint32                // as they stand in hellos: address (v2) or router ID (v3)
+	groups      []netip.Addr
+	polled      time.Duration // NBMA: when silent neighbours were sent to
+	sequence    uint64        // of cryptographic authentication: the last that was sent
+	long        uint64        // the same of 64 bits
+	acks        []pendingAck
+	acksDue     bool                          // one of them is to go at once
+	answered    map[wire.LSAKey]time.Duration // when who had an older LSA was told
+	closing     bool
+	wasCloud    bool
+	hadNetworks []netip.Prefix
+	marked      bool                   // has something to send when the event is handled
+	outbox      []*entry               // to be flooded when the event is handled
+	lost        map[wire.RouterID]bool // neighbours that went, until the network's LSA tells so
+	counters    map[string]uint64
 
 	helloTimer, waitTimer, ackTimer core.Timer
 }
@@ -229,8 +232,23 @@ func (i *iface) reasonOf(s ifaceState) string {
 
 // touch has the LSAs looked at that speak of the interface.
 func (i *iface) touch() {
+	i.inst().reoffer = i.inst().reoffer || i.changedNetworks()
 	i.area.touch()
 	i.inst().stale = true
+}
+
+// changedNetworks reports whether the addresses of which the interface is the way have changed since it was asked last: host
+// routes among them are not offered.
+func (i *iface) changedNetworks() bool {
+	now := i.host.Addresses
+	if i.state == down {
+		now = nil
+	}
+	if i.wasCloud == i.cfg.Cloud && slices.Equal(now, i.hadNetworks) {
+		return false
+	}
+	i.hadNetworks, i.wasCloud = slices.Clone(now), i.cfg.Cloud
+	return true
 }
 
 // listen joins the groups of the state, RFC 2328 9.5 and 5 (AllDRouters for DR and backup).

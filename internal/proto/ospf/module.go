@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spokeway/spokeway/internal/core"
@@ -22,6 +23,7 @@ type Module struct {
 	links     map[string]core.Link
 	stored    map[string]string
 	listening map[listenKey][]netip.Addr
+	clock     sequenceClock
 }
 
 type listenKey struct {
@@ -60,6 +62,8 @@ func (m *Module) Handle(env *core.Env, ev core.Event) {
 	switch ev := ev.(type) {
 	case core.Start:
 		maps.Copy(m.stored, ev.Stored)
+		m.clock.began = env.Now()
+		m.clock.floor, _ = strconv.ParseUint(m.stored[sequenceKey], 10, 32)
 	case core.Stop:
 		for _, inst := range m.sorted() {
 			inst.stop(env)
@@ -67,8 +71,11 @@ func (m *Module) Handle(env *core.Env, ev core.Event) {
 	case core.Request:
 		m.request(env, ev.Body)
 	case core.Notice:
-		if s, ok := ev.Body.(liveness.State); ok {
-			m.liveness(env, s)
+		switch body := ev.Body.(type) {
+		case liveness.State:
+			m.liveness(env, body)
+		case liveness.Reached:
+			m.reached(env, body)
 		}
 	case core.Link:
 		m.link(env, ev)
@@ -172,6 +179,15 @@ func (m *Module) liveness(env *core.Env, s liveness.State) {
 	for _, n := range inst.neighbors() {
 		if n.watching && n.watched == s.Target {
 			n.liveness(env, s)
+		}
+	}
+}
+
+// reached has a peer greeted that multicast has begun to get to.
+func (m *Module) reached(env *core.Env, r liveness.Reached) {
+	for _, inst := range m.sorted() {
+		if i := inst.find(r.Interface); i != nil && i.state.talks() {
+			i.reached(env, r.Peer)
 		}
 	}
 }

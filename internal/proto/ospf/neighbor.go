@@ -43,7 +43,7 @@ type neighbor struct {
 	state        neighborState
 	since        time.Duration
 	events       int           // state changes
-	sequences    [6]uint64     // of authentication: the last, and the last by packet type
+	sequences    [2][6]uint64  // of authentication, short and long: the last, and the last by packet type
 	repeated     time.Duration // when our first description was repeated for who may have missed it
 	queued       bool          // it waits for its turn to be adjacent
 	slot         bool          // it has its turn

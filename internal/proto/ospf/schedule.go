@@ -49,9 +49,7 @@ func (inst *instance) changed(env *core.Env, old, e *entry) {
 	if f == wire.FunctionLink {
 		e.db.iface.touch() // a designated router tells of the prefixes of all
 	}
-	if e.Header.Router != inst.router {
-		inst.endGraces(env, e)
-	}
+	inst.endGraces(env, e)
 }
 
 // changedSPF has the whole tree computed again.
@@ -92,6 +90,9 @@ func (inst *instance) calculate(env *core.Env) {
 	inst.result = inst.table.Run(inst.input(), change)
 	inst.purgeBrought(env)
 	gone, set := spf.Diff(old, inst.result)
+	if inst.reoffer {
+		inst.reoffer, set = false, inst.result.Routes
+	}
 	for _, r := range gone {
 		inst.unroute(env, r.Prefix)
 	}

@@ -3,6 +3,8 @@ package ospf
 import (
 	"errors"
 	"net/netip"
+	"strconv"
+	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
@@ -71,13 +73,42 @@ func (i *iface) ttl() uint8 {
 // sixteenths of a second, which is faster than packets come for long. FRR's ospf6d takes no number whose lower half is not
 // above the last one's, so that they must not be 0 in each second.
 func (i *iface) nextSequence(env *core.Env, k wire.Key) uint64 {
-	clock := uint64(max(env.Wall().Unix(), 1))
+	m := i.inst().m
+	clock := m.clock.now(env)
 	if i.inst().version() == wire.V2 && !k.Extended {
 		i.sequence = max(i.sequence, clock)
-	} else {
-		i.sequence = max(i.sequence+1, clock*16)
+		m.clock.used(env, i.sequence)
+		return i.sequence
 	}
-	return i.sequence
+	i.long = max(i.long+1, clock*16)
+	m.clock.used(env, i.long/16)
+	return i.long
+}
+
+// sequenceKey is where the clock's reserve is kept over restarts, and sequenceReserve how many seconds it is.
+const (
+	sequenceKey     = "ospf.sequence"
+	sequenceReserve = 300
+)
+
+// sequenceClock is the time of day in seconds, but for going back: a router whose clock is wrong after a restart would
+// be taken for somebody who replays its packets.
+type sequenceClock struct {
+	floor    uint64 // kept by the run before: no number was above it
+	began    time.Duration
+	reserved uint64
+}
+
+func (c *sequenceClock) now(env *core.Env) uint64 {
+	return max(1, uint64(max(env.Wall().Unix(), 0)), c.floor+uint64((env.Now()-c.began)/time.Second))
+}
+
+// used reserves numbers ahead of the one that is used.
+func (c *sequenceClock) used(env *core.Env, n uint64) {
+	if n >= c.reserved {
+		c.reserved = n + sequenceReserve
+		env.Emit(core.Store{Key: sequenceKey, Value: strconv.FormatUint(c.reserved, 10)})
+	}
 }
 
 func counterName(t wire.PacketType) string {
@@ -167,7 +198,7 @@ func (i *iface) dispatch(env *core.Env, p *wire.Packet, ev core.ReceivedIP) {
 		i.receiveHello(env, p, h, ev)
 		return
 	}
-	if n == nil || n.router != p.Router {
+	if n == nil || n.router != p.Router || n.address != ev.Source {
 		i.count("dropped-no-neighbor")
 		return
 	}
@@ -186,21 +217,28 @@ func (i *iface) dispatch(env *core.Env, p *wire.Packet, ev core.ReceivedIP) {
 // keyOf is how a neighbour is known: by its address in OSPFv2 (RFC 2328 10), by its router ID in OSPFv3 and on
 // point-to-point links, where an address says nothing.
 func (i *iface) keyOf(r wire.RouterID, src netip.Addr) netip.Addr {
-	if i.inst().version() != wire.V2 || i.cfg.Network == PointToPoint {
+	if !i.byAddress() {
 		return wire.Addr4(uint32(r))
 	}
 	return src
 }
 
+func (i *iface) byAddress() bool {
+	return i.inst().version() == wire.V2 && i.cfg.Network != PointToPoint
+}
+
 // fresh reports whether an authenticated packet is none that was sent before, RFC 2328 D.4.3, RFC 7474 3, RFC 7166 4.5.
 func (n *neighbor) fresh(env *core.Env, p *wire.Packet) bool {
-	strict := n.i.inst().version() != wire.V2 || p.Auth.Type == wire.AuthExtended
+	strict, seen := n.i.inst().version() != wire.V2, &n.sequences[0]
+	if p.Auth.Type == wire.AuthExtended {
+		strict, seen = true, &n.sequences[1] // numbers of another kind, so that keys can be changed from one to the other
+	}
 	switch {
 	case p.Auth.Type != wire.AuthCryptographic && p.Auth.Type != wire.AuthExtended:
 		return true
-	case strict && p.Auth.Sequence > n.sequences[p.Type()], !strict && p.Auth.Sequence >= n.sequences[0]:
-		n.sequences[0] = max(n.sequences[0], p.Auth.Sequence)
-		n.sequences[p.Type()] = p.Auth.Sequence
+	case strict && p.Auth.Sequence > seen[p.Type()], !strict && p.Auth.Sequence >= seen[0]:
+		seen[0] = max(seen[0], p.Auth.Sequence)
+		seen[p.Type()] = p.Auth.Sequence
 		return true
 	}
 	n.i.count("dropped-replay")
