@@ -179,8 +179,10 @@ const (
 	maxMetric            = 0xffff
 )
 
-// DefaultSPF runs 50 ms after the first change, then at least 200 ms apart, up to 5 s.
-var DefaultSPF = Throttle{50 * time.Millisecond, 200 * time.Millisecond, 5 * time.Second}
+// DefaultSPF runs 10 ms after the first change, then 20, 40, 80 ms apart, up to 5 s. A failure is several changes: those at
+// both ends of what failed, told by routers that notice at different times. Traffic is lost, or goes in circles, until
+// the last of them counts, so the first few may not wait for each other; a storm of them has doubled the time by then.
+var DefaultSPF = Throttle{10 * time.Millisecond, 20 * time.Millisecond, 5 * time.Second}
 
 // DefaultLSA originates at once, then again after 1.2 s, later after up to MinLSInterval: shorter than the RFC's 5 s, and
 // longer than the second for which others do not take another instance (MinLSArrival).

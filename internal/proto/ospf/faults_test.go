@@ -424,3 +424,42 @@ func TestLivenessMovesRoutesAtOnce(t *testing.T) {
 	w.wantStates("a", "2.2.2.2 full")
 	w.wantRoutes("a", "10.1.0.1/32 20 10.2.0.1@t2", "192.168.0.0/24 20 10.2.0.1@t2")
 }
+
+// RFC 2328 12.4 and 13: that an adjacency is lost is told as soon as others take it, though the network was busy of late. Else of
+// two hubs that have lost a spoke each would believe that the other one reaches it, and packets would go between them.
+func TestLossIsToldAtOnce(t *testing.T) {
+	w := newWorld(t, 1)
+	live := func(name string, cost uint32) Interface {
+		i := p2mp(name)
+		i.Cost, i.Hello, i.Liveness = cost, time.Second, &Liveness{Interval: 50 * time.Millisecond, Multiplier: 3}
+		return i
+	}
+	for k, hub := range []string{"hub1", "hub2"} {
+		w.add(hub, oneArea(fmt.Sprintf("%d.%d.%d.%d", k+1, k+1, k+1, k+1), live("t1", 10), live("t2", 20), bcast("lan", 1)),
+			fmt.Sprintf("t1 cloud1 10.1.0.%d/24 hub", k+1), fmt.Sprintf("t2 cloud2 10.2.0.%d/24 hub", k+1), fmt.Sprintf("lan l 192.168.0.%d/24", k+1))
+	}
+	w.add("a", oneArea("3.3.3.3", live("t1", 10), live("t2", 20), lan("lan")), "t1 cloud1 10.1.0.3/24", "t2 cloud2 10.2.0.3/24", "lan la 192.168.3.1/24")
+	w.run(time.Minute)
+	fails := func(on, peer, local string) {
+		r := w.routers[on]
+		target := liveness.Target{Peer: addr(peer), Local: addr(local), Interface: "t1"}
+		r.loop.Post(Name, core.Notice{From: liveness.BFD, Body: liveness.State{Target: target, For: "ospf", Status: liveness.Down}})
+		r.loop.Run(w.now)
+	}
+	for range 5 { // what others must not be told of too often
+		fails("hub1", "10.1.0.2", "10.1.0.1")
+		fails("hub2", "10.1.0.1", "10.1.0.2")
+		w.run(2500 * time.Millisecond)
+	}
+	w.cut["cloud1"] = true
+	fails("hub1", "10.1.0.3", "10.1.0.1")
+	fails("hub2", "10.1.0.3", "10.1.0.2")
+	fails("a", "10.1.0.1", "10.1.0.3")
+	fails("a", "10.1.0.2", "10.1.0.3")
+	w.run(150 * time.Millisecond)
+	for _, hub := range []string{"hub1", "hub2"} {
+		if have := w.routers[hub].routes(); !strings.Contains(have+"\n", "192.168.3.0/24 30 10.2.0.3@t2\n") {
+			t.Errorf("%s goes to the spoke's LAN not by the second cloud alone:\n%s", hub, have)
+		}
+	}
+}

@@ -41,6 +41,9 @@ func (db *database) say(env *core.Env, k wire.LSAKey, body wire.LSABody) {
 	}
 	o.body = body
 	if o.differs() {
+		if db.inst.urgent {
+			o.hasten()
+		}
 		o.emitThrottled(env)
 	} else {
 		env.Stop(&o.timer)
@@ -81,6 +84,10 @@ func (o *origin) emitThrottled(env *core.Env) {
 	}
 	o.emit(env)
 }
+
+// hasten lets the next instance out as soon as others take it (MinLSArrival), however many went before: until it is told that
+// an adjacency is lost, others send what goes over it, and of two routers that lost theirs each sends to the other.
+func (o *origin) hasten() { o.after = min(o.after, o.emitted+o.db.inst.cfg.LSA.Hold) }
 
 // emit originates the next instance. When sequence numbers have run out, the old one is flushed first (RFC 2328 12.1.6).
 func (o *origin) emit(env *core.Env) {
@@ -157,7 +164,8 @@ func (inst *instance) contest(env *core.Env, e *entry, o *origin, n *neighbor) {
 		n.i.problem(env, n.address, SelfOriginated, "flooded an LSA in our name that we did not make: "+e.key().String())
 	}
 	if o != nil && o.wanted() {
-		o.hold, o.after = 0, min(o.after, o.emitted+inst.cfg.LSA.Hold) // however often it happens
+		o.hold = 0 // however often it happens
+		o.hasten()
 		o.emitThrottled(env)
 		return
 	}
