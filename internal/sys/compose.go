@@ -85,7 +85,7 @@ func composeGroup(b []byte, id uint32, members []member) []byte {
 
 // composeNexthopRemoval is the body of RTM_DELNEXTHOP.
 func composeNexthopRemoval(b []byte, id uint32) []byte {
-	return appendUint32Attr(appendNexthopHeader(b, unix.AF_UNSPEC, 0), unix.NHA_ID, id)
+	return appendUint32Attr(append(b, make([]byte, unix.SizeofNhmsg)...), unix.NHA_ID, id)
 }
 
 // appendNexthopHeader appends struct nhmsg.

@@ -131,6 +131,7 @@ func (e *Edge) Start() error {
 	go e.watcher.run()
 	go e.host.serve(e.serve)
 	go e.routes.serve(e.fib)
+	e.fib.put(leftovers{})
 	go e.packets.serve(e.raws.serve)
 	return nil
 }
@@ -141,6 +142,9 @@ func (e *Edge) kernel(evs []core.Event) {
 		e.opts.Post(kernel.Name, kernel.Told(portion))
 	}
 }
+
+// leftovers has objects of an earlier process that no route names removed.
+type leftovers struct{}
 
 // device is an interface that came, came up or was renamed: what was asked for it is due again.
 type device struct{ name string }

@@ -48,3 +48,11 @@ func ip(t testing.TB, args ...string) string {
 	}
 	return string(out)
 }
+
+// sysctl sets a parameter of the kernel, by its path below /proc/sys.
+func sysctl(t testing.TB, path, value string) {
+	t.Helper()
+	if err := os.WriteFile("/proc/sys/"+path, []byte(value), 0); err != nil {
+		t.Skip("needs the sysctl: ", err)
+	}
+}

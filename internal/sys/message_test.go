@@ -99,9 +99,34 @@ func TestParsersTakeAnyCut(t *testing.T) {
 	if l, ok := parseLink(link); !ok || l.kind != "tun" || l.name != "eth0" || l.mtu != 1500 || !l.admin {
 		t.Errorf("link %+v %v", l, ok)
 	}
-	for _, b := range [][]byte{link, composeAddr(nil, 2, prefix("2001:db8::1/64"), 0), sampleRoute()} {
+	for _, b := range [][]byte{link, composeAddr(nil, 2, prefix("2001:db8::1/64"), 0), sampleRoute(), sampleGroup()} {
 		for n := range b {
 			parseAll(b[:n:n])
+		}
+	}
+}
+
+func sampleGroup() []byte {
+	return composeGroup(nil, firstObject+3, []member{{firstObject + 1, 1}, {firstObject + 2, 255}})
+}
+
+func TestNexthopRoundTrip(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		b    []byte
+		want nexthopMsg
+	}{
+		{"a gateway", composeNexthop(nil, 7, outHop{hop: hop{via: addr("192.0.2.1"), index: 2}, onlink: true}, false),
+			nexthopMsg{id: 7, protocol: kernel.Protocol, onlink: true, hop: hop{via: addr("192.0.2.1"), index: 2}}},
+		{"an IPv6 gateway of IPv4 routes", composeNexthop(nil, 7, outHop{hop: hop{via: addr("2001:db8::1"), index: 2}}, false),
+			nexthopMsg{id: 7, protocol: kernel.Protocol, ipv6: true, hop: hop{via: addr("2001:db8::1"), index: 2}}},
+		{"on the link", composeNexthop(nil, 7, outHop{hop: hop{index: 2}}, true),
+			nexthopMsg{id: 7, protocol: kernel.Protocol, ipv6: true, hop: hop{index: 2}}},
+		{"a group", sampleGroup(),
+			nexthopMsg{id: firstObject + 3, protocol: kernel.Protocol, members: []member{{firstObject + 1, 1}, {firstObject + 2, 255}}}},
+	} {
+		if got, ok := parseNexthop(tt.b); !ok || !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: got %+v %v, want %+v", tt.name, got, ok, tt.want)
 		}
 	}
 }
@@ -109,6 +134,11 @@ func TestParsersTakeAnyCut(t *testing.T) {
 func parseAll(b []byte) {
 	parseLink(b)
 	parseAddr(b)
+	if n, ok := parseNexthop(b); ok {
+		n.protocol = kernel.Protocol
+		newObjects().read([]nexthopMsg{n}, nil)
+		newObjects().check([]nexthopMsg{n})
+	}
 	if r, ok := parseRoute(b); ok {
 		r.connected()
 		newView().setRoute(r, true)
@@ -120,6 +150,7 @@ func parseAll(b []byte) {
 
 func FuzzMessages(f *testing.F) {
 	f.Add(sampleRoute())
+	f.Add(sampleGroup())
 	f.Add(composeAddr(nil, 2, prefix("2001:db8::1/64"), 0))
 	f.Add(composeLink(nil, 2, 1500, true))
 	f.Add([]byte{20, 0, 0, 0, 2, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0xef, 0xff, 0xff, 0xff})

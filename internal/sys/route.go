@@ -26,9 +26,12 @@ const maxBatch = 256
 // changed instead, in one message. Few are not worth waiting for.
 const (
 	worthWaiting = 64
-	nextOne      = 3 * time.Millisecond // for one more
+	nextOne      = 3 * time.Millisecond
 	allOfThem    = 50 * time.Millisecond
 )
+
+// waits are how long routes wait for one more, and for all of them.
+type waits struct{ one, all time.Duration }
 
 // router writes routes. Its methods belong to one goroutine.
 type router struct {
@@ -44,6 +47,7 @@ type router struct {
 	waiting  map[kernel.Key]*change
 	outs     map[wanted]found // of this round
 	sent     int              // messages, ever
+	waits    waits
 }
 
 // wanted is a next hop of the RIB for a family.
@@ -84,18 +88,18 @@ type request struct {
 }
 
 func newRouter(v *view, c *conn, tell func([]core.Event)) *router {
-	return &router{view: v, conn: c, tell: tell, moves: map[uint32]*move{}, waiting: map[kernel.Key]*change{}, outs: map[wanted]found{}}
+	return &router{view: v, conn: c, tell: tell, moves: map[uint32]*move{}, waiting: map[kernel.Key]*change{}, outs: map[wanted]found{}, waits: waits{nextOne, allOfThem}}
 }
 
 // serve writes routes as they come, until the queue is closed and empty.
 func (r *router) serve(q *queue[core.Effect]) {
 	defer close(q.idle)
 	for {
-		patience := time.Duration(0)
+		wait := time.Duration(0)
 		if len(r.waiting) > 0 {
-			patience = nextOne
+			wait = r.waits.one
 		}
-		effects, open := q.takeWithin(patience)
+		effects, open := q.takeWithin(wait)
 		if !open && len(r.waiting) == 0 {
 			return
 		}
@@ -227,7 +231,7 @@ func (r *router) advance(id uint32, patient bool) []*change {
 	case w != nil && m.to != "" && len(m.changes) == w.refs && len(m.changes) > 1 && r.repoint(w, m):
 		r.settle(id)
 		return nil
-	case w != nil && m.to != "" && patient && len(m.changes) < w.refs && w.refs >= worthWaiting && time.Since(m.since) < allOfThem:
+	case w != nil && m.to != "" && patient && len(m.changes) < w.refs && w.refs >= worthWaiting && time.Since(m.since) < r.waits.all:
 		return nil
 	}
 	return r.settle(id)

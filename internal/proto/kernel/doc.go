@@ -23,5 +23,6 @@
 //	guard.go   what stays closed when there is no tunnel and no process
 //	plan.go    what should be in the kernel and in the data plane
 //
-// Left out: tables other than main, type of service, source routes, nexthop objects of our own.
+// Left out: tables other than main, type of service, source routes. That routes with the same next hops share one of the
+// kernel's nexthop objects is the edge's to arrange.
 package kernel
