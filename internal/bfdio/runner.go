@@ -57,7 +57,9 @@ func Open(o Options) *Runner {
 	if err := r.begin(r.spawn); err != nil {
 		o.Log.Warn("bfd.no-worker", "cause", err, "effect", "BFD runs in a thread of the router, which keeps intervals of 300 ms and above, shorter ones on an idle host")
 		r.opts.Worker = nil
+		return r
 	}
+	raiseRouter()
 	return r
 }
 

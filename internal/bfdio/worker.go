@@ -24,6 +24,7 @@ const (
 
 const (
 	highest  = -20 // nice
+	carrying = -10 // of the router whose data plane carries what a worker sends
 	slice    = 100 * time.Microsecond
 	modest   = 64 << 20
 	firstGap = 100 * time.Millisecond // between two workers
@@ -46,7 +47,23 @@ func raisePriority() {
 
 // raiseSession does the same for the session, where sessions share the processor evenly (sched_autogroup): priorities count
 // within one only.
-func raiseSession() { _ = os.WriteFile("/proc/self/autogroup", []byte(strconv.Itoa(highest)), 0) }
+func raiseSession(nice int) {
+	_ = os.WriteFile("/proc/self/autogroup", []byte(strconv.Itoa(nice)), 0)
+}
+
+// raiseRouter has all of this process go before ordinary ones. On a busy host packets would else wait in its tunnels
+// for as long as the intervals of a worker are; a kernel that forwards goes before every process.
+func raiseRouter() {
+	tasks, _ := os.ReadDir("/proc/self/task")
+	for _, task := range tasks { // threads that come later have the priority of the one that made them
+		if id, err := strconv.Atoi(task.Name()); err == nil {
+			_ = unix.Setpriority(unix.PRIO_PROCESS, id, carrying)
+		}
+	}
+	if session, err := unix.Getsid(0); err == nil && session == os.Getpid() { // else it is others' as well
+		raiseSession(carrying)
+	}
+}
 
 // spawn starts the keeper.
 func (r *Runner) spawn(theirs int) error {
@@ -83,7 +100,7 @@ func Keep(command []string) error {
 	}
 	runtime.LockOSThread()
 	raisePriority()
-	raiseSession()
+	raiseSession(highest)
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(modest)
 	control := os.NewFile(controlFD, "bfd")

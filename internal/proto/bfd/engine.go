@@ -93,6 +93,7 @@ type Engine struct {
 	now     time.Duration
 	byID    map[uint32]*session
 	byKey   map[key]*session
+	flapped map[key]flaps // of paths without a session
 	timers  timers
 	sends   []Send
 	changed []*session
@@ -125,7 +126,7 @@ func (s *Spec) key() key {
 
 // NewEngine makes an engine without sessions.
 func NewEngine(chance *rand.Rand) *Engine {
-	return &Engine{rand: chance, byID: map[uint32]*session{}, byKey: map[key]*session{}}
+	return &Engine{rand: chance, byID: map[uint32]*session{}, byKey: map[key]*session{}, flapped: map[key]flaps{}}
 }
 
 // Sessions is how many there are, those that are ending included.
@@ -146,6 +147,8 @@ func (e *Engine) Set(now time.Duration, spec Spec) {
 		e.forget(other)
 	}
 	s = newSession(spec)
+	s.flaps = e.flapped[spec.key()]
+	delete(e.flapped, spec.key())
 	e.byID[spec.ID], e.byKey[spec.key()] = s, s
 	s.begin(e)
 }
@@ -177,6 +180,7 @@ func (e *Engine) Halt(now time.Duration) {
 func (e *Engine) Reset() {
 	clear(e.byID)
 	clear(e.byKey)
+	clear(e.flapped)
 	clear(e.timers)
 	e.timers, e.sends, e.changed = e.timers[:0], e.sends[:0], e.changed[:0]
 }
@@ -189,6 +193,17 @@ func (e *Engine) forget(s *session) {
 		delete(e.byKey, k)
 	}
 	s.gone = true
+	e.remember(s)
+}
+
+// remember keeps the flaps of a path whose session ends. There are never more than a few for each session that can be.
+func (e *Engine) remember(s *session) {
+	if len(e.flapped) >= maxSessions {
+		maps.DeleteFunc(e.flapped, func(_ key, f flaps) bool { return f.over(e.now) })
+	}
+	if !s.flaps.over(e.now) && len(e.flapped) < maxSessions {
+		e.flapped[s.spec.key()] = s.flaps
+	}
 }
 
 // Receive takes a datagram, RFC 5880 section 6.8.6.

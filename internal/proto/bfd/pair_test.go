@@ -582,6 +582,31 @@ func TestFlappingIsDamped(t *testing.T) {
 	}
 }
 
+// Who hears of a failure may end the session and begin another: that is no fresh start.
+func TestFlapsAreRememberedOverSessions(t *testing.T) {
+	w := newWorld(t, 1, 50*ms, 3).start().up()
+	for range 60 {
+		w.cut = [2]bool{true, true}
+		w.run(200 * ms)
+		w.cut = [2]bool{}
+		for i, e := range w.ends {
+			e.Delete(w.now, e.spec.ID)
+			e.spec.ID += 10
+			e.Set(w.now, e.spec)
+			w.collect(i)
+		}
+		w.run(2500 * ms)
+	}
+	if n := w.a().falls; n < forgiven || n > 15 {
+		t.Errorf("told of %d failures of 60", n)
+	}
+	w.a().Delete(w.now, w.a().spec.ID)
+	w.run(10 * time.Minute)
+	w.a().spec.ID += 10
+	w.a().Set(w.now, w.a().spec)
+	w.up()
+}
+
 // Failures that are not of one another's making are told of each at once, however many there are.
 func TestFailuresFarApartAreNotDamped(t *testing.T) {
 	w := newWorld(t, 1, 50*ms, 3).start().up()

@@ -45,16 +45,27 @@ type session struct {
 	spoke       bool // sent is valid
 	tx, detect  timer
 
-	rose  time.Duration // when it was up last
-	falls int           // in a row, each soon after it rose
-	hold  time.Duration // how long it is kept down
-	held  time.Duration // until when
+	flaps
 
 	resumed bool // taken over from another engine, and not confirmed by the peer yet
 	closing bool
 	until   time.Duration // with closing
 	dirty   bool          // on the list of changes
 	gone    bool
+}
+
+// flaps are the falls of a path, which are remembered over its sessions: who is told of a failure often ends the session
+// and begins another.
+type flaps struct {
+	rose  time.Duration // when it was up last
+	falls int           // in a row, each soon after it rose
+	hold  time.Duration // how long it is kept down
+	held  time.Duration // until when
+}
+
+// over tells that the path has been left alone for so long that nothing is to be remembered.
+func (f *flaps) over(now time.Duration) bool {
+	return f.falls == 0 || now-max(f.rose, f.held) >= max(steady, 2*f.hold)
 }
 
 func newSession(spec Spec) *session {
