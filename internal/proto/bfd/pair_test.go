@@ -375,9 +375,6 @@ func TestPassive(t *testing.T) {
 	w.b().spec.Passive = false
 	w.b().Set(w.now, w.b().spec)
 	w.collect(1)
-	w.b().Delete(w.now, w.b().spec.ID)
-	w.b().Set(w.now, w.b().spec)
-	w.collect(1)
 	w.up()
 	w.cut[1] = true
 	w.run(time.Second)

@@ -106,9 +106,12 @@ func (s *session) part(e *Engine, d time.Duration) time.Duration {
 
 // configure takes another spec for the same path.
 func (s *session) configure(e *Engine, spec Spec) {
-	demand := s.demanding()
+	demand, passive := s.demanding(), s.spec.Passive
 	s.spec = spec.sane()
 	s.announce(e)
+	if passive && !s.spec.Passive {
+		s.soon(e) // somebody who does not wait watches it too now: the peer may wait as we did
+	}
 	if s.demanding() != demand {
 		s.heard = e.now // the peer was silent because we wanted it
 		s.soon(e)
