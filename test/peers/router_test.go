@@ -26,6 +26,7 @@ type spec struct {
 	libreswan bool       // or by libreswan
 	ospf      bool       // FRR speaks OSPF on its tunnel and LAN, which then replaces all routes of the overlay
 	routing   []string   // lines of our YAML, at its top: OSPF of ours
+	text      string     // our YAML, all of it, of a router that follows from nothing here
 }
 
 // server is a hub as a spoke has it configured.

@@ -24,6 +24,7 @@ type scene struct {
 	tcpdump *exec.Cmd
 	nodes   []*node
 	guests  []*guest
+	tell    func() // what a failed case wants to know, where it is not what nodes and guests say
 
 	authority pki // of protected scenes
 }
@@ -38,6 +39,11 @@ var scenes atomic.Int32
 // newScene makes a scene that is gone after the test, also when this process is killed. The suite is the FRR of the
 // guests: trixie has 10.3, bookworm 8.4.
 func newScene(t *testing.T, suite string) *scene {
+	return newSceneCapturing(t, suite, bridge, "ip proto gre or esp or udp port 500 or udp port 4500")
+}
+
+// newSceneCapturing makes one that captures something else: what comes in by an interface, or by any, and passes a filter.
+func newSceneCapturing(t *testing.T, suite, iface, filter string) *scene {
 	needs(t, suite)
 	t.Parallel()
 	s := &scene{t: t, suite: suite, netns: fmt.Sprintf("peers-%d-%d", os.Getpid(), scenes.Add(1))}
@@ -54,7 +60,7 @@ func newScene(t *testing.T, suite string) *scene {
 	}
 	s.ip(s.netns, "link", "add", bridge, "address", "02:00:00:00:00:01", "type", "bridge") // else it changes with the ports
 	s.ip(s.netns, "link", "set", bridge, "up")
-	s.startCapture()
+	s.startCapture(iface, filter)
 	return s
 }
 
@@ -167,10 +173,10 @@ func (s *scene) attach(p spec) (netns, port string) {
 	return netns, "in"
 }
 
-// startCapture writes what crosses the underlay from now on.
-func (s *scene) startCapture() {
+// startCapture writes what comes in from now on.
+func (s *scene) startCapture(iface, filter string) {
 	s.tcpdump = exec.Command("ip", "netns", "exec", s.netns, "tcpdump", "-Z", "root", "-U", "-n", "-B", "8192",
-		"-i", bridge, "-Q", "in", "-w", filepath.Join(s.run, capture), "ip proto gre or esp or udp port 500 or udp port 4500")
+		"-i", iface, "-Q", "in", "-w", filepath.Join(s.run, capture), filter)
 	listening, err := s.tcpdump.StderrPipe()
 	if err == nil {
 		err = s.tcpdump.Start()
@@ -217,6 +223,10 @@ func (s *scene) part(name string, f func()) {
 
 // explain shows what the routers know when a case failed.
 func (s *scene) explain() {
+	if s.tell != nil {
+		s.tell()
+		return
+	}
 	for _, n := range s.nodes {
 		s.t.Logf("%s:\n%s", n.name, n.state())
 	}

@@ -123,6 +123,9 @@ func (n *node) unplug() {
 
 func (n *node) yaml() string {
 	p := n.spec
+	if p.text != "" {
+		return p.text
+	}
 	y := []string{
 		"version: 1",
 		"node: " + p.name,
@@ -393,9 +396,13 @@ func (n *node) tail(count int) string {
 
 // state is what a failed case wants to know.
 func (n *node) state() string {
+	asked := [][]string{{"nhrp"}, {"shortcuts"}, {"peers"}, {"routes"}, {"interfaces"}}
+	if n.text != "" {
+		asked = [][]string{{"ospf", "neighbors"}, {"ospf", "problems"}, {"ospf", "database"}, {"ospf", "routes"}, {"routes"}}
+	}
 	var all []string
-	for _, what := range []string{"nhrp", "shortcuts", "peers", "routes", "interfaces"} {
-		out, err := n.cli("show", what)
+	for _, what := range asked {
+		out, err := n.cli(append([]string{"show"}, what...)...)
 		if err != nil {
 			out = err.Error()
 		}
