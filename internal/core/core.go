@@ -25,8 +25,9 @@ type Edge interface {
 // Start is the first event of every module. Stored is what earlier [Store] effects kept, by key.
 type Start struct{ Stored map[string]string }
 
-// Stop asks a module to say goodbye: what it emits now is still sent.
-type Stop struct{}
+// Stop asks a module to say goodbye: what it emits now is still sent. Before a Restart it is to leave things as they are for
+// the process that comes after this one.
+type Stop struct{ Restart bool }
 
 // Expired is a timer that was due.
 type Expired struct{ Timer *Timer }

@@ -97,6 +97,14 @@ func (r Route) same(o Route) bool {
 		r.Protocol == o.Protocol && r.Kind == o.Kind && r.Tag == o.Tag && slices.Equal(r.NextHops, o.NextHops)
 }
 
+// Restoring, published as a notice, says that the routes of a protocol that an earlier process left in the kernel are being
+// learned again, for at most For; or, with 0, that they have been.
+type Restoring struct {
+	Protocol Protocol
+	Source   string // who within the protocol
+	For      time.Duration
+}
+
 // Change is a new selection for a prefix. New is nil when the prefix has no route any more, Old when it had none.
 type Change struct {
 	VRF      string

@@ -112,8 +112,10 @@ func (n *neighbor) receiveDescription(env *core.Env, d *wire.DatabaseDescription
 		return
 	}
 	if n.state == heardOf {
+		old := *n
 		n.twoWayReceived(env)
-		n.repeated = env.Now() // it hears the first of ours
+		n.repeated = env.Now()     // it hears the first of ours
+		n.i.consider(env, n, &old) // its next hello will be no news
 	}
 	switch n.state {
 	case exStart:

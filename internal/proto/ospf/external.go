@@ -259,12 +259,25 @@ func (a *area) externalsNSSA(want map[wire.LSAKey]wire.LSABody, own []*external)
 		}
 		b := x.body(0)
 		b.Propagate = !inst.border || !inst.hasNormal() // otherwise we tell of it outside ourselves
+		if !a.holds(b.Forward) {
+			b.Forward = netip.Addr{}
+		}
 		if b.Propagate && !b.Forward.IsValid() {
 			b.Forward = a.forwarding()
 			b.Propagate = b.Forward.IsValid()
 		}
 		inst.addExternal(a.db, want, wire.FunctionNSSA, b)
 	}
+}
+
+// holds reports whether an address is on a network of the area.
+func (a *area) holds(x netip.Addr) bool {
+	for _, i := range a.ifaces {
+		if i.state > down && slices.ContainsFunc(i.prefixes(), func(p netip.Prefix) bool { return p.Contains(x) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // forwarding is an address of ours in the area for translated externals, RFC 3101 2.3: a loopback's first.

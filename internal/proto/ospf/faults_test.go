@@ -317,7 +317,7 @@ func TestGracefulRestart(t *testing.T) {
 	w.run(2 * time.Minute)
 	before := [2]string{w.routers["b"].routes(), w.routers["c"].routes()}
 	a := w.routers["a"]
-	a.loop.Post(Name, core.Stop{})
+	a.loop.Post(Name, core.Stop{Restart: true})
 	a.loop.Run(w.now)
 	w.run(time.Second)
 	a.off = true

@@ -78,7 +78,7 @@ func (i *iface) helloTo(now time.Duration) []netip.Addr {
 			to = append(to, n.address)
 		}
 	}
-	if i.multicasts() || i.cfg.Network == NBMA && now < i.polled+i.cfg.Poll && i.polled != 0 {
+	if i.multicasts() || i.cfg.Network == NBMA && now+i.cfg.Hello/2 < i.polled+i.cfg.Poll && i.polled != 0 {
 		return to
 	}
 	i.polled = now

@@ -194,8 +194,8 @@ func (inst *instance) touchAll() {
 func (inst *instance) summarize() { inst.need(spf.Summaries) }
 
 // stop says goodbye: either so that neighbours wait for us, or so that they turn away at once.
-func (inst *instance) stop(env *core.Env) {
-	if inst.cfg.Restart.Period > 0 {
+func (inst *instance) stop(env *core.Env, restart bool) {
+	if restart && inst.cfg.Restart.Period > 0 {
 		inst.prepareRestart(env)
 		inst.settle(env)
 		return

@@ -66,7 +66,7 @@ func (m *Module) Handle(env *core.Env, ev core.Event) {
 		m.clock.floor, _ = strconv.ParseUint(m.stored[sequenceKey], 10, 32)
 	case core.Stop:
 		for _, inst := range m.sorted() {
-			inst.stop(env)
+			inst.stop(env, ev.Restart)
 		}
 	case core.Request:
 		m.request(env, ev.Body)

@@ -42,6 +42,7 @@ type neighbor struct {
 	unicast      bool         // it sends all of its hellos to us alone, and expects the same
 	state        neighborState
 	since        time.Duration
+	lastHello    time.Duration
 	events       int           // state changes
 	sequences    [2][6]uint64  // of authentication, short and long: the last, and the last by packet type
 	repeated     time.Duration // when our first description was repeated for who may have missed it
@@ -119,6 +120,7 @@ func (n *neighbor) silent(env *core.Env) {
 // heard is the event HelloReceived.
 func (n *neighbor) heard(env *core.Env) {
 	env.Arm(&n.inactivity, n.i.cfg.Dead)
+	n.lastHello = env.Now()
 	if n.state == neighborDown {
 		n.become(env, heardOf, "")
 	}

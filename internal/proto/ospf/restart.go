@@ -9,6 +9,7 @@ import (
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/proto/ospf/spf"
 	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
+	"github.com/spokeway/spokeway/internal/rib"
 )
 
 // grace is the help that a neighbour is given while it restarts, RFC 3623 3: to everybody else it is there.
@@ -92,7 +93,7 @@ func (g *grace) end(env *core.Env, reason string) {
 	n := g.n
 	n.grace = nil
 	env.Log(core.Info, "restart-over", "instance", n.inst().cfg.Name, "neighbor", n.router, "reason", reason)
-	env.Arm(&n.inactivity, n.i.cfg.Dead)
+	env.Arm(&n.inactivity, max(n.lastHello+n.i.cfg.Dead-env.Now(), 0)) // as if it had not been waited for
 	if n.i.cfg.Network.designates() && n.i.state > waiting {
 		n.i.elect(env)
 	}
@@ -155,6 +156,7 @@ func (inst *instance) resumeRestart(env *core.Env) {
 	}
 	inst.restart = &restart{inst: inst, until: env.Now() + left}
 	env.Arm(&inst.restartTimer, left)
+	env.Publish(rib.Restoring{Protocol: rib.OSPF, Source: inst.cfg.Name, For: left})
 	env.Log(core.Info, "restarting", "instance", inst.cfg.Name, "for", left)
 }
 
@@ -221,6 +223,7 @@ func (r *restart) end(env *core.Env, reason string) {
 	inst := r.inst
 	inst.restart = nil
 	env.Stop(&inst.restartTimer)
+	env.Publish(rib.Restoring{Protocol: rib.OSPF, Source: inst.cfg.Name})
 	env.Log(core.Info, "restarted", "instance", inst.cfg.Name, "reason", reason)
 	for _, db := range inst.databases() {
 		for _, e := range db.sorted() {
