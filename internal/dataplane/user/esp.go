@@ -1,6 +1,7 @@
 package user
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"net/netip"
@@ -99,6 +100,9 @@ func (r *receiver) spoilt(in *dataplane.Inbound, why dataplane.Reason) {
 
 // opened takes what an authentic packet carried. Only from here on may anything be concluded from it.
 func (r *receiver) opened(in *dataplane.Inbound, from netip.AddrPort, class uint8, payload []byte, next uint8) {
+	if next == packet.GREIP && r.stream.in == in && r.continued(from, class, payload) {
+		return
+	}
 	pl := r.wire.plane
 	if in.FirstPacket() && !pl.post(dataplane.Opened{SA: in.SA, SPI: in.SPI}) {
 		in.NotOpened()
@@ -108,8 +112,49 @@ func (r *receiver) opened(in *dataplane.Inbound, from netip.AddrPort, class uint
 	}
 	if next != esp.NoNextHeader {
 		r.payload(in, from, class, payload, next)
+		r.remember(in, from, class, payload, next)
 	}
 	r.countSA(in, len(payload)-(r.landing.at-r.landing.payload))
+}
+
+// stream is what let the last packet of the frame in, for the time of the frame. Bulk data is many packets that are all let in
+// for the same reasons, and asking once is what makes it cheap.
+type stream struct {
+	in     *dataplane.Inbound // nil: there is none
+	from   netip.AddrPort
+	class  uint8
+	header [8]byte // of GRE
+	prefix int     // its length
+	tunnel *dataplane.Interface
+	peer   *dataplane.Adjacency
+}
+
+// continued takes a packet that differs from the frame's in nothing but what [merger.follows] allows: it came by the same SA
+// from the same place with the same class, in the same GRE. So it is for the same tunnel, from the same peer, goes the same
+// way, and its class needs no change, RFC 6040 section 4.2.
+func (r *receiver) continued(from netip.AddrPort, class uint8, payload []byte) bool {
+	s := &r.stream
+	n := s.prefix
+	if r.landing.where != inMerger || from != s.from || class != s.class || len(payload) < n || !bytes.Equal(payload[:n], s.header[:n]) {
+		return false
+	}
+	p, err := packet.ParseIP(payload[n:])
+	if err != nil || !r.merge.adopt(p, r.landing.at+n) {
+		return false
+	}
+	r.count(s.tunnel, s.peer, len(p.Bytes))
+	r.countSA(s.in, len(payload)-n)
+	return true
+}
+
+// remember notes what let a packet in, if that is the last of the frame now and a plain one.
+func (r *receiver) remember(in *dataplane.Inbound, from netip.AddrPort, class uint8, payload []byte, next uint8) {
+	n := r.landing.at - r.landing.payload
+	if !r.merge.adopted || r.merge.closed || next != packet.GREIP || n > len(r.stream.header) {
+		return
+	}
+	r.stream = stream{in: in, from: from, class: class, prefix: n, tunnel: r.run.tunnel, peer: r.run.peer}
+	copy(r.stream.header[:], payload[:n])
 }
 
 // payload takes what an SA carried: GRE, for the tunnel that its key says.
@@ -165,7 +210,7 @@ func (r *receiver) adopt(d *device, p packet.IP) {
 		m.swap()
 	}
 	r.to, m.udp = d, d.tun.uso
-	m.start(p, r.landing.at)
+	m.start(p)
 }
 
 // room is a packet with room around it where it is to be sealed. What was opened in the scratch has it.

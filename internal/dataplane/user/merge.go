@@ -14,11 +14,10 @@ import (
 // What was decrypted is merged without a copy: [merger.land] is where the cipher puts it, so that its payload is right
 // behind the frame. Its headers overwrite the frame's last octets meanwhile, which are put back when they are read.
 type merger struct {
-	buf      [mergeRoom]byte
-	at       int // where the packet begins; the vnet header is before it
-	n        int // octets of the packet
-	segments int // 0: empty
-	size     int // of a segment's payload
+	buf      [mergeRoom]byte // the packet is behind the headroom, the vnet header right before it
+	n        int             // octets of the packet
+	segments int             // 0: empty
+	size     int             // of a segment's payload
 	headers  int
 	upper    int
 	next     uint32 // sequence number that would follow
@@ -28,36 +27,36 @@ type merger struct {
 	closed   bool // nothing may follow
 	udp      bool // UDP may be merged
 
-	landed int // where the last payload was to go
-	kept   int // octets of the frame there
-	saved  [maxHeaders]byte
+	landed  int  // where the last payload was to go
+	kept    int  // octets of the frame there
+	adopted bool // it is in the frame
+	saved   [maxHeaders]byte
 }
 
 const (
 	maxFrame    = 65535
 	maxSegments = 64
-	headroom    = 64       // octets before a packet: for GRE and an IP header, or a vnet header
-	tailroom    = 64       // behind it: for ESP's trailer
-	farthest    = 32 << 10 // where a frame may begin
-	mergeRoom   = farthest + maxFrame + headroom + maxFrame + tailroom
+	headroom    = 64 // octets before a packet: for GRE and an IP header, or a vnet header
+	tailroom    = 64 // behind it: for ESP's trailer
+	mergeRoom   = headroom + maxFrame + headroom + maxFrame + tailroom
 )
 
 // empty reports whether nothing is collected.
 func (m *merger) empty() bool { return m.segments == 0 }
 
 // frame is the packet so far.
-func (m *merger) frame() []byte { return m.buf[m.at : m.at+m.n] }
+func (m *merger) frame() []byte { return m.buf[headroom : headroom+m.n] }
 
 // add takes a copy of p, or reports that the frame must be taken first.
 func (m *merger) add(p packet.IP) bool {
 	if m.segments == 0 {
-		m.begin(p, headroom)
+		m.begin(p)
 		return true
 	}
 	if m.closed || !m.follows(p) {
 		return false
 	}
-	copy(m.buf[m.at+m.n:], p.Bytes[m.headers:])
+	copy(m.buf[headroom+m.n:], p.Bytes[m.headers:])
 	m.grow(p)
 	return true
 }
@@ -76,12 +75,12 @@ func (m *merger) grow(p packet.IP) {
 }
 
 // begin makes p the frame's first packet. It is copied to the place, unless it is there.
-func (m *merger) begin(p packet.IP, at int) {
-	if b := m.buf[at : at+len(p.Bytes)]; &b[0] != &p.Bytes[0] {
+func (m *merger) begin(p packet.IP) {
+	if b := m.buf[headroom : headroom+len(p.Bytes)]; &b[0] != &p.Bytes[0] {
 		copy(b, p.Bytes)
 		p.Bytes = b
 	}
-	m.at, m.n = at, len(p.Bytes)
+	m.n = len(p.Bytes)
 	m.segments, m.upper, m.protocol, m.is6 = 1, p.Upper, p.Protocol, p.Is6()
 	m.closed = !m.open(p)
 }
@@ -89,13 +88,13 @@ func (m *merger) begin(p packet.IP, at int) {
 // land is the buffer up to where a payload of ESP goes. The packet is behind the payload's first octets, as many as
 // prefix says if that is known. It is to be given to adopt, or left by settle.
 func (m *merger) land(prefix int) []byte {
-	m.landed, m.kept = headroom, 0
+	m.landed, m.kept, m.adopted = headroom, 0, false
 	if m.segments > 0 {
 		over := m.headers + prefix
 		if m.closed || over > len(m.saved) || m.n < over+m.headers {
-			m.landed = m.at + m.n + headroom // nothing follows, or its headers would be over the frame's
+			m.landed = headroom + m.n + headroom // nothing follows, or its headers would be over the frame's
 		} else {
-			m.landed = m.at + m.n - over
+			m.landed = headroom + m.n - over
 			m.kept = copy(m.saved[:over], m.buf[m.landed:])
 		}
 	}
@@ -105,28 +104,26 @@ func (m *merger) land(prefix int) []byte {
 // adopt takes p, which is in the buffer from at on, or reports that the frame must be taken first.
 func (m *merger) adopt(p packet.IP, at int) bool {
 	if m.segments == 0 {
-		m.start(p, at)
+		m.start(p)
 		return true
 	}
 	if m.closed || !m.follows(p) {
 		return false
 	}
-	end := m.at + m.n
+	end := headroom + m.n
 	m.grow(p)
 	if at+m.headers != end { // the prefix was another
 		copy(m.buf[end:], p.Bytes[m.headers:])
 	}
 	m.settle()
+	m.adopted = true
 	return true
 }
 
-// start is begin for a packet in the buffer. One that lies too far behind is moved.
-func (m *merger) start(p packet.IP, at int) {
-	m.kept = 0
-	if at > farthest {
-		at = headroom
-	}
-	m.begin(p, at)
+// start is begin for a packet in the buffer. It is moved to the buffer's begin: frames that lie in one place stay in the cache.
+func (m *merger) start(p packet.IP) {
+	m.kept, m.adopted = 0, true
+	m.begin(p)
 }
 
 // settle puts back what the last payload overwrote.
@@ -173,7 +170,7 @@ func (m *merger) follows(p packet.IP) bool {
 		m.n+n > maxFrame || m.segments == maxSegments {
 		return false
 	}
-	head := m.buf[m.at : m.at+m.headers]
+	head := m.buf[headroom : headroom+m.headers]
 	if !m.sameIP(head, p.Bytes) {
 		return false
 	}
@@ -190,20 +187,19 @@ func (m *merger) follows(p packet.IP) bool {
 
 // sameIP compares all but lengths, checksums and identification, which has to count up where it matters, RFC 6864.
 func (m *merger) sameIP(a, b []byte) bool {
+	le := binary.LittleEndian
 	if m.is6 {
-		return bytes.Equal(a[:4], b[:4]) && bytes.Equal(a[6:40], b[6:40])
+		return le.Uint32(a) == le.Uint32(b) && le.Uint16(a[6:]) == le.Uint16(b[6:]) && bytes.Equal(a[8:40], b[8:40])
 	}
-	if !bytes.Equal(a[:2], b[:2]) || !bytes.Equal(a[6:10], b[6:10]) || !bytes.Equal(a[12:20], b[12:20]) {
-		return false
-	}
-	return b[6]&0x40 != 0 || binary.BigEndian.Uint16(b[4:]) == m.id+uint16(m.segments)
+	return le.Uint16(a) == le.Uint16(b) && le.Uint32(a[6:]) == le.Uint32(b[6:]) && le.Uint64(a[12:]) == le.Uint64(b[12:]) &&
+		(b[6]&0x40 != 0 || binary.BigEndian.Uint16(b[4:]) == m.id+uint16(m.segments))
 }
 
 // sameTCP compares ports, acknowledgement, flags but for PSH, window, urgent pointer and options.
 func (m *merger) sameTCP(a, b []byte) bool {
-	return bytes.Equal(a[:4], b[:4]) && binary.BigEndian.Uint32(b[4:]) == m.next &&
-		bytes.Equal(a[8:13], b[8:13]) && b[13]&^tcpPSH == tcpACK &&
-		bytes.Equal(a[14:16], b[14:16]) && bytes.Equal(a[18:], b[18:len(a)])
+	le := binary.LittleEndian
+	return binary.BigEndian.Uint32(b[4:]) == m.next && le.Uint32(a) == le.Uint32(b) && le.Uint32(a[8:]) == le.Uint32(b[8:]) &&
+		a[12] == b[12] && b[13]&^tcpPSH == tcpACK && le.Uint16(a[14:]) == le.Uint16(b[14:]) && bytes.Equal(a[18:], b[18:len(a)])
 }
 
 // joined reports whether p is several TCP segments that the kernel joined on receipt (generic receive offload looks
@@ -219,8 +215,7 @@ func joined(p packet.IP) bool {
 // were is lost, and a router must not make them longer: the sender has what fits on the way, and does not heed an
 // ICMP error about more. So they are cut to what fits everywhere.
 func (m *merger) load(p packet.IP) {
-	m.at = headroom
-	m.n = copy(m.buf[m.at:], p.Bytes)
+	m.n = copy(m.buf[headroom:], p.Bytes)
 	m.upper, m.protocol, m.is6, m.closed = p.Upper, p.Protocol, p.Is6(), true
 	m.headers = m.upper + int(p.Payload()[12]>>4)*4
 	fit := everywhere4
@@ -245,7 +240,7 @@ const (
 
 // take gives what was collected, with the header the TUN device wants, and empties the merger.
 func (m *merger) take() []byte {
-	b := m.buf[m.at-vnetLen : m.at+m.n]
+	b := m.buf[headroom-vnetLen : headroom+m.n]
 	v := vnetOf(b)
 	*v = vnetHeader{}
 	if m.segments > 1 {

@@ -32,6 +32,7 @@ type receiver struct {
 	known knownTransit
 
 	landing landing
+	stream  stream
 	prefix  int                                  // between ESP and the inner packet, as far as is foreseen
 	hairpin bool                                 // the last packet went back to the wire
 	scratch [headroom + maxFrame + tailroom]byte // where such packets are opened
@@ -141,7 +142,7 @@ func (r *receiver) round(n int) {
 func (r *receiver) end(n int) {
 	if bug := recover(); bug != nil {
 		r.out.clear()
-		r.merge.segments, r.merge.kept, r.to, r.outWire, r.run, r.runSA = 0, 0, nil, nil, run{}, runSA{}
+		r.merge.segments, r.merge.kept, r.to, r.stream, r.outWire, r.run, r.runSA = 0, 0, nil, stream{}, nil, run{}, runSA{}
 		r.wire.plane.crashed("", bug) // several tunnels share the wire
 	}
 	r.reset(n)
@@ -394,7 +395,7 @@ func (r *receiver) flushDevice() {
 	if r.to != nil && !r.merge.empty() {
 		r.to.write(r.queue, r.merge.take())
 	}
-	r.to = nil
+	r.to, r.stream = nil, stream{}
 }
 
 // transit reports a packet that goes back into its cloud, and sends it there where that is ours to do: what is many
