@@ -106,7 +106,7 @@ func TestCompletion(t *testing.T) {
 		{[]string{"re"}, []string{"reload"}},
 		{[]string{"sh", "n"}, []string{"nhrp"}},
 		{[]string{"show", "ip", "nhrp", "s"}, []string{"shortcut"}},
-		{[]string{"clear", ""}, []string{"counters", "ike", "nhrp", "ospf", "shortcuts"}},
+		{[]string{"clear", ""}, []string{"counters", "guards", "ike", "nhrp", "ospf", "shortcuts"}},
 		{[]string{"why", "10.100.100.1"}, []string{"10.100.100.1", "10.100.100.11", "10.100.100.13"}},
 		{[]string{"capture", "a"}, []string{"all"}},
 		{[]string{"capture", "10.100.100.13"}, []string{"10.100.100.13"}},

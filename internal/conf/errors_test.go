@@ -56,6 +56,8 @@ func TestErrors(t *testing.T) {
 		{"ospfv3 instance", "version: 1\nospfv3: {areas: {0: {interfaces: {eth1: {instance: 64}}}}}\n", `t:2:52: instance: 64 is not of this address family: want 0 to 31 for IPv6, 64 to 95 for IPv4 (RFC 5838 section 2.1)`},
 		{"match of nothing", "version: 1\nospf: {areas: {0: {}}, redistribute: [{from: static, match: [{deny: true}]}]}\n", `t:2:62: no prefix and no tag to match: give prefix or tagged`},
 		{"match of a tag that there is not", "version: 1\nospf: {areas: {0: {}}, redistribute: [{from: kernel, match: [{tagged: 7}]}]}\n", `t:2:71: tagged: only static routes have tags here: a kernel route matches by prefix`},
+		{"guard of a tunnel in clear", with("guard: none"), `t:6:12: guard: what a tunnel in clear leads to is not kept from leaving in clear: add protect, or remove guard`},
+		{"guard of what is not known", with("guard: all"), `t:6:12: guard: want learned, configured or none`},
 		{"ospf range of the other family", "version: 1\nospf: {areas: {1: {ranges: [{prefix: \"2001:db8::/32\"}]}}}\n", `t:2:29: 2001:db8::/32 is not of the family that OSPFv2 routes`},
 		{"ospf bandwidth", with("bandwidth: fast"), `t:6:16: bandwidth: want bits per second, such as 10M or 1G`},
 		{"vrf", with("vrf: blue"), `t:6:10: vrf: routing tables other than default are not supported yet (did you mean "default"?)`},

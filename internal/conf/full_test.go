@@ -56,7 +56,7 @@ tunnels:
     fragment: outer
     mtu: 9000
     nhrp: {network-id: 3}
-  fourth: {underlay: eth3, address: 10.4.0.1/24, protect: shared, encapsulation: gre, nhrp: {network-id: 4}}
+  fourth: {underlay: eth3, address: 10.4.0.1/24, protect: shared, guard: configured, encapsulation: gre, nhrp: {network-id: 4}}
 profiles:
   shared:
     psk-file: corp.psk

@@ -69,6 +69,8 @@ var tunnelKeys = section[Tunnel]{
 		truth(func(t *Tunnel) *bool { return &t.FastPath })},
 	{"protect", "none: in clear", "the profile that protects the tunnel. Nothing leaves or enters it then but by an SA. Tunnels on one underlay have one profile and one encapsulation, for a pair of routers has one SA",
 		word("name of a profile", func(t *Tunnel) *string { return &t.Protect }, checkName)},
+	{"guard", "learned when protected", "what stays closed when a protected tunnel, its hub or this program is gone, instead of leaving by a shorter route in clear: `configured` prefixes, which are those of this file; `learned` ones too, which had a route that left by protected tunnels alone, as OSPF's; or `none`",
+		custom(either(guardWords), text, setGuard, getGuard)},
 	{"bfd", "none", "watch the paths to NHRP peers and routing neighbours on this tunnel, RFC 5880; a peer that does not speak it is not missed", bfdShape},
 	{"bandwidth", "unknown", "bits per second, by which OSPF finds a cost",
 		bits(func(t *Tunnel) *uint64 { return &t.Bandwidth })},

@@ -50,6 +50,7 @@ type Tunnel struct {
 	FragmentOuter     bool
 	FastPath          bool
 	Protect           string // profile; "" = clear
+	Guard             Guard  // of a protected tunnel
 	Wrap              int    // octets that protection adds to a packet, at most
 	Bandwidth         uint64 // bits per second; 0 = unknown
 	NHRP              *nhrp.Config
@@ -59,6 +60,17 @@ type Tunnel struct {
 
 	encapsulation string // the word that was written, while reading
 }
+
+// Guard says which prefixes that a protected tunnel leads to stay closed when it is gone.
+type Guard uint8
+
+const (
+	GuardLearned    Guard = iota // those of the file, and any that had a route by it
+	GuardConfigured              // those of the file
+	GuardNone
+)
+
+var guardWords = []string{"learned", "configured", "none"}
 
 // Profile is how peers are authenticated and what protects the traffic with them.
 type Profile struct {

@@ -108,11 +108,30 @@ func getEncapsulation(t *Tunnel) string {
 	return t.Encapsulation.String()
 }
 
+func setGuard(t *Tunnel, n *node) error {
+	i := slices.Index(guardWords, n.text)
+	if i < 0 || n.kind != text {
+		return wrong{"want " + either(guardWords), near(n.text, guardWords)}
+	}
+	t.Guard = Guard(i)
+	return nil
+}
+
+func getGuard(t *Tunnel) string {
+	if t.Protect == "" {
+		return ""
+	}
+	return guardWords[t.Guard]
+}
+
 // completeProtection finds what the encapsulation means and how much room protection takes.
 func completeProtection(r *reader, path string, t *Tunnel, p *Profile) {
 	word := t.encapsulation
 	t.encapsulation = ""
 	if !r.has(join(path, "protect")) {
+		if at := join(path, "guard"); r.has(at) && !r.bad[at] {
+			r.failAt(join(path, "guard"), "guard: what a tunnel in clear leads to is not kept from leaving in clear: add protect, or remove guard")
+		}
 		t.Encapsulation = map[string]dataplane.Encapsulation{"udp": dataplane.GREUDP}[word]
 		if word == "auto" || word == "esp" {
 			r.failAt(join(path, "encapsulation"), "encapsulation: %s is of protected tunnels: add protect, or want gre or udp", word)

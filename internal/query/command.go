@@ -114,6 +114,8 @@ func Clears() []Command {
 			Help: "close SAs, which come anew when needed; FILTER is an address, prefix or identity"},
 		{Name: "ospf", Aliases: []string{"ip ospf process", "ip ospf neighbor", "ospf neighbors"}, Args: "[FILTER]",
 			Help: "end adjacencies, which come anew; FILTER is an interface, a router ID or an address"},
+		{Name: "guards", Args: "[FILTER]",
+			Help: "let go of prefixes that only protected tunnels led to and that have no route now; FILTER is such a prefix or an address in it"},
 		{Name: "counters", Aliases: []string{"ip nhrp counters", "ip nhrp traffic", "statistics"}, Args: "[FILTER]",
 			Help: "set counters to zero; FILTER is a module or interface"},
 	}

@@ -21,13 +21,16 @@ type Modules struct {
 	IKE  *ike.Module
 	BFD  *bfd.Module
 	OSPF *ospf.Module
+
+	Static *static.Module
+	Kernel *kernel.Module
 }
 
 // Assemble puts a router's modules on a loop. What they stored before is given back to them. Keys come from random.
 func Assemble(l *core.Loop, stored map[string]string, random io.Reader) Modules {
-	m := Modules{NHRP: nhrp.New(), IKE: ike.New(random), BFD: bfd.New(), OSPF: ospf.New()}
+	m := Modules{NHRP: nhrp.New(), IKE: ike.New(random), BFD: bfd.New(), OSPF: ospf.New(), Static: static.New(), Kernel: kernel.New()}
 	// IKE hears of a tunnel that moved before NHRP, which asks it. The kernel module is last: when all stop, routes go only after NHRP has sent its goodbyes by them.
-	for _, module := range []core.Module{tunnel.New(), static.New(), m.IKE, m.NHRP, m.BFD, m.OSPF, kernel.New()} {
+	for _, module := range []core.Module{tunnel.New(), m.Static, m.IKE, m.NHRP, m.BFD, m.OSPF, m.Kernel} {
 		l.Add(module, core.Start{Stored: stored})
 	}
 	return m
@@ -61,7 +64,7 @@ func Configure(l *core.Loop, c *conf.Config) {
 	l.Post(tunnel.Name, core.Request{Body: tunnels})
 	l.Post(static.Name, core.Request{Body: routes})
 	l.Post(ospf.Name, core.Request{Body: ospf.Configure{Instances: c.OSPFInstances()}})
-	l.Post(kernel.Name, core.Request{Body: kernel.Guard{Prefixes: guarded(c)}})
+	l.Post(kernel.Name, core.Request{Body: kernel.Guard{Prefixes: guarded(c), Tunnels: closing(c)}})
 }
 
 func profile(p conf.Profile) *ike.Profile {

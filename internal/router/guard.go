@@ -18,15 +18,19 @@ import (
 // such a tunnel. The next hop itself does not: it may be on a network whose route a longer one would hide.
 func guarded(c *conf.Config) []netip.Prefix {
 	g := guard{tunnels: map[string]bool{}}
+	profiles := map[string]bool{}
 	for _, t := range c.Tunnels {
-		if t.Protect == "" {
+		if t.Protect == "" || t.Guard == conf.GuardNone {
 			g.clear(t.Addresses)
 			continue
 		}
 		g.tunnel(t)
+		profiles[t.Protect] = true
 	}
 	for _, p := range c.Profiles {
-		g.bound(p.IKE.Bindings)
+		if profiles[p.Name] {
+			g.bound(p.IKE.Bindings)
+		}
 	}
 	for _, i := range c.Interfaces {
 		g.clear(i.Addresses)
@@ -37,6 +41,16 @@ func guarded(c *conf.Config) []netip.Prefix {
 		}
 	}
 	return g.prefixes(c.Routes)
+}
+
+// closing are the tunnels that leave guards on what had a route by them.
+func closing(c *conf.Config) (names []string) {
+	for _, t := range c.Tunnels {
+		if t.Protect != "" && t.Guard == conf.GuardLearned {
+			names = append(names, t.Name)
+		}
+	}
+	return names
 }
 
 // guard is what a configuration tells of where addresses are.

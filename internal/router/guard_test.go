@@ -85,3 +85,28 @@ func TestGuarded(t *testing.T) {
 		})
 	}
 }
+
+// What a tunnel leaves guards on is said for each.
+func TestGuardOfTunnels(t *testing.T) {
+	prefix := netip.MustParsePrefix
+	tunnel := func(name string, g conf.Guard, address string) conf.Tunnel {
+		return conf.Tunnel{Name: name, Protect: "p", Guard: g, Addresses: []netip.Prefix{prefix(address)}}
+	}
+	c := &conf.Config{
+		Tunnels: []conf.Tunnel{
+			tunnel("a", conf.GuardLearned, "10.1.0.1/24"), tunnel("b", conf.GuardConfigured, "10.2.0.1/24"), tunnel("c", conf.GuardNone, "10.3.0.1/24"),
+			{Name: "d", Addresses: []netip.Prefix{prefix("10.4.0.1/24")}},
+		},
+		Routes: []conf.Route{
+			{To: prefix("172.16.0.0/16"), Via: netip.MustParseAddr("10.1.0.9")}, {To: prefix("172.17.0.0/16"), Via: netip.MustParseAddr("10.2.0.9")},
+			{To: prefix("172.18.0.0/16"), Via: netip.MustParseAddr("10.3.0.9")}, {To: prefix("172.19.0.0/16"), Via: netip.MustParseAddr("10.4.0.9")},
+			{To: prefix("172.20.0.0/16"), Interface: "c", Via: netip.MustParseAddr("10.3.0.9")}, {To: prefix("172.21.0.0/16"), Reject: true},
+		},
+	}
+	if got, want := guarded(c), []netip.Prefix{prefix("10.1.0.0/24"), prefix("10.2.0.0/24"), prefix("172.16.0.0/16"), prefix("172.17.0.0/16")}; !slices.Equal(got, want) {
+		t.Errorf("guarded by the file: %v, want %v", got, want)
+	}
+	if got := closing(c); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("leave guards on what is learned: %q", got)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/spokeway/spokeway/internal/dataplane"
 	"github.com/spokeway/spokeway/internal/proto/bfd"
 	"github.com/spokeway/spokeway/internal/proto/ike"
+	"github.com/spokeway/spokeway/internal/proto/kernel"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/proto/ospf"
 	"github.com/spokeway/spokeway/internal/query"
@@ -249,6 +250,9 @@ func (v View) Clear(what, filter string) (count int, err error) {
 	case "ospf":
 		v.Loop.Post(ospf.Name, core.Request{Body: ospf.Clear{Filter: filter, Count: &count}})
 		v.Loop.Run(v.now())
+	case "guards":
+		v.Loop.Post(kernel.Name, core.Request{Body: kernel.ClearGuards{Match: holding(filter), Count: &count}})
+		v.Loop.Run(v.now())
 	case "counters":
 		v.Modules.NHRP.ClearCounters()
 		v.Modules.IKE.ClearCounters()
@@ -258,4 +262,11 @@ func (v View) Clear(what, filter string) (count int, err error) {
 		err = fmt.Errorf("clear %s: %w", what, query.ErrNotFound)
 	}
 	return count, err
+}
+
+// holding reports whether a prefix is what filter names, or holds the address that it is; "" names all.
+func holding(filter string) func(netip.Prefix) bool {
+	named, _ := netip.ParsePrefix(filter)
+	a, _ := netip.ParseAddr(filter)
+	return func(p netip.Prefix) bool { return filter == "" || p == named.Masked() || a.IsValid() && p.Contains(a) }
 }

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"math"
 	"net/netip"
 	"slices"
@@ -9,85 +10,216 @@ import (
 	"github.com/spokeway/spokeway/internal/rib"
 )
 
-// GuardMetric is the metric of guards: every other route of the prefix goes before.
-const GuardMetric = math.MaxUint32
+// Metrics of guards: every other route of the prefix goes before. The two tell a later process why a guard is there.
+const (
+	GuardMetric        = math.MaxUint32     // of a prefix that the configuration names
+	LearnedGuardMetric = math.MaxUint32 - 1 // of a prefix that had a route
+)
 
-// Guard is a Request: it names the prefixes of the main table that may be reached by protected tunnels and in no other
-// way. Each has a blackhole of the last metric beneath whatever else there is for it. The blackhole needs no device, and
-// so stays when devices and processes end: what was meant for the tunnel then does not leave by the default route, in
-// clear. It also outlives a clean stop; the next Guard without the prefix removes it.
-type Guard struct{ Prefixes []netip.Prefix }
+// MaxLearnedGuards bounds the guards of prefixes that had routes, since others decide how many these are.
+const MaxLearnedGuards = 1 << 16
 
-// guard is what is known of the guard of an entry.
+// Guard is a Request: it names what may be reached by protected tunnels and in no other way. Each such prefix of the main
+// table has a blackhole of the last metric beneath whatever else there is for it. The blackhole needs no device, and so
+// stays when devices and processes end: what was meant for the tunnel then does not leave by the default route, in clear.
+// It also outlives a clean stop.
+//
+// Prefixes are guarded until a Guard comes without them. Others are guarded from when their route leads out of Tunnels
+// alone, whoever offers it, until it leads elsewhere, [ClearGuards] comes, or a Guard without Tunnels; so while there is
+// no route to them. The default route is not: what is shorter than it cannot take its traffic.
+type Guard struct {
+	Prefixes []netip.Prefix
+	Tunnels  []string
+}
+
+// ClearGuards is a Request: it removes the guards of prefixes that had a route and have none now, those that Match holds
+// for, and counts them.
+type ClearGuards struct {
+	Match func(netip.Prefix) bool
+	Count *int
+}
+
+// guard is what is known of one guard of an entry.
 type guard struct {
 	wanted   bool
 	standing bool // in the kernel
+	held     bool // the kernel was asked and has not answered, or is asked again in a while
 	refused  string
 }
 
-func guardAt(t table) Route {
-	return Route{VRF: t.vrf, Prefix: t.prefix, Metric: GuardMetric, Kind: rib.Blackhole}
+// closing is what is known of the guards of prefixes that had routes.
+type closing struct {
+	tunnels map[string]bool // prefixes that these alone lead to are guarded
+	wanted  int             // how many are
+	limit   int             // 0: MaxLearnedGuards
+	full    bool            // told that there is no room for more
 }
 
-// isGuard reports whether a route of ours is a guard, of this process or an earlier one.
-func isGuard(l Learned) bool { return l.Ours && l.Metric == GuardMetric && l.Kind != rib.Unicast }
+func (c *closing) room() bool { return c.wanted < cmp.Or(c.limit, MaxLearnedGuards) }
 
-// guards takes a new set. What is wanted is written before what is not is removed.
-func (m *Module) guards(env *core.Env, g Guard) {
+// guards are those of an entry, by why they are there.
+type guards [2]guard
+
+const (
+	configured = iota
+	learned
+)
+
+var guardMetrics = [...]uint32{configured: GuardMetric, learned: LearnedGuardMetric}
+
+// standing reports whether one of them is in the kernel.
+func (g guards) standing() bool { return g[configured].standing || g[learned].standing }
+
+// release lets the kernel be asked again.
+func (g *guards) release() { g[configured].held, g[learned].held = false, false }
+
+func guardAt(t table, kind int) Route {
+	return Route{VRF: t.vrf, Prefix: t.prefix, Metric: guardMetrics[kind], Kind: rib.Blackhole}
+}
+
+// guardKind is which guard a route of ours is, of this process or an earlier one; -1 is none.
+func guardKind(l Learned) int {
+	if !l.Ours || l.Kind == rib.Unicast {
+		return -1
+	}
+	return slices.Index(guardMetrics[:], l.Metric)
+}
+
+// guard takes a new set. What is wanted is written before what is not is removed.
+func (m *Module) guard(env *core.Env, g Guard) {
 	m.guarding = true
-	var fresh []table
+	m.closing.tunnels = map[string]bool{}
+	for _, name := range g.Tunnels {
+		m.closing.tunnels[name] = true
+	}
+	fresh := map[table]bool{}
+	var order []table
 	for _, p := range g.Prefixes {
 		e := m.entry("", p)
-		e.guard.wanted = true
-		fresh = append(fresh, e.table)
+		e.guards[configured].wanted = true
+		fresh[e.table], order = true, append(order, e.table)
 	}
-	m.visit(fresh, func(e *entry) { m.raise(env, e) })
+	m.visit(order, func(e *entry) { m.raise(env, e) })
 	m.each(func(e *entry) {
-		if e.guard.wanted && !slices.Contains(fresh, e.table) {
-			e.guard.wanted = false
-		}
-		m.lower(env, e)
+		e.guards[configured].wanted = fresh[e.table]
+		m.adopt(e)
+		m.close(env, e)
+		m.tidy(e)
 	})
 }
 
-func (m *Module) raise(env *core.Env, e *entry) {
-	if e.guard.wanted && !e.guard.standing {
-		env.Emit(Install{guardAt(e.table)})
+// close decides on the guard of a prefix by its route, if it has one, and sees to both.
+func (m *Module) close(env *core.Env, e *entry) {
+	s := e.selected
+	switch {
+	case !m.guarding || m.stopped:
+		return
+	case len(m.closing.tunnels) == 0 || e.guards[configured].wanted || e.host:
+		m.want(env, e, false)
+	case s == nil, s.Kind != rib.Unicast, s.Protocol == rib.NHRP && s.Override: // nothing leads elsewhere
+	default:
+		m.want(env, e, m.closed(s))
+	}
+	m.raise(env, e)
+	m.lower(env, e)
+}
+
+// closed reports whether a route leads out of protected tunnels alone.
+func (m *Module) closed(r *rib.Route) bool {
+	open := func(h rib.NextHop) bool { return !m.closing.tunnels[h.Interface] }
+	return r.VRF == "" && r.Prefix.Bits() > 0 && r.Kind == rib.Unicast && !slices.ContainsFunc(r.NextHops, open)
+}
+
+// want sets whether the prefix is to have a guard of its own, as far as there is room.
+func (m *Module) want(env *core.Env, e *entry, is bool) {
+	g := &e.guards[learned]
+	switch {
+	case g.wanted == is:
+	case !is:
+		g.wanted = false
+		m.closing.wanted--
+	case m.closing.room():
+		g.wanted = true
+		m.closing.wanted++
+	case !m.closing.full:
+		m.closing.full = true
+		env.Log(core.Warn, "guards-full", "prefix", e.table.prefix, "limit", m.closing.wanted)
 	}
 }
 
-// lower removes a guard that nobody wants, once it is known what is wanted.
-func (m *Module) lower(env *core.Env, e *entry) {
-	if e.guard.standing && !e.guard.wanted && m.guarding {
-		env.Emit(Remove(guardAt(e.table).Key()))
+// adopt takes over the guard that an earlier process left on a prefix that had a route.
+func (m *Module) adopt(e *entry) {
+	if g := &e.guards[learned]; m.guarding && len(m.closing.tunnels) > 0 && g.standing && !g.wanted && m.closing.room() {
+		g.wanted = true
+		m.closing.wanted++
 	}
-	m.tidy(e)
+}
+
+func (m *Module) raise(env *core.Env, e *entry) {
+	for kind := range e.guards {
+		if g := &e.guards[kind]; g.wanted && !g.standing && !g.held {
+			g.held = true
+			env.Emit(Install{guardAt(e.table, kind)})
+		}
+	}
+}
+
+// lower removes guards that nobody wants, once it is known what is wanted.
+func (m *Module) lower(env *core.Env, e *entry) {
+	for kind := range e.guards {
+		if g := &e.guards[kind]; g.standing && !g.wanted && !g.held && m.guarding {
+			g.held = true
+			env.Emit(Remove(guardAt(e.table, kind).Key()))
+		}
+	}
 }
 
 // guardLearned takes in that a guard is in the kernel.
-func (m *Module) guardLearned(env *core.Env, e *entry) {
-	e.guard.standing, e.guard.refused = true, ""
+func (m *Module) guardLearned(env *core.Env, e *entry, kind int) {
+	g := &e.guards[kind]
+	g.standing, g.held, g.refused = true, false, ""
+	if kind == learned {
+		m.adopt(e)
+	}
 	m.lower(env, e)
 	m.reconcile(env, e)
 }
 
-// guardForgotten takes in that a guard is gone. One that is still wanted is written again, after a while: see [RepairTime].
-func (m *Module) guardForgotten(env *core.Env, e *entry) {
-	e.guard.standing = false
-	if e.guard.wanted {
+// guardForgotten takes in that a guard is gone. One that somebody else removed is written again after a while, if it is
+// still wanted: see [RepairTime].
+func (m *Module) guardForgotten(env *core.Env, e *entry, kind int) {
+	g := &e.guards[kind]
+	byUs := g.held
+	g.standing, g.held = false, false
+	if g.wanted && !byUs {
+		g.held = true
 		m.suspect(env, e)
 	}
 	m.reconcile(env, e)
 }
 
 // guardRefused tells of a guard that the kernel does not take, once, and has it tried again.
-func (m *Module) guardRefused(env *core.Env, e *entry, r Refused) {
-	if e.guard.refused != r.Err {
+func (m *Module) guardRefused(env *core.Env, e *entry, kind int, r Refused) {
+	if e.guards[kind].refused != r.Err {
 		env.Log(core.Warn, "unguarded", "prefix", r.Prefix, "cause", r.Err)
 	}
-	e.guard.refused = r.Err
+	e.guards[kind].refused, e.guards[kind].held = r.Err, true
 	m.failed[e.table] = true
 	if !m.retry.Armed() {
 		env.Arm(&m.retry, RetryTime)
 	}
+}
+
+// clearGuards forgets prefixes that no route leads to.
+func (m *Module) clearGuards(env *core.Env, c ClearGuards) {
+	m.each(func(e *entry) {
+		if !e.guards[learned].wanted || e.selected != nil && m.closed(e.selected) || !c.Match(e.table.prefix) {
+			return
+		}
+		*c.Count++
+		m.want(env, e, false)
+		m.lower(env, e)
+		m.tidy(e)
+	})
+	m.closing.full = m.closing.full && !m.closing.room()
 }

@@ -34,6 +34,8 @@ type Module struct {
 	failed   map[table]bool // to be looked at by retry
 
 	settle, repair, retry core.Timer
+
+	closing closing
 }
 
 // table names a prefix of a VRF.
@@ -83,7 +85,9 @@ func (m *Module) Handle(env *core.Env, ev core.Event) {
 	case Settled:
 		m.sweep(env)
 	case Guard:
-		m.guards(env, ev)
+		m.guard(env, ev)
+	case ClearGuards:
+		m.clearGuards(env, ev)
 	case core.Expired:
 		m.expired(env, ev.Timer)
 	case core.Stop:
@@ -105,8 +109,8 @@ func (m *Module) entry(vrf string, p netip.Prefix) *entry {
 func (m *Module) learned(env *core.Env, l Learned) {
 	l.Prefix = l.Prefix.Masked()
 	e := m.entry(l.VRF, l.Prefix)
-	if isGuard(l) {
-		m.guardLearned(env, e)
+	if kind := guardKind(l); kind >= 0 {
+		m.guardLearned(env, e, kind)
 		return
 	}
 	if old := e.at(l.Metric); old != nil && old.Ours == l.Ours && old.Connected == l.Connected {
@@ -126,8 +130,8 @@ func (m *Module) learned(env *core.Env, l Learned) {
 
 func (m *Module) forgotten(env *core.Env, k Key) {
 	e := m.entry(k.VRF, k.Prefix)
-	if e.guard.standing && k.Metric == GuardMetric {
-		m.guardForgotten(env, e)
+	if kind := slices.Index(guardMetrics[:], k.Metric); kind >= 0 && e.guards[kind].standing {
+		m.guardForgotten(env, e, kind)
 		return
 	}
 	m.drop(env, e, k.Metric)
@@ -199,6 +203,7 @@ func (m *Module) reconcile(env *core.Env, e *entry) {
 	if before != nil && (e.asked == nil || e.asked.Metric != before.Metric) && e.at(before.Metric) == nil {
 		m.remove(env, e, before.Key()) // its echo is still on the way
 	}
+	m.close(env, e)
 	m.present(env, e, lent)
 	m.tidy(e)
 }
@@ -258,8 +263,8 @@ func (m *Module) present(env *core.Env, e *entry, lent []rib.NextHop) {
 
 func (m *Module) refused(env *core.Env, r Refused) {
 	e := m.entries[table{r.VRF, r.Prefix.Masked()}]
-	if e != nil && r.Metric == GuardMetric {
-		m.guardRefused(env, e, r)
+	if kind := slices.Index(guardMetrics[:], r.Metric); e != nil && kind >= 0 {
+		m.guardRefused(env, e, kind, r)
 		return
 	}
 	if e == nil || e.asked == nil || !e.asked.Equal(r.Route) {
@@ -418,6 +423,7 @@ func (m *Module) again(env *core.Env, set *map[table]bool) {
 	}
 	*set = map[table]bool{}
 	m.visit(all, func(e *entry) {
+		e.guards.release()
 		m.raise(env, e)
 		m.lower(env, e)
 		was := e.refused

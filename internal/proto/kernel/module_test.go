@@ -30,6 +30,7 @@ func (other) Handle(env *core.Env, ev core.Event) {
 // bench is the module on a twin of a kernel.
 type bench struct {
 	loop   *core.Loop
+	module *Module
 	twin   Twin
 	record []string
 	silent bool // what the twin says is kept back
@@ -38,9 +39,9 @@ type bench struct {
 }
 
 func newBench() *bench {
-	b := &bench{}
+	b := &bench{module: New()}
 	b.loop = core.NewLoop(0, rand.New(rand.NewPCG(1, 1)), b)
-	b.loop.Add(New(), core.Start{})
+	b.loop.Add(b.module, core.Start{})
 	b.loop.Add(other{}, core.Start{})
 	b.loop.Run(0)
 	return b

@@ -17,7 +17,7 @@ type entry struct {
 	host     bool                // the prefix is an address of the host
 	refused  string              // why the kernel refused asked
 	leaving  map[uint32]bool     // metrics of routes of ours whose Remove has not come back
-	guard    guard
+	guards   guards
 }
 
 // best is the route the kernel forwards by.
@@ -49,7 +49,7 @@ func (e *entry) has(r Route) bool {
 }
 
 func (e *entry) empty() bool {
-	return len(e.actual) == 0 && e.selected == nil && e.asked == nil && e.shown == nil && !e.host && e.guard == guard{}
+	return len(e.actual) == 0 && e.selected == nil && e.asked == nil && e.shown == nil && !e.host && e.guards == guards{}
 }
 
 // plan is what the selection means: a route to write, next hops lent to the data plane, or neither.
@@ -114,7 +114,7 @@ func freeMetric(e *entry, s rib.Route) (uint32, bool) {
 func (m *Module) mirror(e *entry, lent []rib.NextHop) []dataplane.NextHop {
 	b := e.best()
 	switch {
-	case b == nil && (e.host || e.guard.standing): // for the kernel, whatever shorter prefix leads into a tunnel
+	case b == nil && (e.host || e.guards.standing()): // for the kernel, whatever shorter prefix leads into a tunnel
 		return []dataplane.NextHop{{}}
 	case b == nil:
 		return nil
