@@ -62,6 +62,18 @@ func (a *app) reloadCommand() *cobra.Command {
 	}
 }
 
+func (a *app) restartCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "restart",
+		Short: "end the daemon so that the next takes over its routes",
+		Long: "End the daemon for another to take its place at once, as after an upgrade: routes, addresses and tunnel devices stay,\n" +
+			"registrations are not withdrawn, and OSPF neighbours wait where graceful-restart has a period. The service manager\n" +
+			"starts the next; without one, start it yourself. Packets are forwarded again once it runs.",
+		Args: exactly(0, ""),
+		RunE: func(c *cobra.Command, _ []string) error { return a.client().Restart(c.Context()) },
+	}
+}
+
 func (a *app) changed(changes []string) error {
 	if a.json() {
 		type row struct {

@@ -73,7 +73,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVarP(&a.output, "output", "o", "table", "print `FORMAT`: table, wide (a table with more columns) or json")
 	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "wide", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
-		a.runCommand(), a.checkCommand(), a.reloadCommand(),
+		a.runCommand(), a.checkCommand(), a.reloadCommand(), a.restartCommand(),
 		a.showCommand(), a.whyCommand(), a.monitorCommand(), a.captureCommand(), a.clearCommand(), a.debugCommand(),
 		a.doctorCommand(), a.labCommand(), a.simCommand(),
 		a.versionCommand(), a.completionCommand(root), a.docsCommand(root), a.workerCommand(),

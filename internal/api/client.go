@@ -65,6 +65,12 @@ func (c *Client) Reload(ctx context.Context) ([]string, error) {
 	return v.Changes, err
 }
 
+// Restart ends the daemon so that another takes over what it leaves in place.
+func (c *Client) Restart(ctx context.Context) error {
+	var v Restarting
+	return c.get(ctx, "POST", "/v1/restart", nil, &v)
+}
+
 // Debugged lists the peers that are being debugged.
 func (c *Client) Debugged(ctx context.Context) ([]string, error) {
 	var v Debugged

@@ -95,6 +95,7 @@ func (s *server) mux() http.Handler {
 	mux.Handle("GET /metrics", MetricsHandler(s.Source, s.Version))
 	mux.Handle("POST /v1/clear/{name}", s.change(s.clear))
 	mux.Handle("POST /v1/reload", s.change(s.reload))
+	mux.Handle("POST /v1/restart", s.change(s.restart))
 	mux.Handle("POST /v1/debug", s.change(s.debug))
 	mux.Handle("/", s.handle(func(r *http.Request) (any, error) {
 		return nil, fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, query.ErrNotFound)
@@ -190,6 +191,16 @@ func (s *server) clear(r *http.Request) (any, error) {
 // Reloaded is the answer to `reload`.
 type Reloaded struct {
 	Changes []string `json:"changes"`
+}
+
+// Restarting is the answer to `restart`.
+type Restarting struct {
+	Restarting bool `json:"restarting"`
+}
+
+func (s *server) restart(r *http.Request) (any, error) {
+	err := s.Source.Restart(r.Context())
+	return Restarting{err == nil}, err
 }
 
 func (s *server) reload(r *http.Request) (any, error) {

@@ -226,6 +226,18 @@ type (
 	}
 )
 
+// What becomes of tunnels' devices when the process that has them goes.
+type (
+	// KeepDevices has the kernel keep them, without a carrier, for the process that comes next.
+	KeepDevices struct{}
+
+	// KeptDevices names those that an earlier process left. The tunnels of these names take them over.
+	KeptDevices struct{ Names []string }
+
+	// DiscardDevice removes one of them that has no tunnel any more.
+	DiscardDevice struct{ Name string }
+)
+
 // Counters of one tunnel, or of one peer of it.
 type Counters struct {
 	PacketsIn  uint64 `json:"packetsIn"`

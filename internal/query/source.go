@@ -42,6 +42,8 @@ type Source interface {
 	Clear(what, filter string) (int, error)
 	// Reload reads the configuration again, applies what differs and says what that was.
 	Reload(ctx context.Context) (changes []string, err error)
+	// Restart ends the router for another process to take over: routes and devices stay, and neighbours wait.
+	Restart(ctx context.Context) error
 }
 
 var (

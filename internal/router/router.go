@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -46,11 +48,14 @@ type Router struct {
 	modules Modules
 	alone   io.Closer
 	ended   chan struct{} // closed when nothing is done on the loop any more
+	leave   context.CancelFunc
+	left    context.Context // ends when the router is to end itself
 
 	// Of the loop's goroutine.
-	config *conf.Config
-	links  map[string]core.Link
-	unmade map[string]bool // tunnels that the data plane could not make: an interface of their name is another's
+	config  *conf.Config
+	links   map[string]core.Link
+	leaving bool            // for another process to take over: see Restart
+	unmade  map[string]bool // tunnels that the data plane could not make: an interface of their name is another's
 
 	taps taps
 	lost atomic.Uint64 // events dropped because the loop was behind
@@ -78,6 +83,7 @@ func New(o Options) (*Router, error) {
 		opts: o, queue: newQueue(), ended: make(chan struct{}),
 		links: map[string]core.Link{}, unmade: map[string]bool{},
 	}
+	r.left, r.leave = context.WithCancel(context.Background())
 	edge, err := sys.Open(sys.Options{Post: r.post, Broadcast: r.broadcast, Offer: r.offer, StateDir: o.State, Log: o.Log})
 	if err != nil {
 		return nil, errors.Join(err, alone.Close())
@@ -193,6 +199,7 @@ func (r *Router) log(level core.Level, event string, args []any) {
 // Run applies the configuration and forwards until ctx ends; then it says goodbye to the peers and returns.
 func (r *Router) Run(ctx context.Context) error {
 	defer close(r.ended)
+	r.takeDevices(r.opts.Config)
 	r.apply(r.opts.Config)
 	r.turn()
 	if err := r.edge.Start(); err != nil {
@@ -202,9 +209,37 @@ func (r *Router) Run(ctx context.Context) error {
 	r.notify(sys.Ready, sys.StatusLine("running"))
 	r.follow(ctx)
 	r.notify(sys.Stopping)
-	r.loop.Broadcast(core.Stop{})
+	if r.leaving {
+		r.keepDevices()
+	}
+	r.loop.Broadcast(core.Stop{Restart: r.leaving})
 	r.turn()
 	return r.close()
+}
+
+// keptDevices is where the tunnels are kept whose devices stay over a restart.
+const keptDevices = "router/devices"
+
+// keepDevices leaves the devices of the tunnels to the process that comes next, with their routes.
+func (r *Router) keepDevices() {
+	var names []string
+	for _, t := range r.config.Tunnels {
+		names = append(names, t.Name)
+	}
+	r.edge.Do(core.Store{Key: keptDevices, Value: strings.Join(names, " ")})
+	r.plane.Do(dataplane.KeepDevices{})
+}
+
+// takeDevices takes over the devices that were left for us, and removes those that are no tunnels any more.
+func (r *Router) takeDevices(c *conf.Config) {
+	kept := strings.Fields(r.edge.Stored()[keptDevices])
+	r.plane.Do(dataplane.KeptDevices{Names: kept})
+	for _, name := range kept {
+		if !slices.ContainsFunc(c.Tunnels, func(t conf.Tunnel) bool { return t.Name == name }) {
+			r.plane.Do(dataplane.DiscardDevice{Name: name})
+		}
+	}
+	r.edge.Do(core.Store{Key: keptDevices})
 }
 
 // follow is the life of the loop: wait for something to happen, then handle all that has.
@@ -222,6 +257,8 @@ func (r *Router) follow(ctx context.Context) {
 		timer.Reset(r.idle(now, alive))
 		select {
 		case <-ctx.Done():
+			return
+		case <-r.left.Done():
 			return
 		case <-r.queue.wake:
 		case <-timer.C:

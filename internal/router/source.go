@@ -99,6 +99,14 @@ func (r *Router) Clear(what, filter string) (count int, err error) {
 	return count, err
 }
 
+// Restart implements [query.Source].
+func (r *Router) Restart(context.Context) error {
+	return r.ask(func(*core.Loop) {
+		r.leaving = true
+		r.leave()
+	})
+}
+
 // Reload implements [query.Source].
 func (r *Router) Reload(context.Context) (changes []string, err error) {
 	c, err := r.opts.Load()

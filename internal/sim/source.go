@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -32,6 +33,10 @@ func (p *process) source() source {
 }
 
 // Reload has nothing to read again: a scenario brings its configurations itself.
+func (s source) Restart(context.Context) error {
+	return errors.New("a simulated router is restarted by the scenario")
+}
+
 func (s source) Reload(context.Context) ([]string, error) {
 	return nil, notHere("reload without a configuration")
 }

@@ -162,7 +162,7 @@ func (e *Edge) Do(effect core.Effect) bool {
 	switch f := effect.(type) {
 	case core.SetInterface:
 		e.host.put(f)
-	case kernel.Install, kernel.Remove:
+	case kernel.Install, kernel.Remove, kernel.Linger:
 		e.fib.put(f)
 	case core.Listen:
 		e.packets.put(f)

@@ -112,13 +112,38 @@ func (r *router) do(effects []core.Effect) {
 	clear(r.outs)
 	patient := len(effects) > 0
 	for len(effects) > 0 {
-		n := min(len(effects), maxBatch)
+		if l, ok := effects[0].(kernel.Linger); ok {
+			effects = append(r.linger(l), effects[1:]...)
+			continue
+		}
+		n := slices.IndexFunc(effects, func(f core.Effect) bool { _, is := f.(kernel.Linger); return is })
+		if n < 0 {
+			n = len(effects)
+		}
+		n = min(n, maxBatch)
 		r.round(effects[:n], true)
 		effects = effects[n:]
 	}
 	if !patient {
 		r.round(nil, false)
 	}
+}
+
+// linger is what to write so that the routes by these interfaces do without objects, which the kernel drops with the carrier.
+func (r *router) linger(l kernel.Linger) (effects []core.Effect) {
+	r.round(nil, false)
+	r.view.table.Lock()
+	defer r.view.table.Unlock()
+	r.view.plain, r.view.objects.can = true, false
+	r.view.mu.RLock()
+	defer r.view.mu.RUnlock()
+	for k := range r.view.objects.users {
+		route := r.view.routes[k].Route
+		if slices.ContainsFunc(route.NextHops, func(h rib.NextHop) bool { return slices.Contains(l.Interfaces, h.Interface) }) {
+			effects = append(effects, kernel.Install{Route: route})
+		}
+	}
+	return effects
 }
 
 // round writes what one batch of effects asks for.

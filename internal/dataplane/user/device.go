@@ -32,11 +32,12 @@ func openDevice(p *Plane, i *dataplane.Interface) (*device, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := openTUN(i.Name, p.queues)
+	t, err := openTUN(i.Name, p.queues, p.kept[i.Name])
 	if err != nil {
 		unix.Close(bell.fd)
 		return nil, err
 	}
+	delete(p.kept, i.Name)
 	d := &device{plane: p, name: i.Name, tunnel: i, tun: t, bell: bell, closed: make(chan struct{})}
 	d.open(d.closeAll)
 	return d, nil

@@ -36,7 +36,8 @@ type Plane struct {
 
 	mu     sync.Mutex // of what follows: changes, not packets
 	wires  map[place]*wire
-	out    *batch // for control packets
+	kept   map[string]bool // devices of an earlier process that nobody has taken over yet
+	out    *batch          // for control packets
 	from   [headroom + maxControl + tailroom]byte
 	letter letter
 }
@@ -60,7 +61,7 @@ func New(post func(event any) bool, o Options) (*Plane, error) {
 		tables: dataplane.NewTables(), post: post, now: o.Now, queues: o.Queues,
 		errors: dataplane.NewLimiter(errorInterval, errorsPerSec),
 		tooBig: dataplane.NewLimiter(errorInterval, errorsPerSec), control: newSources(sourcePerSecond), ike: newIKELimits(),
-		wires: map[place]*wire{}, out: newBatch(),
+		wires: map[place]*wire{}, kept: map[string]bool{}, out: newBatch(),
 	}
 	if p.now == nil {
 		p.now = func() time.Duration { return time.Since(start) }
@@ -84,6 +85,14 @@ func (p *Plane) Do(effect any) {
 		p.setTunnel(e)
 	case dataplane.DeleteTunnel:
 		p.deleteTunnel(e.Name)
+	case dataplane.KeepDevices:
+		p.keepDevices()
+	case dataplane.KeptDevices:
+		for _, name := range e.Names {
+			p.kept[name] = true
+		}
+	case dataplane.DiscardDevice:
+		discardTUN(e.Name)
 	case dataplane.Send:
 		p.send(e)
 	case dataplane.SendIKE:
@@ -202,6 +211,15 @@ func (p *Plane) remove(d *device) {
 	p.disconnect(d)
 	p.setDevice(d.name, nil)
 	d.stop()
+}
+
+// keepDevices has the kernel keep the devices when this process ends.
+func (p *Plane) keepDevices() {
+	for name, d := range *p.devices.Load() {
+		if err := d.tun.keep(true); err != nil {
+			p.fail(name, "have the device kept over a restart", err)
+		}
+	}
 }
 
 // device is lock-free, for packets that leave by another tunnel than they came.

@@ -3,6 +3,7 @@ package user
 import (
 	"errors"
 	"fmt"
+	"net"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -36,10 +37,28 @@ type tun struct {
 	uso  bool // the kernel takes and gives UDP superframes
 }
 
-// openTUN makes the device, which the kernel removes when the last descriptor is closed.
-func openTUN(name string, queues int) (*tun, error) {
+const tunFlags = unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR
+
+// openTUN makes the device, or takes over the one that an earlier process left to be kept. The kernel removes it when the last
+// descriptor is closed. One that was left when there were more cores, or fewer, is made anew.
+func openTUN(name string, queues int, kept bool) (*tun, error) {
+	t, err := attachTUN(name, queues)
+	if kept && errors.Is(err, unix.EINVAL) && discardTUN(name) {
+		t, err = attachTUN(name, queues)
+	}
+	if err != nil || !kept {
+		return t, err
+	}
+	if err := t.keep(false); err != nil {
+		t.close()
+		return nil, fmt.Errorf("take the device over: %w", err)
+	}
+	return t, nil
+}
+
+func attachTUN(name string, queues int) (*tun, error) {
 	t := &tun{name: name}
-	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	flags := uint16(tunFlags)
 	if queues > 1 {
 		flags |= unix.IFF_MULTI_QUEUE
 	}
@@ -52,6 +71,34 @@ func openTUN(name string, queues int) (*tun, error) {
 		t.fds = append(t.fds, fd)
 	}
 	return t, nil
+}
+
+// keep has the kernel keep the device without its carrier when the last descriptor is closed, or not.
+func (t *tun) keep(on bool) error {
+	arg := 0
+	if on {
+		arg = 1
+	}
+	return unix.IoctlSetInt(t.fds[0], unix.TUNSETPERSIST, arg)
+}
+
+// discardTUN removes a TUN device that no process has, however many queues it was made with; false when there is none.
+func discardTUN(name string) bool {
+	if _, err := net.InterfaceByName(name); err != nil {
+		return false // to attach would make one
+	}
+	for _, flags := range []uint16{tunFlags, tunFlags | unix.IFF_MULTI_QUEUE} {
+		t := &tun{name: name}
+		fd, err := t.openQueue(flags)
+		if err != nil {
+			continue
+		}
+		t.fds = []int{fd}
+		err = t.keep(false)
+		t.close()
+		return err == nil
+	}
+	return false
 }
 
 func (t *tun) openQueue(flags uint16) (int, error) {

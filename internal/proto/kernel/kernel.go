@@ -77,6 +77,10 @@ type (
 
 	// Remove removes a route of ours. There being none is no error.
 	Remove Key
+
+	// Linger has routes by these interfaces stay while the interfaces have no carrier, until they are written again: the
+	// process that is their carrier goes, and another comes.
+	Linger struct{ Interfaces []string }
 )
 
 func sameHops(a, b []rib.NextHop) bool {

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -15,6 +16,8 @@ import (
 const (
 	// SettleTime is how long after the start routes of an earlier process are kept for whoever may want them.
 	SettleTime = 30 * time.Second
+	// RestoredTime is how long after a protocol has learned again what it knew before a restart its routes are waited for.
+	RestoredTime = 10 * time.Second
 	// RepairTime is how long after a route of ours was lost or changed it is put right. It lets our own changes,
 	// which come back as events too, pass by, and bounds a quarrel with a program that keeps deleting.
 	RepairTime = time.Second
@@ -29,13 +32,23 @@ type Module struct {
 	tunnels  map[string]bool
 	settled  bool
 	stopped  bool
-	guarding bool           // a Guard has come
-	dirty    map[table]bool // to be looked at by repair
-	failed   map[table]bool // to be looked at by retry
+	synced   bool                       // the kernel's table has been told
+	frozen   bool                       // a restart: what is in the kernel is for the next process
+	guarding bool                       // a Guard has come
+	dirty    map[table]bool             // to be looked at by repair
+	failed   map[table]bool             // to be looked at by retry
+	least    time.Duration              // when the modules may be taken for settled
+	stale    map[restorer]time.Duration // until when routes of an earlier process are being learned again
 
 	settle, repair, retry core.Timer
 
 	closing closing
+}
+
+// restorer is a protocol that learns routes of before a restart again.
+type restorer struct {
+	protocol rib.Protocol
+	source   string
 }
 
 // table names a prefix of a VRF.
@@ -48,7 +61,7 @@ type table struct {
 func New() *Module {
 	return &Module{
 		entries: map[table]*entry{}, links: map[string]core.Link{}, tunnels: map[string]bool{},
-		dirty: map[table]bool{}, failed: map[table]bool{},
+		dirty: map[table]bool{}, failed: map[table]bool{}, stale: map[restorer]time.Duration{},
 		settle: core.Timer{Name: "settle"}, repair: core.Timer{Name: "repair"}, retry: core.Timer{Name: "retry"},
 	}
 }
@@ -61,6 +74,9 @@ func (m *Module) WantsRoutes() {}
 
 // Handle is the way in.
 func (m *Module) Handle(env *core.Env, ev core.Event) {
+	if m.frozen {
+		return
+	}
 	switch ev := ev.(type) {
 	case rib.Change:
 		m.reconcile(env, m.entry(ev.VRF, ev.Prefix))
@@ -73,7 +89,8 @@ func (m *Module) Handle(env *core.Env, ev core.Event) {
 			m.Handle(env, ev)
 		}
 	case Synced:
-		env.Arm(&m.settle, SettleTime)
+		m.synced, m.least = true, max(m.least, env.Now()+SettleTime)
+		m.await(env)
 	case Refused:
 		m.refused(env, ev)
 	case core.Link:
@@ -91,6 +108,10 @@ func (m *Module) Handle(env *core.Env, ev core.Event) {
 	case core.Expired:
 		m.expired(env, ev.Timer)
 	case core.Stop:
+		if ev.Restart {
+			m.freeze(env)
+			return
+		}
 		m.stop(env)
 	}
 }
@@ -240,12 +261,13 @@ func (m *Module) write(env *core.Env, e *entry, want *Route, problem string) {
 }
 
 // surplus reports whether l, a route of ours, has no business in the kernel any more. A leftover of an earlier
-// process has until the modules settled, unless its prefix is wanted in another way.
+// process has until the modules settled, unless its prefix is wanted in a better way: what would take its place now may be
+// what was to take it only if it failed.
 func (m *Module) surplus(e *entry, l Learned, before *Route) bool {
-	if e.asked != nil {
-		return l.Metric != e.asked.Metric
+	if e.asked != nil && l.Metric == e.asked.Metric {
+		return false
 	}
-	return m.settled || before != nil && before.Metric == l.Metric
+	return m.settled || before != nil && before.Metric == l.Metric || e.asked != nil && e.asked.Metric < l.Metric
 }
 
 func (m *Module) present(env *core.Env, e *entry, lent []rib.NextHop) {
@@ -376,6 +398,8 @@ func (m *Module) notice(env *core.Env, body any) {
 		if n.Removed {
 			m.tunnel(env, n.Name, false)
 		}
+	case rib.Restoring:
+		m.restoring(env, n)
 	}
 }
 
@@ -437,6 +461,30 @@ func (m *Module) again(env *core.Env, set *map[table]bool) {
 	})
 }
 
+// restoring waits for a protocol that learns again what it knew before a restart; when it has, its routes are on their way.
+func (m *Module) restoring(env *core.Env, r rib.Restoring) {
+	who := restorer{r.Protocol, r.Source}
+	delete(m.stale, who)
+	if r.For > 0 {
+		m.stale[who] = env.Now() + r.For
+	} else {
+		m.least = max(m.least, env.Now()+RestoredTime)
+	}
+	m.await(env)
+}
+
+// await takes the modules for settled when each has had its time.
+func (m *Module) await(env *core.Env) {
+	if m.settled || !m.synced {
+		return
+	}
+	due := m.least
+	for _, until := range m.stale {
+		due = max(due, until)
+	}
+	env.Arm(&m.settle, due-env.Now())
+}
+
 // sweep removes what an earlier process left and nobody wants.
 func (m *Module) sweep(env *core.Env) {
 	if m.settled {
@@ -445,6 +493,13 @@ func (m *Module) sweep(env *core.Env) {
 	m.settled = true
 	env.Stop(&m.settle)
 	m.each(func(e *entry) { m.reconcile(env, e) })
+}
+
+// freeze leaves our routes in the kernel: another process comes at once and takes them over. Nothing that the others say while
+// they stop touches them.
+func (m *Module) freeze(env *core.Env) {
+	m.frozen = true
+	env.Emit(Linger{Interfaces: slices.Sorted(maps.Keys(m.tunnels))})
 }
 
 // stop takes our routes out of the kernel: a router that was told to stop leaves nothing behind but guards.

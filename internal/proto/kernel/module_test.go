@@ -53,6 +53,8 @@ func (b *bench) Do(e core.Effect) {
 		b.record = append(b.record, "install "+show(e.Route))
 	case Remove:
 		b.record = append(b.record, fmt.Sprintf("remove %s metric %d", e.Prefix, e.Metric))
+	case Linger:
+		b.record = append(b.record, fmt.Sprint("linger ", e.Interfaces))
 	case dataplane.SetRoute:
 		s := "plane " + e.Prefix.String()
 		for _, h := range e.NextHops {
@@ -410,5 +412,94 @@ func (b *bench) check(t *testing.T, seed uint64, world map[netip.Prefix]bool) {
 		case want != nil && (len(mine) != 1 || !mine[0].Equal(*want)):
 			t.Errorf("seed %d: kernel has %v, want %v", seed, mine, *want)
 		}
+	}
+}
+
+// has reports whether the twin has a route of ours.
+func (b *bench) has(prefix string, metric uint32) bool {
+	l, ok := b.twin.routes[Key{Prefix: p(prefix), Metric: metric}]
+	return ok && l.Ours
+}
+
+func TestARestartLeavesTheRoutes(t *testing.T) {
+	b := newBench()
+	b.step(up("tun0"))
+	b.step(core.Notice{Body: dataplane.TunnelUp{Tunnel: dataplane.Tunnel{Name: "tun0"}}})
+	r := ours(rib.OSPF, "10.1.0.0/16", "10.0.0.9@tun0")
+	b.step(r)
+	b.record = nil
+	b.step(core.Stop{Restart: true})
+	b.step(r.Key()) // another module's goodbye
+	b.step(core.Link{Name: "tun0", Index: 2})
+	if want := []string{"linger [tun0]"}; !slices.Equal(b.record, want) {
+		t.Errorf("got %q, want %q", b.record, want)
+	}
+}
+
+// RFC 3623 section 2.2: forwarding goes on by what was there before, until the routes are computed again.
+func TestLeftoversWaitForWhoLearnsThemAgain(t *testing.T) {
+	const grace = 2 * time.Minute
+	restoring := func(source string, d time.Duration) core.Event {
+		return core.Notice{From: "ospf", Body: rib.Restoring{Protocol: rib.OSPF, Source: source, For: d}}
+	}
+	tests := []struct {
+		name   string
+		events []core.Event
+		there  bool
+	}{
+		{"nobody learns", []core.Event{Synced{}, after(SettleTime)}, false},
+		{"not yet over", []core.Event{Synced{}, restoring("a", grace), after(grace - 1)}, true},
+		{"never done", []core.Event{Synced{}, restoring("a", grace), after(grace)}, false},
+		{"before the table was read", []core.Event{restoring("a", grace), Synced{}, after(grace - 1)}, true},
+		{"done, and its routes on their way", []core.Event{Synced{}, restoring("a", grace), after(time.Minute), restoring("a", 0), after(RestoredTime - 1)}, true},
+		{"done, and it is not among them", []core.Event{Synced{}, restoring("a", grace), after(time.Minute), restoring("a", 0), after(RestoredTime)}, false},
+		{"done soon: others have their time", []core.Event{Synced{}, restoring("a", grace), restoring("a", 0), after(SettleTime - 1)}, true},
+		{"one of two done", []core.Event{Synced{}, restoring("a", grace), restoring("b", grace), restoring("a", 0), after(grace - 1)}, true},
+		{"learned", []core.Event{Synced{}, restoring("a", grace), ours(rib.OSPF, "10.1.0.0/16", "10.0.0.9@tun0"), restoring("a", 0), after(time.Hour)}, true},
+	}
+	for _, tt := range tests {
+		b := newBench()
+		b.step(up("tun0"))
+		b.step(leftover("10.1.0.0/16", 110, "10.0.0.9@tun0"))
+		for _, ev := range tt.events {
+			b.step(ev)
+		}
+		if got := b.has("10.1.0.0/16", 110); got != tt.there {
+			t.Errorf("%s: there %v, want %v", tt.name, got, tt.there)
+		}
+	}
+}
+
+// A floating static route, say, is there at once after a start; what it is to stand in for is only being learned.
+func TestALeftoverIsNotReplacedByWhatIsWorse(t *testing.T) {
+	b := newBench()
+	b.step(up("tun0"))
+	b.step(leftover("10.1.0.0/16", 110, "10.0.0.9@tun0"))
+	floating := ours(rib.Static, "10.1.0.0/16", "10.0.0.8@tun0")
+	floating.Distance = 200
+	b.step(floating)
+	if !b.has("10.1.0.0/16", 110) || !b.has("10.1.0.0/16", 200) {
+		t.Errorf("before the modules have settled: %+v", b.twin.Routes())
+	}
+	b.step(Settled{})
+	if b.has("10.1.0.0/16", 110) || !b.has("10.1.0.0/16", 200) {
+		t.Errorf("after: %+v", b.twin.Routes())
+	}
+	better := ours(rib.NHRP, "10.1.0.0/16", "10.0.0.7@tun0")
+	b.step(better)
+	if b.has("10.1.0.0/16", 200) || !b.has("10.1.0.0/16", 10) {
+		t.Errorf("a better one: %+v", b.twin.Routes())
+	}
+}
+
+func TestSeveralEventsAtOnce(t *testing.T) {
+	b := newBench()
+	b.step(up("tun0"))
+	b.step(Told{Learned(theirs("10.1.0.0/16", 20, "10.0.0.1@tun0")), Learned(theirs("10.2.0.0/16", 20, "10.0.0.1@tun0")),
+		Forgotten{Prefix: p("10.1.0.0/16"), Metric: 20}})
+	_, one := b.loop.RIB().Get("", p("10.1.0.0/16"))
+	_, two := b.loop.RIB().Get("", p("10.2.0.0/16"))
+	if one || !two {
+		t.Errorf("10.1.0.0/16 %v, 10.2.0.0/16 %v", one, two)
 	}
 }

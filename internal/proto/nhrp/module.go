@@ -52,7 +52,11 @@ func (m *Module) Handle(env *core.Env, ev core.Event) {
 		m.start(env, ev)
 	case core.Stop:
 		for _, t := range m.sorted() {
-			t.goodbye(env)
+			if ev.Restart {
+				t.pause(env)
+			} else {
+				t.goodbye(env)
+			}
 		}
 	case core.Request:
 		m.request(env, ev.Body)

@@ -111,6 +111,7 @@ func (t *tunnel) linkUp(env *core.Env, link dataplane.Tunnel) {
 		b.settle(env) // the mask may be another: host routes come and go with it
 	}
 	t.startServers(env)
+	t.recall(env)
 }
 
 // bring records whether the tunnel is up. Down, nothing that was learned through it is believed any more.

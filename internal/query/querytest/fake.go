@@ -29,6 +29,7 @@ type Fake struct {
 	InterfaceRows []query.InterfaceRow
 	TimerRows     []query.TimerRow
 	CounterRows   []query.CounterRow
+	Restarted     int
 	YAML          string
 	Stages        map[string][]nhrp.Stage // by peer
 	OnCapture     func(ctx context.Context, r capture.Request, w io.Writer) error
@@ -79,6 +80,12 @@ func (f *Fake) Clear(what, filter string) (int, error) {
 		return 0, nil
 	}
 	return f.OnClear(what, filter)
+}
+
+// Restart counts.
+func (f *Fake) Restart(context.Context) error {
+	f.Restarted++
+	return nil
 }
 
 // Reload calls OnReload.
