@@ -97,6 +97,14 @@ func (k *checker) route(path string, r Route) {
 		k.failAt(path, "route to %s out of the multipoint tunnel %s has no next hop: give via", r.To, t.Name)
 	case !r.Via.IsValid() && r.Track != "":
 		k.failAt(join(path, "track"), "track: the route to %s has no next hop that could be watched: give via", r.To)
+	case r.Track == "" && (r.TrackFrom.IsValid() || r.TrackHops > 0):
+		k.failAt(path, "route to %s says how via is watched, and not that it is: give track: %s", r.To, trackBFD)
+	case r.TrackHops > 0 && !r.TrackFrom.IsValid():
+		k.failAt(join(path, "track-hops"), "track-hops: the next hops of the route to %s are watched on their links, which is one hop: give track-from", r.To)
+	case r.TrackFrom.IsValid() && r.TrackFrom.Is6() != r.Via.Is6():
+		k.failAt(join(path, "track-from"), "track-from: %s is %s and via %s is not", r.TrackFrom, family(r.TrackFrom), r.Via)
+	case r.TrackFrom.IsValid() && r.Interface != "":
+		k.failAt(join(path, "track-from"), "track-from: via %s is on %s, one hop away: remove track-from, or interface", r.Via, r.Interface)
 	case r.ViaDefault && (r.Interface != "" || r.To.Bits() == 0):
 		k.failAt(join(path, "via-default"), "via-default: says how via is found, and the route to %s needs no other: remove it", r.To)
 	case r.Via.IsValid():

@@ -85,6 +85,7 @@ profiles:
   signed: {certificate: hub.pem, key: hub.key, ca: [ca.pem, strangers.pem], crl: ca.crl, crl-policy: strict, mode: tunnel, fragmentation: 576}
   in-place: {psk: "a long one, with digits 0123456789"}
 routes:
+  - {to: 10.8.0.0/16, via: 10.0.0.2, track: bfd, track-from: 10.0.0.1, track-hops: 5}
   - {to: 10.2.0.0/16, via: 10.0.0.2, interface: all-of-it, distance: 255, weight: 255, tag: 7, vrf: default, track: bfd}
   - {to: 10.3.0.0/16, via: 192.0.2.77, via-default: true}
   - {to: "2001:db8:3::/48", blackhole: true}

@@ -151,6 +151,10 @@ var routeKeys = section[Route]{
 		truth(func(r *Route) *bool { return &r.ViaDefault })},
 	{"track", "none", "`bfd`: use the route only while BFD does not say that its next hop has failed; a tunnel's next hop is watched as its `bfd` says, others each 300ms, and 3 packets may be missed",
 		custom(trackBFD, text, setTrack, func(r *Route) string { return r.Track })},
+	{"track-from", "none", "own address: watch via itself from it, over several hops (RFC 5883), each 300ms, and 3 packets may be missed; the other end watches this address. Without it the next hops that via is reached by are watched",
+		address(func(r *Route) *netip.Addr { return &r.TrackFrom })},
+	{"track-hops", "2", "how many hops away via is at most, with track-from: packets that have crossed more routers are not believed",
+		count(1, math.MaxUint8, func(r *Route) *uint8 { return &r.TrackHops })},
 	{"vrf", "default", "routing table; `default` is the only one so far",
 		custom("name", text, setRouteVRF, func(r *Route) string { return r.VRF })},
 }

@@ -582,7 +582,7 @@ func (c *Config) ospfInterface(f OSPFInterface, passive bool) ospf.Interface {
 		}
 	}
 	if watch != nil {
-		out.Liveness = &ospf.Liveness{Interval: watch.Interval, Multiplier: watch.Multiplier}
+		out.Liveness = &ospf.Liveness{Interval: watch.Interval, Multiplier: watch.Multiplier, Demand: watch.Demand}
 	}
 	for _, k := range f.keys {
 		out.Keys = append(out.Keys, wire.Key{ID: k.id, Algorithm: k.algorithm, Secret: []byte(k.text), Extended: k.extended})

@@ -120,10 +120,12 @@ type Route struct {
 	Distance   uint8
 	Weight     uint8 // share of the traffic among several to one prefix; 0 counts as 1
 	Tag        uint32
-	Blackhole  bool   // drop without a word
-	Reject     bool   // drop, and tell the sender
-	ViaDefault bool   // Via may be found by the default route
-	Track      string // "bfd": not by a next hop that has failed
+	Blackhole  bool       // drop without a word
+	Reject     bool       // drop, and tell the sender
+	ViaDefault bool       // Via may be found by the default route
+	Track      string     // "bfd": not by a next hop that has failed
+	TrackFrom  netip.Addr // of ours: Via itself is watched from it, over several hops; invalid: the next hops on links
+	TrackHops  uint8      // that Via is away at most, with TrackFrom; 0: two
 }
 
 // Drops reports whether the route has no way out by intention.

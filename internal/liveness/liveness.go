@@ -33,6 +33,7 @@ type (
 		For        string        // what of the asker's it is about: each For is to be unwatched
 		Interval   time.Duration // between packets, both ways, as far as the peer agrees; 0: what the interface's configuration says
 		Multiplier uint8         // packets that may be missed before the path is down; 0: as configured, else 3
+		Demand     time.Duration // ask the peer this often and have it be silent otherwise, RFC 5880 section 6.6, if all who watch want that; 0: as configured
 		Always     bool          // have a session even where the interface is not configured to; each 300 ms then, 3 may be missed
 		Passive    bool          // say nothing before the peer does (RFC 5880 section 6.1), as far as all who watch want that
 		MinTTL     uint8         // least TTL accepted with Multihop; 0: 254, which is two hops

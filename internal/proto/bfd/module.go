@@ -237,9 +237,9 @@ func (m *Module) adjust(env *core.Env, c *contact) {
 			if !m.counts(p, w) {
 				continue
 			}
+			spec.Demand = both(spec.Demand, cmp.Or(w.Demand, params.Demand), spec.Interval == 0)
 			spec.quicken(max(cmp.Or(w.Interval, params.Interval, DefaultInterval), LeastInterval),
 				cmp.Or(w.Multiplier, params.Multiplier, DefaultMultiplier))
-			spec.Demand = params.Demand
 			spec.Passive = spec.Passive && w.Passive
 			spec.MinTTL = max(spec.MinTTL, w.MinTTL)
 		}
@@ -249,6 +249,17 @@ func (m *Module) adjust(env *core.Env, c *contact) {
 		c.spec = spec
 		env.Emit(Set{spec})
 	}
+}
+
+// both is the demand mode that one more who watches leaves: who wants to hear the peer all the time has it so.
+func both(now, wanted time.Duration, first bool) time.Duration {
+	switch {
+	case first:
+		return wanted
+	case now == 0 || wanted == 0:
+		return 0
+	}
+	return min(now, wanted)
 }
 
 // quicken takes an interval and a multiplier if they find a failure sooner than those there are.

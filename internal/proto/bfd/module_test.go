@@ -262,6 +262,26 @@ func TestParametersOfSeveralWatches(t *testing.T) {
 	}
 }
 
+// Section 6.6: in demand mode only if nobody wants to hear the peer all the time.
+func TestDemandOfSeveralWatches(t *testing.T) {
+	b := newBench(t)
+	w := watching("10.0.0.2")
+	w.Demand, w.Interval = time.Minute, 50*ms
+	b.ask("ospf", w)
+	if s := b.set(); s.Demand != time.Minute {
+		t.Errorf("asked each %v", s.Demand)
+	}
+	w.For, w.Demand = "another", 10*time.Second
+	b.ask("ospf", w)
+	if s := b.set(); s.Demand != 10*time.Second {
+		t.Errorf("asked each %v, of two the shorter", s.Demand)
+	}
+	b.ask("nhrp", watching("10.0.0.2"))
+	if s := b.set(); s.Demand != 0 {
+		t.Errorf("NHRP, which is to hear the peer, has it asked each %v", s.Demand)
+	}
+}
+
 func TestOnlyConfiguredInterfacesHaveSessions(t *testing.T) {
 	b := newBench(t)
 	b.configure(nil)

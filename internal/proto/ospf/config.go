@@ -117,6 +117,7 @@ type Peer struct {
 type Liveness struct {
 	Interval   time.Duration
 	Multiplier uint8
+	Demand     time.Duration // RFC 5880 section 6.6: ask this often; 0: hear the neighbour all the time
 }
 
 // Redistribute brings routes of another protocol in as externals.

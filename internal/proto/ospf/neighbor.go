@@ -59,9 +59,10 @@ type neighbor struct {
 	heardDD  wire.DatabaseDescription  // the last received, without headers
 	toTell   []*entry                  // not yet described
 	requests map[wire.LSAKey]wire.LSAHeader
-	order    []wire.LSAKey // of requests: as they were described
-	asked    []wire.LSAKey // in the request that is not answered yet
-	waits    map[wire.LSAKey]*entry
+	order    []wire.LSAKey          // of requests: as they were described
+	asked    []wire.LSAKey          // in the request that is not answered yet
+	waits    map[wire.LSAKey]*entry // the retransmission list
+	unacked  []sent                 // the same by when they were sent, with some that wait no more
 	watched  liveness.Target
 	watching bool
 	alive    liveness.Status
@@ -287,7 +288,7 @@ func (n *neighbor) forget(env *core.Env) {
 	}
 	clear(n.waits)
 	clear(n.requests)
-	n.asked, n.order, n.toTell, n.last, n.unheard = nil, nil, nil, nil, 0
+	n.asked, n.order, n.toTell, n.last, n.unacked, n.unheard = nil, nil, nil, nil, nil, 0
 	if n.queued {
 		n.queued = false
 		inst := n.inst()
@@ -303,7 +304,7 @@ func (n *neighbor) watch(env *core.Env) {
 		return
 	}
 	n.watched, n.watching = liveness.Target{Peer: n.address, Local: n.i.local, Interface: n.i.name()}, true
-	env.Request(liveness.BFD, liveness.Watch{Target: n.watched, For: n.inst().cfg.Name, Interval: w.Interval, Multiplier: w.Multiplier})
+	env.Request(liveness.BFD, liveness.Watch{Target: n.watched, For: n.inst().cfg.Name, Interval: w.Interval, Multiplier: w.Multiplier, Demand: w.Demand})
 }
 
 func (n *neighbor) unwatch(env *core.Env) {

@@ -21,6 +21,7 @@ const (
 type way struct {
 	hops    []rib.NextHop
 	tracked []rib.NextHop // that BFD is to watch, those that have failed included
+	far     []watched     // the same, several hops away
 	why     string        // "" when it leads somewhere
 }
 
@@ -39,6 +40,9 @@ func (m *Module) resolver(env *core.Env) *resolver { return &resolver{m: m, tabl
 // way is where r leads, without next hops that BFD says have failed.
 func (s *resolver) way(r Route) way {
 	w := s.untracked(r)
+	if r.Track == TrackBFD && r.TrackFrom.IsValid() {
+		return s.m.farWay(r, w)
+	}
 	if r.Track != TrackBFD || w.why != "" {
 		return w
 	}
@@ -109,7 +113,7 @@ func (s *resolver) lean(r Route, by rib.Route) way {
 	default:
 		w.hops = attach(w.hops, r.Via)
 	}
-	w.tracked = nil // the other route's
+	w.tracked, w.far = nil, nil // the other route's
 	return w
 }
 
@@ -123,7 +127,7 @@ func (s *resolver) together(d dest, distance uint8) way {
 			continue
 		}
 		w := s.way(r)
-		all.tracked = append(all.tracked, w.tracked...)
+		all.tracked, all.far = append(all.tracked, w.tracked...), append(all.far, w.far...)
 		if w.why != "" && first == "" {
 			first = w.why
 		}

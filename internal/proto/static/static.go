@@ -42,9 +42,11 @@ type Route struct {
 	Weight     uint8 // share among several to one prefix; 0 counts as 1
 	Tag        uint32
 	Blackhole  bool
-	Reject     bool   // drop, and tell the sender
-	ViaDefault bool   // Via may be found by the default route
-	Track      string // [TrackBFD]: not by a next hop that has failed
+	Reject     bool       // drop, and tell the sender
+	ViaDefault bool       // Via may be found by the default route
+	Track      string     // [TrackBFD]: not by a next hop that has failed
+	TrackFrom  netip.Addr // of ours: Via itself is watched from it, over several hops (RFC 5883); invalid: the next hops on links
+	TrackHops  uint8      // that Via is away at most, with TrackFrom; 0: two
 }
 
 func (r Route) kind() rib.Kind {
@@ -70,7 +72,7 @@ type Module struct {
 	leaning  index            // who is concerned by what changes
 	links    map[string]core.Link
 	reported map[Route]bool // told that it leads nowhere
-	watched  map[dest][]liveness.Target
+	watched  map[dest][]watched
 	watchers map[liveness.Target][]dest
 	status   map[liveness.Target]liveness.Status
 
@@ -91,7 +93,7 @@ func New() *Module {
 	return &Module{
 		routes: map[dest][]Route{}, offered: map[dest]bool{},
 		links: map[string]core.Link{}, reported: map[Route]bool{}, survey: core.Timer{Name: "survey"},
-		watched: map[dest][]liveness.Target{}, watchers: map[liveness.Target][]dest{}, status: map[liveness.Target]liveness.Status{},
+		watched: map[dest][]watched{}, watchers: map[liveness.Target][]dest{}, status: map[liveness.Target]liveness.Status{},
 	}
 }
 
@@ -180,11 +182,11 @@ func (m *Module) evaluateThese(env *core.Env, these []dest) {
 func (m *Module) evaluate(env *core.Env, d dest) {
 	var best *Route
 	var shares []share
-	var tracked []rib.NextHop
+	var wanted []watched
 	s := m.resolver(env)
 	for i, r := range m.routes[d] {
 		w := s.way(r)
-		tracked = append(tracked, w.tracked...)
+		wanted = append(wanted, w.watched()...)
 		m.report(env, r, w.why)
 		if w.why != "" || best != nil && r.Distance > best.Distance {
 			continue
@@ -192,7 +194,7 @@ func (m *Module) evaluate(env *core.Env, d dest) {
 		best = &m.routes[d][i]
 		shares = append(shares, share{r.Weight, w.hops})
 	}
-	m.track(env, d, tracked)
+	m.track(env, d, wanted)
 	if best == nil {
 		m.withdraw(env, d)
 		return

@@ -1,6 +1,8 @@
 package static
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/spokeway/spokeway/internal/core"
@@ -21,32 +23,77 @@ func target(h rib.NextHop) liveness.Target {
 	return liveness.Target{Peer: h.Via, Interface: h.Interface}
 }
 
-// track watches the next hops of a destination's tracked routes, those that have failed included, and no others.
-func (m *Module) track(env *core.Env, d dest, hops []rib.NextHop) {
+// watched is a target, and the least TTL of what is believed to come from it; 0: as on a link.
+type watched struct {
+	liveness.Target
+	minTTL uint8
+}
+
+// farHops is how many hops a next hop is away at most, where nobody says.
+const farHops = 2
+
+// far is what is watched of a route whose next hop is several hops away.
+func (r Route) far() watched {
+	t := liveness.Target{Peer: r.Via, Local: r.TrackFrom, Multihop: true}
+	return watched{t, uint8(256 - int(cmp.Or(r.TrackHops, farHops)))} // it is sent with a TTL of 255, RFC 5883 section 5
+}
+
+// farWay is the way w of such a route while the next hop has not failed. It is watched also while no way leads there: what
+// BFD finds is the first to know of one that does.
+func (m *Module) farWay(r Route, w way) way {
+	t := r.far()
+	w.far = append(w.far, t)
+	if w.why == "" && m.status[t.Target] == liveness.Down {
+		return way{far: w.far, why: fmt.Sprintf("BFD with %s from %s is %s", t.Peer, t.Local, liveness.Down)}
+	}
+	return w
+}
+
+// watched is all that is to be watched on a way.
+func (w way) watched() []watched {
+	all := w.far
+	for _, h := range w.tracked {
+		if h.Via.IsValid() && h.Interface != "" {
+			all = append(all, watched{Target: target(h)})
+		}
+	}
+	return all
+}
+
+// track watches what a destination's tracked routes need, what has failed included, and nothing else.
+func (m *Module) track(env *core.Env, d dest, wanted []watched) {
 	before := m.watched[d]
-	if len(hops) == 0 && len(before) == 0 {
+	if len(wanted) == 0 && len(before) == 0 {
 		return
 	}
-	var now []liveness.Target
-	for _, h := range hops {
-		if t := target(h); h.Via.IsValid() && h.Interface != "" && !slices.Contains(now, t) {
-			now = append(now, t)
+	var now []watched
+	for _, w := range wanted {
+		if i := find(now, w.Target); i < 0 {
+			now = append(now, w)
+		} else {
+			now[i].minTTL = max(now[i].minTTL, w.minTTL)
 		}
 	}
 	if m.watched[d] = now; len(now) == 0 {
 		delete(m.watched, d)
 	}
-	for _, t := range before {
-		if !slices.Contains(now, t) {
-			m.unwatch(env, d, t)
+	for _, w := range before {
+		if find(now, w.Target) < 0 {
+			m.unwatch(env, d, w.Target)
 		}
 	}
-	for _, t := range now {
-		if !slices.Contains(before, t) {
-			m.watchers[t] = append(m.watchers[t], d)
-			env.Request(liveness.BFD, liveness.Watch{Target: t, For: d.String(), Always: true})
+	for _, w := range now {
+		if find(before, w.Target) < 0 {
+			m.watchers[w.Target] = append(m.watchers[w.Target], d)
+		}
+		if !slices.Contains(before, w) {
+			env.Request(liveness.BFD, liveness.Watch{Target: w.Target, For: d.String(), Always: true, MinTTL: w.minTTL})
 		}
 	}
+}
+
+func find(all []watched, t liveness.Target) int {
+	return slices.IndexFunc(all, func(w watched) bool { return w.Target == t })
 }
 
 // unwatch ends the watch of a target for a destination. What was said of one that nobody watches any more is dropped: it

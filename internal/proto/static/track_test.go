@@ -11,7 +11,10 @@ import (
 )
 
 // watchman is the module that is asked about next hops.
-type watchman struct{ watches map[liveness.Target]int }
+type watchman struct {
+	watches map[liveness.Target]int
+	minTTL  uint8 // of the last
+}
 
 func (*watchman) Name() string { return liveness.BFD }
 
@@ -21,6 +24,7 @@ func (w *watchman) Handle(env *core.Env, ev core.Event) {
 		switch b := ev.Body.(type) {
 		case liveness.Watch:
 			w.watches[b.Target]++
+			w.minTTL = b.MinTTL
 		case liveness.Unwatch:
 			w.watches[b.Target]--
 		}
@@ -41,7 +45,7 @@ func (w *watchman) all() (out []string) {
 
 func TestTrackedRoutes(t *testing.T) {
 	b := newBench()
-	w := &watchman{map[liveness.Target]int{}}
+	w := &watchman{watches: map[liveness.Target]int{}}
 	b.loop.Add(w, core.Start{})
 	say := func(peer string, s liveness.Status) {
 		b.loop.Post(liveness.BFD, liveness.State{Target: liveness.Target{Peer: netip.MustParseAddr(peer), Interface: "tun0"}, Status: s})
@@ -83,4 +87,51 @@ func TestTrackedRoutes(t *testing.T) {
 	must("one was taken out", []string{"10.9.0.0/16/1 10.0.0.1@tun0"}, watched[:1])
 	b.send([]Route{floating})
 	must("none is tracked", backup, nil)
+}
+
+// RFC 5883: a next hop several hops away is watched itself, from an address of ours, by whichever way leads there and also
+// while none does.
+func TestTrackedFarNextHop(t *testing.T) {
+	b := newBench()
+	w := &watchman{watches: map[liveness.Target]int{}}
+	b.loop.Add(w, core.Start{})
+	to, via, from := netip.MustParsePrefix("10.9.0.0/16"), netip.MustParseAddr("192.168.7.7"), netip.MustParseAddr("192.168.1.1")
+	target := liveness.Target{Peer: via, Local: from, Multihop: true}
+	far := Route{To: to, Via: via, Track: TrackBFD, TrackFrom: from}
+	must := func(what string, watched int, routes ...string) {
+		t.Helper()
+		if got := b.statics(); !slices.Equal(got, routes) {
+			t.Errorf("%s: routes %q, want %q", what, got, routes)
+		}
+		if w.watches[target] != watched || len(w.watches) > 1 {
+			t.Errorf("%s: watches %v", what, w.watches)
+		}
+	}
+	say := func(s liveness.Status) {
+		b.loop.Post(liveness.BFD, liveness.State{Target: target, Status: s})
+		b.loop.Run(0)
+	}
+	way := rib.Route{Prefix: netip.MustParsePrefix("192.168.7.0/24"), Protocol: rib.OSPF, Distance: 110,
+		NextHops: []rib.NextHop{{Via: netip.MustParseAddr("10.0.0.1"), Interface: "tun0"}}}
+	b.send(core.Link{Name: "tun0", Index: 1, Up: true}, []Route{far})
+	must("no way leads there", 1)
+	if w.minTTL != 254 {
+		t.Errorf("packets with a TTL of %d are believed, want two hops", w.minTTL)
+	}
+	b.send(way)
+	must("one does", 1, "10.9.0.0/16/1 10.0.0.1@tun0")
+	say(liveness.Up)
+	say(liveness.Down)
+	must("BFD says it failed", 1)
+	say(liveness.AdminDown)
+	must("RFC 5882 section 3.2", 1, "10.9.0.0/16/1 10.0.0.1@tun0")
+	far.TrackHops = 5
+	w.watches[target] = 0 // the same again, with another TTL
+	b.send([]Route{far})
+	must("another distance", 1, "10.9.0.0/16/1 10.0.0.1@tun0")
+	if w.minTTL != 251 {
+		t.Errorf("packets with a TTL of %d are believed, want five hops", w.minTTL)
+	}
+	b.send([]Route{})
+	must("the route is gone", 0)
 }
