@@ -18,6 +18,8 @@ import (
 // Limits of what waits between the sockets and the loop. Beyond them packets are dropped, as a full socket would.
 const (
 	maxWaiting = 16 << 20 // octets received that the loop has not had yet, of all sockets
+	maxOfOne   = 4 << 20  // of one socket: who floods one network does not silence the others
+	leastTaken = 512      // octets that a packet counts for at least, since small ones cost as much work
 	maxUnsent  = 8192     // packets for the worker
 	rawBuffer  = 4 << 20  // octets, of each socket in the kernel: a burst of updates
 	rawBatch   = 64       // packets taken from a socket before they are handed over
@@ -266,6 +268,7 @@ func appendControl(b []byte, level, kind int, v uint32) []byte {
 func (r *raws) read(conn syscall.RawConn, l core.Listen) {
 	buffer, oob := make([]byte, 1<<16), make([]byte, 256)
 	var batch []core.ReceivedIP
+	var waiting atomic.Int64
 	for {
 		batch = batch[:0]
 		var err error
@@ -274,7 +277,7 @@ func (r *raws) read(conn syscall.RawConn, l core.Listen) {
 			return len(batch) > 0 || err != nil
 		})
 		for _, p := range batch {
-			r.hand(l.Module, p)
+			r.hand(l.Module, p, &waiting)
 		}
 		if closed != nil {
 			return
@@ -285,11 +288,16 @@ func (r *raws) read(conn syscall.RawConn, l core.Listen) {
 	}
 }
 
-// hand gives a packet to the loop, unless too much waits for it.
-func (r *raws) hand(module string, p core.ReceivedIP) {
-	n := int64(len(p.Payload))
-	if r.space.Add(n) > maxWaiting || !r.offer(module, p, func() { r.space.Add(-n) }) {
+// hand gives a packet to the loop, unless too much waits for it, of this socket or of all.
+func (r *raws) hand(module string, p core.ReceivedIP, waiting *atomic.Int64) {
+	n := int64(max(len(p.Payload), leastTaken))
+	taken := func() {
 		r.space.Add(-n)
+		waiting.Add(-n)
+	}
+	one, all := waiting.Add(n), r.space.Add(n)
+	if one > maxOfOne || all > maxWaiting || !r.offer(module, p, taken) {
+		taken()
 		r.dropped(p.Interface)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -306,8 +307,15 @@ func TestRawSocketsAreBounded(t *testing.T) {
 	var told bytes.Buffer
 	r := newRaws(nil, func(_ string, _ core.Event, taken func()) bool { held = append(held, taken); return true }, slog.New(slog.NewTextHandler(&told, nil)))
 	p := core.ReceivedIP{Payload: make([]byte, 1<<16)}
-	for range 2 * maxWaiting >> 16 {
-		r.hand("ospf", p)
+	sockets := make([]atomic.Int64, 2*maxWaiting/maxOfOne)
+	for k := range sockets { // each floods as much as all may have
+		before := len(held)
+		for range maxWaiting >> 16 {
+			r.hand("ospf", p, &sockets[k])
+		}
+		if n := len(held) - before; k == 0 && n != maxOfOne>>16 {
+			t.Errorf("one socket filled %d of %d", n, maxWaiting>>16)
+		}
 	}
 	if len(held) != maxWaiting>>16 || r.space.Load() != maxWaiting {
 		t.Errorf("%d held, %d octets", len(held), r.space.Load())
@@ -316,7 +324,7 @@ func TestRawSocketsAreBounded(t *testing.T) {
 		taken()
 	}
 	r.offer = func(string, core.Event, func()) bool { return false }
-	r.hand("ospf", p)
+	r.hand("ospf", p, &sockets[0])
 	if r.space.Load() != 0 {
 		t.Errorf("%d octets wait for nobody", r.space.Load())
 	}

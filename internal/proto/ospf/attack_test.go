@@ -542,3 +542,44 @@ func TestPrematureAging(t *testing.T) {
 		t.Errorf("the route was gone %d of %d times", gone, 60*11)
 	}
 }
+
+// RFC 2328 13.6: an LSA is sent again when its own acknowledgment is late, not when another's is.
+func TestRetransmissionsAreTimely(t *testing.T) {
+	w := newWorld(t, 1)
+	cfg := oneArea("1.1.1.1", p2p("e0"))
+	cfg.Redistribute = []Redistribute{{Protocol: rib.Static}}
+	a := w.add("a", cfg, "e0 s 10.0.0.1/24")
+	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+	f.befriend()
+	f.stay(2 * time.Second)
+	for _, h := range a.m.Database(w.now) {
+		f.say(&wire.Ack{Headers: []wire.LSAHeader{h.Header}})
+	}
+	at := map[uint32][]time.Duration{}
+	w.spy = func(_ *router, p core.SendIP) {
+		if q, err := wire.Parse(wire.V2, p.Payload, p.Source, p.Destination); err == nil {
+			if u, ok := q.Body.(*wire.Update); ok {
+				for _, l := range u.LSAs {
+					at[l.ID] = append(at[l.ID], w.now)
+				}
+			}
+		}
+	}
+	for k := range 20 {
+		a.loop.Post("others", static(fmt.Sprintf("192.0.%d.0/24", k)))
+		a.loop.Run(w.now)
+		w.run(700 * time.Millisecond)
+		f.greet()
+	}
+	f.stay(15 * time.Second)
+	for id, times := range at {
+		for k := 1; k < len(times); k++ {
+			if d := times[k] - times[k-1]; d < 5*time.Second || d > 11*time.Second {
+				t.Errorf("%v was sent again after %v", wire.Addr4(id), d)
+			}
+		}
+	}
+	if len(at) != 20 {
+		t.Errorf("%d LSAs", len(at))
+	}
+}

@@ -2,7 +2,6 @@ package ospf
 
 import (
 	"bytes"
-	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -203,6 +202,7 @@ func (n *neighbor) wait(env *core.Env, e *entry) {
 		n.inst().waitsNoMore(old)
 	}
 	n.waits[e.key()] = e
+	n.unacked = append(n.unacked, sent{e, env.Now()})
 	e.waiting++
 	if !n.update.Armed() {
 		env.Arm(&n.update, n.i.cfg.Retransmit)
@@ -217,6 +217,7 @@ func (n *neighbor) unwait(env *core.Env, e *entry) {
 	delete(n.waits, e.key())
 	n.inst().waitsNoMore(e)
 	if len(n.waits) == 0 {
+		n.unacked = nil
 		env.Stop(&n.update)
 	}
 }
@@ -227,18 +228,21 @@ func (inst *instance) waitsNoMore(e *entry) {
 	}
 }
 
-// retransmit sends again what was not acknowledged, RFC 2328 13.6, to this neighbour alone.
+// sent is an LSA on the retransmission list, and when it was sent to the neighbour last.
+type sent struct {
+	e  *entry
+	at time.Duration
+}
+
+// retransmit sends again what was not acknowledged in time, the longest first, RFC 2328 13.6, to this neighbour alone.
 func (n *neighbor) retransmit(env *core.Env) {
+	list, more := n.overdue(env.Now())
 	if len(n.waits) == 0 {
 		return
 	}
-	keys := slices.SortedFunc(maps.Keys(n.waits), compareKeys)
-	var list []*entry
-	room := maxRetransmit * n.i.room()
-	for _, k := range keys {
-		if e := n.waits[k]; room > 0 {
-			list, room = append(list, e), room-len(e.raw)
-		}
+	if len(list) == 0 {
+		env.Arm(&n.update, n.unacked[0].at+n.i.cfg.Retransmit-env.Now())
+		return
 	}
 	if n.unheard++; n.unheard > maxUnheard && n.grace == nil {
 		n.i.problem(env, n.address, Unacknowledged, strconv.Itoa(len(n.waits))+" LSAs are not acknowledged, sent "+strconv.Itoa(maxUnheard)+" times")
@@ -247,7 +251,32 @@ func (n *neighbor) retransmit(env *core.Env) {
 	}
 	n.i.count("retransmitted")
 	n.i.sendUpdates(env, n.sendTo(), list)
-	env.Arm(&n.update, n.i.cfg.Retransmit)
+	next := n.i.cfg.Retransmit
+	if more && n.unheard == 1 { // acknowledgments come: the rest need not wait as long
+		next = min(next, ackDelay)
+	}
+	env.Arm(&n.update, next)
+}
+
+// overdue takes the LSAs whose acknowledgment is late off the head of the list and puts them to its end, as many as may be
+// sent at a time. There may be more.
+func (n *neighbor) overdue(now time.Duration) (list []*entry, more bool) {
+	room := maxRetransmit * n.i.room()
+	for len(n.unacked) > 0 {
+		s := n.unacked[0]
+		waits := n.waits[s.e.key()] == s.e
+		if waits && s.at+n.i.cfg.Retransmit > now {
+			break
+		}
+		if waits && room <= 0 {
+			return list, true
+		}
+		if n.unacked = n.unacked[1:]; waits {
+			list, room = append(list, s.e), room-len(s.e.raw)
+			n.unacked = append(n.unacked, sent{s.e, now})
+		}
+	}
+	return list, false
 }
 
 // sendOutbox floods what the event brought, in as few packets as hold it.

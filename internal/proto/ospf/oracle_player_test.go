@@ -376,6 +376,9 @@ func (p *player) neighborEvent(kind string, x yang) {
 	case "InactivityTimer":
 		p.fire(&n.inactivity)
 	case "LsUpdate":
+		for k := range n.unacked {
+			n.unacked[k].at -= n.i.cfg.Retransmit
+		}
 		p.fire(&n.update)
 	case "DbDesc":
 		p.fire(&n.description)
