@@ -96,7 +96,7 @@ ospf:
   areas:
     0: {interfaces: {all-of-it: {network: broadcast, passive: false, cost: 7, priority: 0, hello: 5, dead: 21, retransmit: 2, transmit-delay: 2, poll: 30,
         mtu-ignore: true, ttl-security: 254, authentication: [{id: 3, algorithm: md5, key: "in: place"}, {id: 300, extended: true, key-file: good}], bfd: {interval: 1s}},
-        second: {unicast: true, host-route: false, neighbors: [{address: 10.1.0.9, cost: 3, priority: 0}]}}}
+        second: {unicast: true, host-route: false, flood: own, neighbors: [{address: 10.1.0.9, cost: 3, priority: 0}]}}}
     0.0.0.1: {type: nssa, summary: false, default-cost: 5, translate: true, default-route: true, ranges: [{prefix: 10.64.0.0/10, hide: true}],
         nssa-ranges: [{prefix: 10.128.0.0/10, cost: 4, tag: 9}]}
   redistribute: [{from: static, type: 1, metric: 5, tag: 6, match: [{prefix: 10.0.0.0/8, min: 9, max: 24, deny: true}, {prefix: 10.0.0.0/8, metric: 3, tag: 2}, {tagged: 7}]}, {from: kernel}]

@@ -185,6 +185,8 @@ var ospfInterfaceKeys = section[OSPFInterface]{
 		count(0, math.MaxUint8, func(f *OSPFInterface) *uint8 { return &f.Instance })},
 	{"host-route", "true", "on point-to-multipoint: tell of our address as a host",
 		custom("true or false", boolean, setHostRoute, func(f *OSPFInterface) string { return strconv.FormatBool(!f.NoHostRoute) })},
+	{"flood", "all", "`own` tells neighbours of nothing but what this router says itself, on point-to-multipoint and point-to-point: for a hub of thousands, whose spokes need no more than a default route by it",
+		choice([]string{"all", "own"}, []bool{false, true}, func(f *OSPFInterface) *bool { return &f.FloodOwn })},
 	{"bfd", "that of the tunnel", "watch the path to neighbours, RFC 5880", ospfBFDShape},
 }
 
@@ -476,6 +478,9 @@ func (r *reader) checkOSPFInterface(path string, f *OSPFInterface, v wire.Versio
 		f.Instance = 64
 	} else if want != (f.Instance >= 64 && f.Instance <= 95) && (want || v == wire.V3 && f.Instance > 31) {
 		r.failAt(join(path, "instance"), "instance: %d is not of this address family: want 0 to 31 for IPv6, 64 to 95 for IPv4 (RFC 5838 section 2.1)", f.Instance)
+	}
+	if f.FloodOwn && slices.Contains([]string{"broadcast", "nbma", "loopback"}, f.network) {
+		r.failAt(join(path, "flood"), "flood: the routers of a %s network tell each other what any of them knows: want network point-to-multipoint or point-to-point", f.network)
 	}
 	for i, k := range f.keys {
 		p := item(join(path, "authentication"), i)

@@ -55,8 +55,9 @@ type State struct {
 	Reason string // in words for people
 }
 
-// Reached is published when multicast begins to get to a peer on an interface where something else than the link decides
-// that, as NHRP does in a cloud: who looks for neighbours there need not wait for the next hello.
+// Reached is published when multicast begins to get to a peer, and from it, on an interface where something else than the
+// link decides that, as a registration with NHRP does in a cloud: who looks for neighbours there need not wait for the next
+// hello. Of the two ends one is told.
 type Reached struct {
 	Interface string
 	Peer      netip.Addr

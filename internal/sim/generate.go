@@ -21,21 +21,24 @@ type Options struct {
 	Loss       float64       // chances, per datagram and link
 	Reorder    float64
 	Duplicate  float64
-	Partitions int  // times that a random part of the spokes is cut off
-	ClockSteps int  // times that a router's wall clock jumps; nothing may come of it
-	Freezes    int  // times that a router's process stands still for a while
-	Restarts   int  // times that a spoke is killed or stopped, and started again
-	Flaps      int  // times that a spoke's underlay interface goes down for a while
-	Clears     int  // times that an operator clears what a router has learned
-	Moves      int  // times that a spoke's underlay address changes
-	HubLoss    bool // the first hub is killed half way, and comes back
-	Phase2     bool // spokes resolve next hops instead of following redirects
-	IPv6       bool // underlay
-	Names      bool // the hubs are known by DNS names; one that was lost comes back with another address
-	Clusters   bool // spokes register with one hub at a time, the first that works
-	HostMask   bool // tunnel addresses have no prefix, so that every peer needs a route
-	NAT        bool // every third pair of spokes is behind an address translator; GRE is in UDP, unless it is protected
-	Protect    bool // IKE and ESP, with lifetimes so short that all keys change many times
+	Partitions int           // times that a random part of the spokes is cut off
+	ClockSteps int           // times that a router's wall clock jumps; nothing may come of it
+	Freezes    int           // times that a router's process stands still for a while
+	Restarts   int           // times that a spoke is killed or stopped, and started again
+	Flaps      int           // times that a spoke's underlay interface goes down for a while
+	Clears     int           // times that an operator clears what a router has learned
+	Moves      int           // times that a spoke's underlay address changes
+	HubLoss    bool          // the first hub is killed half way, and comes back
+	Phase2     bool          // spokes resolve next hops instead of following redirects
+	IPv6       bool          // underlay
+	Names      bool          // the hubs are known by DNS names; one that was lost comes back with another address
+	Clusters   bool          // spokes register with one hub at a time, the first that works
+	HostMask   bool          // tunnel addresses have no prefix, so that every peer needs a route
+	NAT        bool          // every third pair of spokes is behind an address translator; GRE is in UDP, unless it is protected
+	Protect    bool          // IKE and ESP, with lifetimes so short that all keys change many times
+	OSPF       bool          // in the place of static routes
+	FloodOwn   bool          // OSPF tells spokes of the hubs alone: they have a default route by each
+	BFD        time.Duration // between packets, three of which may be missed; 0: none
 }
 
 func (o *Options) fill() {
@@ -176,6 +179,7 @@ func (c *cloud) hubConfig(k int) *conf.Config {
 		cfg.Routes = append(cfg.Routes, conf.Route{To: lanOf(s), Via: overlayOfSpoke(s)})
 	}
 	c.protect(cfg)
+	c.route(cfg, true)
 	return cfg
 }
 
@@ -202,5 +206,6 @@ func (c *cloud) spokeConfig(k int) *conf.Config {
 			}
 		}
 	}
+	c.route(cfg, false)
 	return cfg
 }

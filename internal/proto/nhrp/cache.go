@@ -150,8 +150,12 @@ func (b *binding) install(env *core.Env) {
 		b.since = env.Now()
 	}
 	if !b.installed || b.adjacency != want {
+		reached := b.server != nil && (!b.installed || !b.adjacency.Multicast) // a client hears the same of us, and speaks first
 		b.adjacency, b.installed = want, true
 		env.Emit(want)
+		if reached {
+			env.Publish(liveness.Reached{Interface: t.name(), Peer: b.protocol})
+		}
 	}
 	b.route(env)
 	b.watch(env)

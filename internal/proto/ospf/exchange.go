@@ -45,7 +45,9 @@ func (n *neighbor) repeatDescription(env *core.Env) {
 	if n.last == nil {
 		return
 	}
-	n.i.send(env, n.sendTo(), n.last)
+	if !n.answering {
+		n.i.send(env, n.sendTo(), n.last)
+	}
 	if n.state == exStart || n.state == exchange {
 		env.Arm(&n.description, n.i.cfg.Retransmit)
 	}
@@ -113,9 +115,9 @@ func (n *neighbor) receiveDescription(env *core.Env, d *wire.DatabaseDescription
 	}
 	if n.state == heardOf {
 		old := *n
-		n.twoWayReceived(env)
-		n.repeated = env.Now()     // it hears the first of ours
+		n.answerFirst(env, d, n.twoWayReceived)
 		n.i.consider(env, n, &old) // its next hello will be no news
+		return
 	}
 	switch n.state {
 	case exStart:
@@ -124,6 +126,8 @@ func (n *neighbor) receiveDescription(env *core.Env, d *wire.DatabaseDescription
 		n.exchange(env, d)
 	case loading, full:
 		switch {
+		case !n.repeats(d) && d.Flags&wire.DDInit != 0:
+			n.anew(env, d)
 		case !n.repeats(d):
 			n.mismatched(env, "it sent a description out of order")
 		case !n.master && n.last != nil:
@@ -151,13 +155,16 @@ func (n *neighbor) negotiate(env *core.Env, d *wire.DatabaseDescription) {
 		n.master = true
 	case d.Flags&all == all && n.router < inst.router && (n.repeated == 0 || env.Now()-n.repeated > time.Second):
 		n.repeated = env.Now()
-		n.repeatDescription(env) // it may not have listened yet when ours came, and waits for us
+		env.Arm(&n.description, repeatDelay) // it may not have listened yet when ours came, and waits for us; mostly it has
 		return
 	default:
 		return
 	}
 	n.negotiated(env, d)
 }
+
+// repeatDelay is longer than an answer is on its way that has crossed with a description.
+const repeatDelay = 250 * time.Millisecond
 
 // negotiated is the event NegotiationDone.
 func (n *neighbor) negotiated(env *core.Env, d *wire.DatabaseDescription) {
@@ -217,16 +224,37 @@ func (n *neighbor) exchange(env *core.Env, d *wire.DatabaseDescription) {
 		if !n.master {
 			n.i.send(env, n.sendTo(), n.last)
 		}
+	case d.Flags&wire.DDInit != 0:
+		n.anew(env, d)
 	case master == n.master:
 		n.mismatched(env, "it changed its mind about who is master")
-	case d.Flags&wire.DDInit != 0:
-		n.mismatched(env, "it began the exchange anew")
 	case d.Options&^wire.OptL != n.options&^wire.OptL:
 		n.mismatched(env, "its options changed")
 	case n.master && d.Sequence != n.sequence || !n.master && d.Sequence != n.sequence+1:
 		n.mismatched(env, "it sent a description out of order")
 	default:
 		n.accept(env, d)
+	}
+}
+
+// anew follows a neighbour that has begun the exchange anew. What it began with is heeded, as it would come again only after
+// the neighbour's retransmission interval.
+func (n *neighbor) anew(env *core.Env, d *wire.DatabaseDescription) {
+	n.answerFirst(env, d, func(env *core.Env) { n.mismatched(env, "it began the exchange anew") })
+}
+
+// answerFirst begins an exchange that the neighbour has begun already. What we would begin with is sent only if it does not
+// answer what has come: two descriptions at once could change places on the way, and the exchange would begin anew again.
+func (n *neighbor) answerFirst(env *core.Env, d *wire.DatabaseDescription, begin func(*core.Env)) {
+	n.answering = true
+	begin(env)
+	n.answering = false
+	if n.state != exStart || n.last == nil {
+		return // it waits for its turn, or out a time of penance
+	}
+	if n.negotiate(env, d); n.state == exStart {
+		n.repeated = env.Now() // it hears the first of ours
+		n.repeatDescription(env)
 	}
 }
 

@@ -89,9 +89,12 @@ func (n *neighbor) install(env *core.Env, l wire.LSA, have *entry) {
 		return
 	}
 	l.Raw = bytes.Clone(l.Raw)
-	mine := db.own[l.LSAKey]
+	mine, asked := db.own[l.LSAKey], n.asksFor(l.LSAKey)
 	e, _ := db.put(env, l, false)
 	inst.brings(e, n)
+	if asked {
+		e.arrived = 0 // not by flooding, so that MinLSArrival does not count from now: it may be old, and change at once
+	}
 	back := inst.flood(env, e, n, have)
 	n.ackInstalled(env, l.LSAHeader, back)
 	if inst.selfOriginated(i, l.LSAKey) {

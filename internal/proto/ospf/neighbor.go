@@ -46,6 +46,7 @@ type neighbor struct {
 	events       int           // state changes
 	sequences    [2][6]uint64  // of authentication, short and long: the last, and the last by packet type
 	repeated     time.Duration // when our first description was repeated for who may have missed it
+	answering    bool          // our first description waits whether we have one to answer
 	queued       bool          // it waits for its turn to be adjacent
 	slot         bool          // it has its turn
 	progress     time.Duration // when the exchange came on last
