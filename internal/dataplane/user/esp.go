@@ -111,8 +111,10 @@ func (r *receiver) opened(in *dataplane.Inbound, from netip.AddrPort, class uint
 		pl.post(dataplane.Roamed{SA: in.SA, Local: r.local(), Remote: from})
 	}
 	if next != esp.NoNextHeader {
+		s := stream{in: in, from: from, class: class}
+		copy(s.header[:], payload) // the frame may be written over it
 		r.payload(in, from, class, payload, next)
-		r.remember(in, from, class, payload, next)
+		r.remember(s, next)
 	}
 	r.countSA(in, len(payload)-(r.landing.at-r.landing.payload))
 }
@@ -148,13 +150,13 @@ func (r *receiver) continued(from netip.AddrPort, class uint8, payload []byte) b
 }
 
 // remember notes what let a packet in, if that is the last of the frame now and a plain one.
-func (r *receiver) remember(in *dataplane.Inbound, from netip.AddrPort, class uint8, payload []byte, next uint8) {
-	n := r.landing.at - r.landing.payload
-	if !r.merge.adopted || r.merge.closed || next != packet.GREIP || n > len(r.stream.header) {
+func (r *receiver) remember(s stream, next uint8) {
+	s.prefix = r.landing.at - r.landing.payload
+	if !r.merge.adopted || r.merge.closed || next != packet.GREIP || s.prefix > len(s.header) {
 		return
 	}
-	r.stream = stream{in: in, from: from, class: class, prefix: n, tunnel: r.run.tunnel, peer: r.run.peer}
-	copy(r.stream.header[:], payload[:n])
+	s.tunnel, s.peer = r.run.tunnel, r.run.peer
+	r.stream = s
 }
 
 // payload takes what an SA carried: GRE, for the tunnel that its key says.
