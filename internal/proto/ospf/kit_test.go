@@ -71,7 +71,23 @@ func (others) Handle(env *core.Env, ev core.Event) {
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	return &world{t: t, rand: rand.New(rand.NewPCG(seed, 1)), routers: map[string]*router{}, cut: map[string]bool{}, last: map[[2]*port]time.Duration{}}
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 1)), routers: map[string]*router{}, cut: map[string]bool{}, last: map[[2]*port]time.Duration{}}
+	if t.Name() != "" {
+		t.Cleanup(w.end)
+	}
+	return w
+}
+
+// end looks whether the routers are sound when a test is over.
+func (w *world) end() {
+	for _, r := range w.order {
+		if err := r.sane(); err != nil && !r.off {
+			w.t.Error(err)
+		}
+		if n := r.loop.Panics[Name]; n > 0 {
+			w.t.Errorf("%s: %d handlers failed", r.name, n)
+		}
+	}
 }
 
 // add makes a router; ports are "name segment address[,address] [hub]".
