@@ -76,23 +76,23 @@ type room struct {
 func (r room) bytes() []byte { return r.buf[r.begin:r.end] }
 
 // put puts an inner packet into what the gate gave, or into GRE alone where it gave nothing. The batch must not be full.
-func (b *batch) put(d *device, t *dataplane.Tunnel, a *dataplane.Adjacency, out *dataplane.Outbound, protocol uint16, class uint8, in room) {
-	o := outgoing{begin: len(b.arena), class: class, ttl: t.TTL, to: toOf(t, a, out), peer: a.Peer, device: d}
-	if out == nil {
+func (b *batch) put(d *device, t *dataplane.Tunnel, e *exit, protocol uint16, class uint8, in room) {
+	o := outgoing{begin: len(b.arena), class: class, ttl: t.TTL, to: e.to, peer: e.Peer, device: d}
+	if e.out == nil {
 		b.arena = packet.AppendGRE(b.arena, protocol, t.Key.Value, t.Key.Set)
 		o.inner = len(b.arena)
 		b.arena = append(b.arena, in.bytes()...)
-	} else if !b.seal(&o, t, out, protocol, in) {
+	} else if !b.seal(&o, t, e.out, protocol, in) {
 		return
 	}
 	o.end = len(b.arena)
-	if mtu := d.plane.pathMTU(a, out); mtu > 0 {
-		o.cut = o.end-o.begin+outerHeader(o.to) > mtu // it got so far, so it may
+	if e.mtu > 0 {
+		o.cut = o.end-o.begin+outerHeader(o.to) > e.mtu // it got so far, so it may
 	}
 	b.packets = append(b.packets, o)
-	b.count(d, a.Peer, out, in.end-in.begin)
+	b.count(d, e.Peer, e.out, in.end-in.begin)
 	if tap := d.plane.tap.Load(); tap != nil {
-		b.show(*tap, a, &o, in.bytes())
+		b.show(*tap, e.Adjacency, &o, in.bytes())
 	}
 }
 

@@ -23,17 +23,25 @@ func (p *Plane) pathMTU(a *dataplane.Adjacency, out *dataplane.Outbound) int {
 	return mtu
 }
 
-// fits is how long an inner packet may be on the way to a peer, as far as is known.
-func (p *Plane) fits(t *dataplane.Tunnel, a *dataplane.Adjacency, out *dataplane.Outbound, inner []byte) int {
-	if t.FragmentOuter {
-		return maxFrame
-	}
-	mtu := p.pathMTU(a, out)
-	if mtu == 0 {
-		return maxFrame
-	}
-	return atLeast(innerRoom(t, toOf(t, a, out), out, mtu), inner)
+// exit is how packets leave for an adjacency: asked once for all that a frame is cut into.
+type exit struct {
+	*dataplane.Adjacency
+	out  *dataplane.Outbound // nil: in clear
+	to   netip.AddrPort
+	mtu  int // of the path, as far as is known, outer header included; 0: not known
+	room int // for an inner packet on that path
 }
+
+func (p *Plane) exit(t *dataplane.Tunnel, a *dataplane.Adjacency, out *dataplane.Outbound) exit {
+	e := exit{Adjacency: a, out: out, to: toOf(t, a, out), mtu: p.pathMTU(a, out), room: maxFrame}
+	if e.mtu > 0 && !t.FragmentOuter {
+		e.room = innerRoom(t, e.to, out, e.mtu)
+	}
+	return e
+}
+
+// fits is how long an inner packet like this one may be.
+func (e *exit) fits(inner []byte) int { return atLeast(e.room, inner) }
 
 // toOf is where packets go: where the adjacency is, or where its SA's peer is. Raw GRE has no ports, whatever the
 // adjacency has of a time when the tunnel was protected.

@@ -285,7 +285,8 @@ func (p *Plane) send(e dataplane.Send) {
 	default:
 		to := dataplane.Adjacency{Endpoint: endpoint(plainEndpoint(e.To), t.Encapsulation), SA: e.SA}
 		n := copy(p.from[headroom:], e.Payload)
-		p.out.put(d, t, &to, out, e.Protocol, classControl, room{p.from[:], headroom, headroom + n})
+		exit := p.exit(t, &to, out)
+		p.out.put(d, t, &exit, e.Protocol, classControl, room{p.from[:], headroom, headroom + n})
 		p.out.send(w, w.sockets[0])
 	}
 }

@@ -453,7 +453,8 @@ func (r *receiver) forward(d *device, way *dataplane.Way, p packet.IP) bool {
 		out.tunnel.Drop(why)
 		return true
 	}
-	fit := r.wire.plane.fits(t, a, sealed, p.Bytes)
+	e := r.wire.plane.exit(t, a, sealed)
+	fit := e.fits(p.Bytes)
 	if t.MTU > 0 {
 		fit = min(fit, t.MTU)
 	}
@@ -472,7 +473,7 @@ func (r *receiver) forward(d *device, way *dataplane.Way, p packet.IP) bool {
 		if t.MSS {
 			p.ClampMSS(packet.MSS(t.MTU, p.Is6()))
 		}
-		r.enqueue(out, w, t, a, sealed, p)
+		r.enqueue(out, w, t, &e, p)
 		r.hairpin = true
 	}
 	return true
@@ -485,12 +486,12 @@ func routable(p packet.IP) bool {
 		!p.Destination().IsLinkLocalUnicast() && !p.Destination().IsLoopback()
 }
 
-func (r *receiver) enqueue(d *device, w *wire, t *dataplane.Tunnel, a *dataplane.Adjacency, sealed *dataplane.Outbound, p packet.IP) {
+func (r *receiver) enqueue(d *device, w *wire, t *dataplane.Tunnel, e *exit, p packet.IP) {
 	if r.outWire != w || r.out.full() {
 		r.flushWire()
 		r.outWire = w
 	}
-	r.out.put(d, t, a, sealed, etherType(p.Bytes), packet.OuterClass(p.Class()), r.room(p, sealed != nil))
+	r.out.put(d, t, e, etherType(p.Bytes), packet.OuterClass(p.Class()), r.room(p, e.out != nil))
 }
 
 func (r *receiver) flushWire() {

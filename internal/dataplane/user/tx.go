@@ -18,6 +18,7 @@ type sender struct {
 	cut    cutter
 	known  knownWay
 	one    [1]*dataplane.Adjacency
+	exits  []exit                                         // of this frame
 	buf    [headroom + vnetLen + maxFrame + tailroom]byte // the vnet header is behind the headroom
 }
 
@@ -173,16 +174,18 @@ func (s *sender) packets(t *dataplane.Tunnel, v *vnetHeader, p packet.IP, target
 		if t.MSS {
 			p.ClampMSS(packet.MSS(t.MTU, p.Is6()))
 		}
-		s.emit(t, s.room(0, p.Bytes), p.Class(), targets)
+		s.leave(t, targets)
+		s.emit(t, s.room(0, p.Bytes), p.Class())
 		return
 	}
 	if !s.cut.start(p, v) {
 		s.device.tunnel.Drop(dataplane.DropMalformed)
 		return
 	}
+	s.leave(t, targets)
 	class := p.Class()
 	for b := s.cut.next(); b != nil; b = s.cut.next() {
-		s.emit(t, s.room(s.cut.begin, b), class, targets)
+		s.emit(t, s.room(s.cut.begin, b), class)
 	}
 }
 
@@ -192,27 +195,35 @@ func (s *sender) room(offset int, b []byte) room {
 	return room{s.buf[:], begin, begin + len(b)}
 }
 
-func (s *sender) emit(t *dataplane.Tunnel, in room, class uint8, targets []*dataplane.Adjacency) {
+// leave asks how a frame leaves for its targets. Those that it may not leave for are counted.
+func (s *sender) leave(t *dataplane.Tunnel, targets []*dataplane.Adjacency) {
 	pl := s.device.plane
+	s.exits = s.exits[:0]
 	for _, a := range targets {
-		out, why, ok := pl.mayLeave(t, s.wire, a.SA)
-		if !ok {
+		if out, why, ok := pl.mayLeave(t, s.wire, a.SA); ok {
+			s.exits = append(s.exits, pl.exit(t, a, out))
+		} else {
 			s.device.tunnel.Drop(why)
-			continue
 		}
-		if fit := pl.fits(t, a, out, in.bytes()); in.end-in.begin > fit {
-			s.tooLong(t, a, out, in.bytes(), fit)
-			continue
-		}
-		s.put(t, a, out, class, in)
 	}
 }
 
-func (s *sender) put(t *dataplane.Tunnel, a *dataplane.Adjacency, out *dataplane.Outbound, class uint8, in room) {
+func (s *sender) emit(t *dataplane.Tunnel, in room, class uint8) {
+	for i := range s.exits {
+		e := &s.exits[i]
+		if fit := e.fits(in.bytes()); in.end-in.begin > fit {
+			s.tooLong(t, e, in.bytes(), fit)
+			continue
+		}
+		s.put(t, e, class, in)
+	}
+}
+
+func (s *sender) put(t *dataplane.Tunnel, e *exit, class uint8, in room) {
 	if s.out.full() {
 		s.flush()
 	}
-	s.out.put(s.device, t, a, out, etherType(in.bytes()), packet.OuterClass(class), in)
+	s.out.put(s.device, t, e, etherType(in.bytes()), packet.OuterClass(class), in)
 }
 
 func etherType(inner []byte) uint16 {
@@ -223,7 +234,7 @@ func etherType(inner []byte) uint16 {
 }
 
 // tooLong fragments a packet, or tells its source what fits.
-func (s *sender) tooLong(t *dataplane.Tunnel, a *dataplane.Adjacency, out *dataplane.Outbound, inner []byte, fit int) {
+func (s *sender) tooLong(t *dataplane.Tunnel, e *exit, inner []byte, fit int) {
 	p, err := packet.ParseIP(inner)
 	if err != nil {
 		return
@@ -238,7 +249,7 @@ func (s *sender) tooLong(t *dataplane.Tunnel, a *dataplane.Adjacency, out *datap
 		var f []byte
 		f, from = packet.AppendFragment(buf[:headroom], p, from, fit)
 		if len(f) > headroom {
-			s.put(t, a, out, p.Class(), room{buf[:], headroom, len(f)})
+			s.put(t, e, p.Class(), room{buf[:], headroom, len(f)})
 		}
 	}
 }
