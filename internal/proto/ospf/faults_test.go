@@ -451,6 +451,15 @@ func TestLossIsToldAtOnce(t *testing.T) {
 		fails("hub2", "10.1.0.1", "10.1.0.2")
 		w.run(2500 * time.Millisecond)
 	}
+	last := w.now
+	w.spy = func(_ *router, e core.SendIP) {
+		if p, err := wire.Parse(wire.V2, e.Payload, e.Source, e.Destination); err == nil && p.Type() == wire.TypeUpdate {
+			last = w.now
+		}
+	}
+	for w.now-last < 1300*time.Millisecond { // others take another instance, and the throttle lets none out yet
+		w.run(50 * time.Millisecond)
+	}
 	w.cut["cloud1"] = true
 	fails("hub1", "10.1.0.3", "10.1.0.1")
 	fails("hub2", "10.1.0.3", "10.1.0.2")
@@ -461,5 +470,42 @@ func TestLossIsToldAtOnce(t *testing.T) {
 		if have := w.routers[hub].routes(); !strings.Contains(have+"\n", "192.168.3.0/24 30 10.2.0.3@t2\n") {
 			t.Errorf("%s goes to the spoke's LAN not by the second cloud alone:\n%s", hub, have)
 		}
+	}
+}
+
+// RFC 2328 12.4 and 13 (5a): adjacencies that one failure takes are told of as lost in one LSA, though BFD finds them a few
+// milliseconds apart. A second LSA would have to wait for the neighbours to take it.
+func TestLossesAreToldTogether(t *testing.T) {
+	w := newWorld(t, 1)
+	live := func(name string) Interface {
+		i := p2mp(name)
+		i.Hello, i.Liveness = time.Second, &Liveness{Interval: 50 * time.Millisecond, Multiplier: 3}
+		return i
+	}
+	w.add("hub1", oneArea("1.1.1.1", live("t1"), live("t2")), "t1 cloud1 10.1.0.1/24 hub", "t2 cloud2 10.2.0.1/24 hub")
+	w.add("hub2", oneArea("2.2.2.2", live("t1")), "t1 cloud1 10.1.0.2/24 hub")
+	w.add("a", oneArea("3.3.3.3", live("t1"), live("t2"), lan("lan")), "t1 cloud1 10.1.0.3/24", "t2 cloud2 10.2.0.3/24", "lan la 192.168.3.1/24")
+	w.run(time.Minute)
+	w.routers["hub1"].off = true
+	a, told := w.routers["a"], 0
+	w.spy = func(from *router, e core.SendIP) {
+		if p, err := wire.Parse(wire.V2, e.Payload, e.Source, e.Destination); err == nil && from == a && p.Type() == wire.TypeUpdate {
+			told++
+		}
+	}
+	for k, path := range []string{"t1 10.1.0.1 10.1.0.3", "t2 10.2.0.1 10.2.0.3"} {
+		w.run(time.Duration(k) * 35 * time.Millisecond)
+		f := strings.Fields(path)
+		target := liveness.Target{Peer: addr(f[1]), Local: addr(f[2]), Interface: f[0]}
+		a.loop.Post(Name, core.Notice{From: liveness.BFD, Body: liveness.State{Target: target, For: "ospf", Status: liveness.Down}})
+		a.loop.Run(w.now)
+	}
+	w.run(100 * time.Millisecond)
+	if told != 1 {
+		t.Errorf("it told %d times of what was lost at once", told)
+	}
+	w.run(10 * time.Second)
+	if told != 1 {
+		t.Errorf("then it said more: %d updates", told)
 	}
 }

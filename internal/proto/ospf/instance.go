@@ -40,8 +40,9 @@ type instance struct {
 	result    *spf.Result
 	pending   spf.Change
 	dirty     bool
-	urgent    bool // do not wait for the throttle
-	reoffer   bool // all routes are offered again: what decides on them has changed
+	urgent    bool          // do not wait for the throttle
+	gather    time.Duration // but for what is lost together, to be told of it together
+	reoffer   bool          // all routes are offered again: what decides on them has changed
 	pacing    pacing
 	runs      int
 	lastRun   time.Duration

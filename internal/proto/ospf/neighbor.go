@@ -258,12 +258,25 @@ func (n *neighbor) announce(env *core.Env, old, s neighborState) {
 	}
 	if old == full {
 		n.i.lost[n.router] = true
-		inst.urgent = true
+		inst.urgent, inst.gather = true, n.spread()
 		inst.unadjacent(env, n)
 	}
 	n.i.touch()
 	inst.changedSPF(env, "neighbor "+n.router.String()+" is "+s.String())
 }
+
+// spread is how much later than this one other adjacencies can be found lost by what took this one: they are watched as
+// closely, and each interval begins when it will. An LSA that told of the first alone would have those that tell of the others
+// wait until it is old enough for the neighbours (MinLSArrival); on a broadcast network they say who is designated now.
+func (n *neighbor) spread() time.Duration {
+	if n.i.cfg.Liveness == nil {
+		return 0
+	}
+	return min(n.i.cfg.Liveness.Interval, longestSpread)
+}
+
+// longestSpread bounds what is waited for: with slow BFD it is better to tell twice.
+const longestSpread = 50 * time.Millisecond
 
 // kill is the events KillNbr, LLDown and InactivityTimer: the neighbour is gone.
 func (n *neighbor) kill(env *core.Env, reason string) {

@@ -43,6 +43,7 @@ func (db *database) say(env *core.Env, k wire.LSAKey, body wire.LSABody) {
 	if o.differs() {
 		if db.inst.urgent {
 			o.hasten()
+			o.after = max(o.after, env.Now()+db.inst.gather)
 		}
 		o.emitThrottled(env)
 	} else {

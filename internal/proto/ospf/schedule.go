@@ -69,6 +69,7 @@ func (inst *instance) need(c spf.Change) {
 func (inst *instance) armSPF(env *core.Env) {
 	if inst.urgent && inst.dirty && !inst.restarting() {
 		inst.urgent = false
+		inst.pacing = pacing{} // what others tell of the same failure is as urgent
 		if soon := inst.cfg.SPF.Initial; !inst.spfTimer.Armed() || inst.spfTimer.At() > env.Now()+soon {
 			env.Arm(&inst.spfTimer, soon) // an adjacency of ours is lost: traffic is, too, until the routes turn
 		}
