@@ -14,6 +14,7 @@
 //	protect*_test.go   protection at our end, and tshark's opinion of it
 //	profiles_test.go   the protections, in our words and in those of strongSwan
 //	*swan_test.go      protection at the guests' end
+//	bfd_scene_test.go  routers of three makes on links of this machine, for BFD
 //	*_cases_test.go    the cases, one file a topology
 //
 // Left out: IPv6 underlays, which nhrpd has not, and IKEv1.
