@@ -248,8 +248,10 @@ func (n *neighbor) counts() bool { return n.state == full || n.grace != nil }
 // announce has the LSAs looked at that tell of adjacencies, RFC 2328 12.4.
 func (n *neighbor) announce(env *core.Env, old, s neighborState) {
 	inst := n.inst()
+	if s == full || s == twoWay {
+		delete(n.i.lost, n.router) // also where no adjacency is needed any more: another router has become designated
+	}
 	if s == full {
-		delete(n.i.lost, n.router)
 		n.i.solved(n.address, n)
 		inst.adjacent(env, n)
 	}
@@ -257,7 +259,9 @@ func (n *neighbor) announce(env *core.Env, old, s neighborState) {
 		return
 	}
 	if old == full {
-		n.i.lost[n.router] = true
+		if s != twoWay {
+			n.i.lost[n.router] = true
+		}
 		inst.urgent, inst.gather = true, n.spread()
 		inst.unadjacent(env, n)
 	}
