@@ -94,7 +94,7 @@ ospf:
   router-id: 10.0.0.1
   passive: true
   areas:
-    0: {interfaces: {all-of-it: {network: broadcast, passive: false, cost: 7, priority: 0, hello: 5, dead: 21, retransmit: 2, transmit-delay: 2, poll: 30,
+    0: {interfaces: {all-of-it: {network: broadcast, passive: false, cost: 7, bandwidth: 10M, priority: 0, hello: 5, dead: 21, retransmit: 2, transmit-delay: 2, poll: 30,
         mtu-ignore: true, ttl-security: 254, authentication: [{id: 3, algorithm: md5, key: "in: place"}, {id: 300, extended: true, key-file: good}], bfd: {interval: 1s}},
         second: {unicast: true, host-route: false, flood: own, neighbors: [{address: 10.1.0.9, cost: 3, priority: 0}]}}}
     0.0.0.1: {type: nssa, summary: false, default-cost: 5, translate: true, default-route: true, ranges: [{prefix: 10.64.0.0/10, hide: true}],
@@ -106,6 +106,7 @@ ospf:
   max-paths: 4
   distance: 111
   rfc1583: true
+  max-lsa: 1000
   stub-router: {always: true, on-startup: 60}
   spf-throttle: {initial: 1ms, hold: 2ms, max: 3ms}
   lsa-throttle: {initial: 1ms, hold: 2ms, max: 3ms}

@@ -27,6 +27,7 @@ type OSPF struct {
 	MaxPaths     int
 	Distance     uint8
 	RFC1583      bool
+	MaxLSAs      int
 	Passive      bool // unless an interface says otherwise
 	Stub         ospf.StubRouter
 	SPF, LSA     ospf.Throttle
@@ -97,7 +98,7 @@ func explained[T any](s shape[T], rows func(string) []row) shape[T] {
 }
 
 func freshOSPF() *OSPF {
-	return &OSPF{Reference: ospf.DefaultReference, MaxPaths: 8, Distance: rib.OSPF.Distance(), SPF: ospf.DefaultSPF, LSA: ospf.DefaultLSA, Helper: true, Strict: true}
+	return &OSPF{Reference: ospf.DefaultReference, MaxPaths: 8, MaxLSAs: ospf.DefaultMaxLSAs, Distance: rib.OSPF.Distance(), SPF: ospf.DefaultSPF, LSA: ospf.DefaultLSA, Helper: true, Strict: true}
 }
 
 var ospfKeys = section[OSPF]{
@@ -121,6 +122,8 @@ var ospfKeys = section[OSPF]{
 		count(1, math.MaxUint8, func(o *OSPF) *uint8 { return &o.Distance })},
 	{"rfc1583", "false", "prefer paths to boundary routers by cost alone, RFC 2328 section 16.4.1; the same on all routers",
 		truth(func(o *OSPF) *bool { return &o.RFC1583 })},
+	{"max-lsa", strconv.Itoa(ospf.DefaultMaxLSAs), "LSAs that are kept at most: a neighbour that brings more is left alone for five minutes, and the others stay",
+		count(100, 10_000_000, func(o *OSPF) *int { return &o.MaxLSAs })},
 	{"stub-router", "", "keep transit traffic away, RFC 6987",
 		object(stubRouterKeys, func(o *OSPF) *ospf.StubRouter { return &o.Stub })},
 	{"spf-throttle", "", "when routes are computed",
@@ -157,8 +160,10 @@ var ospfInterfaceKeys = section[OSPFInterface]{
 		custom(either(networks), text, setNetwork, func(f *OSPFInterface) string { return f.network })},
 	{"passive", "as OSPF says", "tell of the network and say nothing on it",
 		custom("true or false", boolean, setPassive, func(f *OSPFInterface) string { return f.passive })},
-	{"cost", "by the bandwidth of the tunnel, else 10", "of sending by the interface",
+	{"cost", "by the bandwidth, else 10", "of sending by the interface",
 		count(1, 65535, func(f *OSPFInterface) *uint32 { return &f.Cost })},
+	{"bandwidth", "that of the tunnel", "bits per second, from which the cost follows where none is given",
+		optional(bits(func(f *OSPFInterface) *uint64 { return &f.Bandwidth }), func(f *OSPFInterface) bool { return f.Bandwidth == 0 })},
 	{"priority", "1", "for designated router; 0 is never",
 		count(0, math.MaxUint8, func(f *OSPFInterface) *uint8 { return &f.Priority })},
 	{"hello", printDuration(ospf.DefaultHello), "between hellos; the same on all routers of the network",
@@ -552,7 +557,7 @@ func (c *Config) OSPFInstances() (all []ospf.Config) {
 func (c *Config) instance(name string, v wire.Version, o *OSPF) ospf.Config {
 	out := ospf.Config{
 		Name: name, Version: v, RouterID: wire.RouterID(wire.Uint4(o.RouterID)), Redistribute: o.Redistribute, Default: o.Default,
-		Summaries: o.Summaries, Reference: o.Reference, MaxPaths: o.MaxPaths, Distance: o.Distance, RFC1583: o.RFC1583,
+		Summaries: o.Summaries, Reference: o.Reference, MaxPaths: o.MaxPaths, Distance: o.Distance, RFC1583: o.RFC1583, MaxLSAs: o.MaxLSAs,
 		StubRouter: o.Stub, SPF: o.SPF, LSA: o.LSA, Restart: ospf.Restart{NoHelper: !o.Helper, Lax: !o.Strict, Period: o.Period},
 	}
 	for _, a := range o.Areas {
@@ -572,7 +577,7 @@ func (c *Config) ospfInterface(f OSPFInterface, passive bool) ospf.Interface {
 	watch := f.BFD
 	t := c.tunnel(f.Name)
 	if t != nil {
-		out.Bandwidth, out.Cloud = t.Bandwidth, t.NHRP != nil
+		out.Bandwidth, out.Cloud = cmp.Or(f.Bandwidth, t.Bandwidth), t.NHRP != nil
 		if watch == nil {
 			watch = t.BFD
 		}
