@@ -214,7 +214,27 @@ func (r *Router) Run(ctx context.Context) error {
 	}
 	r.loop.Broadcast(core.Stop{Restart: r.leaving})
 	r.turn()
+	r.part()
 	return r.close()
+}
+
+// farewell is how long what the modules said last has to get out: by a socket into a tunnel's device, and from there onto the
+// underlay. Before a restart neighbours are also given time to acknowledge that they will wait (RFC 3623 section 2.1).
+const (
+	farewell        = 50 * time.Millisecond
+	restartFarewell = 250 * time.Millisecond
+)
+
+// part goes on for as long as a farewell takes. Who comes back forwards and answers meanwhile as ever.
+func (r *Router) part() {
+	if !r.leaving {
+		time.Sleep(farewell)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), restartFarewell)
+	defer cancel()
+	r.left = context.Background()
+	r.follow(ctx)
 }
 
 // keptDevices is where the tunnels are kept whose devices stay over a restart.

@@ -273,8 +273,12 @@ func (w *watcher) dumpLinks() (links []linkMsg, addrs []addrMsg, err error) {
 	return links, addrs, err
 }
 
-// start reads everything for the first time.
+// start reads everything for the first time. What was told before is older: a device that has its carrier by now would lose it
+// once more.
 func (w *watcher) start() error {
+	for b, err := w.events.receive(false); b != nil || errors.Is(err, errOverrun); {
+		b, err = w.events.receive(false)
+	}
 	if err := w.read(true); err != nil {
 		return err
 	}
