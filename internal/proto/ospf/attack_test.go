@@ -583,3 +583,21 @@ func TestRetransmissionsAreTimely(t *testing.T) {
 		t.Errorf("%d LSAs", len(at))
 	}
 }
+
+// RFC 2328 8.2, RFC 5082: packets from outside of the network, and from afar where that is checked, are dropped and named.
+func TestPacketsFromElsewhere(t *testing.T) {
+	w := newWorld(t, 1)
+	near := bcast("e0", 1)
+	near.MinTTL = 255
+	a := w.add("a", oneArea("1.1.1.1", near), "e0 s 10.0.0.1/24")
+	f := newFoe(a, "e0", "9.9.9.9", "10.0.1.9")
+	f.greet()
+	if a.problems() != "network" || f.state() != "" {
+		t.Errorf("%q, problems %q", f.state(), a.problems())
+	}
+	f.src = addr("10.0.0.9") // with TTL 1
+	f.greet()
+	if a.problems() != "network ttl" || f.state() != "" {
+		t.Errorf("%q, problems %q", f.state(), a.problems())
+	}
+}

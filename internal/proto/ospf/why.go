@@ -2,6 +2,8 @@ package ospf
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -22,8 +24,9 @@ var stageWords = [...]struct{ detail, remedy string }{
 // Why is how far OSPF has come with a neighbour, named by its address, its router ID or an interface: what is wrong is
 // said first. It is nil when OSPF knows nothing of it.
 func (m *Module) Why(peer string, now time.Duration) (stages []Stage) {
+	addresses := m.addressesOf(peer)
 	for _, p := range m.Problems(now) {
-		if peer == p.Neighbor.String() || peer == p.Interface {
+		if slices.Contains(addresses, p.Neighbor) || peer == p.Neighbor.String() || peer == p.Interface {
 			detail := fmt.Sprintf("%v on %s: %s (%d times, last %v ago)", p.Neighbor, p.Interface, p.Detail, p.Count, seconds(p.LastAgo))
 			stages = append(stages, Stage{Name: Name, State: "failed", Detail: detail, Remedy: p.Remedy})
 		}
@@ -38,8 +41,26 @@ func (m *Module) Why(peer string, now time.Duration) (stages []Stage) {
 	return append(stages, m.missing(peer)...)
 }
 
+// addressesOf are those of neighbours by their router ID.
+func (m *Module) addressesOf(router string) (list []netip.Addr) {
+	for _, inst := range m.sorted() {
+		for _, n := range inst.neighbors() {
+			if n.router.String() == router {
+				list = append(list, n.address)
+			}
+		}
+	}
+	return list
+}
+
 func (n *neighbor) stage(now time.Duration) Stage {
 	w := stageWords[n.state]
+	if n.held > now {
+		w.detail, w.remedy = "it brought more LSAs than are kept, and is left alone for "+seconds((n.held-now).Seconds()).String(), problemWords[TooMany].remedy
+	}
+	if n.state == exStart && n.last == nil {
+		w.detail, w.remedy = "the exchange failed several times, and begins anew soon", problemWords[BadExchange].remedy
+	}
 	if n.queued {
 		w.detail, w.remedy = "it waits for its turn: others become adjacent first", ""
 	}
