@@ -35,3 +35,19 @@ func TestSourceBudget(t *testing.T) {
 		t.Errorf("%d passed in a second, want %d, and again in the next", passed, sourcePerSecond)
 	}
 }
+
+// Under a flood tokens are to be had at all times of a second, not at its begin alone.
+func TestABudgetComesBackEvenly(t *testing.T) {
+	var b bucket
+	var passed [30]int
+	for at := time.Duration(0); at < 3*time.Second; at += 50 * time.Microsecond {
+		if b.allow(sourcePerSecond, at) {
+			passed[at/(100*time.Millisecond)]++
+		}
+	}
+	for i, n := range passed[10:] {
+		if n != sourcePerSecond/10 {
+			t.Errorf("tenth %d of a second: %d passed, want %d", i, n, sourcePerSecond/10)
+		}
+	}
+}

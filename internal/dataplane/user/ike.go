@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,8 +27,8 @@ const (
 // what begins an exchange with a stranger has a budget of its own, and cannot take that of peers who are known.
 type ikeLimits struct {
 	sources  *sources
-	initial  budget
-	exchange budget
+	initial  bucket
+	exchange bucket
 }
 
 // A thousand spokes that come back at once send a few thousand IKE_SA_INITs and some ten thousand messages behind them,
@@ -41,7 +40,7 @@ const (
 )
 
 func newIKELimits() ikeLimits {
-	return ikeLimits{sources: newSources(ikePerSource), initial: budget{perSecond: ikeInitials}, exchange: budget{perSecond: ikeExchanges}}
+	return ikeLimits{sources: newSources(ikePerSource)}
 }
 
 // allow counts a message, and reports whether it is within what its sender and all may send.
@@ -50,32 +49,9 @@ func (l *ikeLimits) allow(from netip.AddrPort, b []byte, now time.Duration) bool
 		return false
 	}
 	if b[ikeExchange] == ikeSAInit && binary.BigEndian.Uint64(b[8:]) == 0 { // without a responder's SPI
-		return l.initial.allow(now)
+		return l.initial.allow(ikeInitials, now)
 	}
-	return l.exchange.allow(now)
-}
-
-// budget is so much a second.
-type budget struct {
-	perSecond uint64
-	window    atomic.Uint64 // second and count
-}
-
-func (b *budget) allow(now time.Duration) bool {
-	second := uint64(now/time.Second) & 0xffffffff
-	for {
-		old := b.window.Load()
-		n := old & 0xffffffff
-		if old>>32 != second {
-			n = 0
-		}
-		if n >= b.perSecond {
-			return false
-		}
-		if b.window.CompareAndSwap(old, second<<32|(n+1)) {
-			return true
-		}
-	}
+	return l.exchange.allow(ikeExchanges, now)
 }
 
 // ike hands a datagram of IKE to the loop.
