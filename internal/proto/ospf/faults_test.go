@@ -78,8 +78,18 @@ func TestMTUMismatch(t *testing.T) {
 	w := pair(t, 1, nil)
 	w.routers["b"].setLink("e0", func(l *core.Link) { l.MTU = 1400 })
 	w.run(40 * time.Second)
-	if got := w.routers["b"].problems(); got != "mtu" {
-		t.Errorf("problems %q, want mtu", got)
+	for _, name := range []string{"a", "b"} { // b drops what a describes, and a sees that it has the larger MTU
+		if got := w.routers[name].problems(); !strings.Contains(got, "mtu") {
+			t.Errorf("%s: problems %q, want mtu", name, got)
+		}
+	}
+	w.routers["b"].setLink("e0", func(l *core.Link) { l.MTU = 1500 })
+	w.run(2 * time.Minute)
+	w.wantStates("b", "1.1.1.1 full")
+	for _, name := range []string{"a", "b"} {
+		if got := w.routers[name].problems(); strings.Contains(got, "mtu") {
+			t.Errorf("%s: still %q", name, got)
+		}
 	}
 	w = pair(t, 1, func(a, b *Config) { b.Areas[0].Interfaces[0].MTUIgnore = true })
 	w.routers["b"].setLink("e0", func(l *core.Link) { l.MTU = 1400 })
@@ -340,6 +350,41 @@ func TestGracefulRestart(t *testing.T) {
 	w.wantStates("b", "1.1.1.1 full")
 	w.wantEqual(0, "a", "b", "c")
 	if row := a.m.Instances(w.now)[0]; slices.Contains(row.Roles, "restarting") {
+		t.Errorf("roles %v", row.Roles)
+	}
+}
+
+// A hub comes back from a graceful restart: what it says first knows of all its spokes, the last of them too.
+func TestGracefulRestartOfAHub(t *testing.T) {
+	w := newWorld(t, 1)
+	hub := oneArea("1.1.1.1", p2mp("t"), lan("lan"))
+	hub.Restart.Period = 2 * time.Minute
+	w.add("hub", hub, "t cloud 10.1.0.1/16 hub", "lan lh 192.168.1.1/24")
+	spokes := []string{"s1", "s2", "s3"}
+	for k, name := range spokes {
+		w.add(name, oneArea(fmt.Sprintf("9.0.0.%d", k+1), p2mp("t"), lan("lan")), fmt.Sprintf("t cloud 10.1.1.%d/16", k+1), fmt.Sprintf("lan l%d 192.168.%d.1/24", k, k+2))
+	}
+	w.run(2 * time.Minute)
+	before := map[string]string{}
+	for _, name := range spokes {
+		before[name] = w.routers[name].routes()
+	}
+	h := w.routers["hub"]
+	h.loop.Post(Name, core.Stop{Restart: true})
+	h.loop.Run(w.now)
+	w.run(time.Second)
+	h.off = true
+	w.run(5 * time.Second)
+	h.boot(hub)
+	for k := range 3000 {
+		w.run(20 * time.Millisecond)
+		for _, name := range spokes {
+			if now := w.routers[name].routes(); now != before[name] {
+				t.Fatalf("%s, %v after it is back:\n%s\nwant\n%s", name, time.Duration(k)*20*time.Millisecond, now, before[name])
+			}
+		}
+	}
+	if row := h.m.Instances(w.now)[0]; slices.Contains(row.Roles, "restarting") {
 		t.Errorf("roles %v", row.Roles)
 	}
 }

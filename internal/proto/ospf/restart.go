@@ -221,6 +221,9 @@ func (inst *instance) unadjacent(env *core.Env, n *neighbor) {
 // end is RFC 3623 2.3: LSAs are originated, routes computed, and the grace LSAs go.
 func (r *restart) end(env *core.Env, reason string) {
 	inst := r.inst
+	inst.touchAll()
+	inst.stale = false
+	inst.originate(env) // recorded, not yet sent: what is sent below knows of the adjacency that made us complete
 	inst.restart = nil
 	env.Stop(&inst.restartTimer)
 	env.Publish(rib.Restoring{Protocol: rib.OSPF, Source: inst.cfg.Name})
