@@ -111,7 +111,7 @@ func TestFloodOfLSAs(t *testing.T) {
 		name  string
 		count int
 		size  int
-	}{{"many", 5000, 16}, {"few, and large", 200, 60004}} {
+	}{{"many", 1500, 16}, {"few, and large", 200, 60004}} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t, 1)
 			hub := oneArea("1.1.1.1", p2mp("t"))
@@ -130,14 +130,8 @@ func TestFloodOfLSAs(t *testing.T) {
 				if k%100 == 0 {
 					w.run(10 * time.Millisecond)
 				}
-				most = max(most, a.m.Instances(w.now)[0].LSAs)
-				octets = 0
-				for _, d := range a.m.Database(w.now) {
-					octets += int(d.Length)
-				}
-				if k > 1100 {
-					break
-				}
+				most = max(most, a.m.instances["ospf"].lsas) // which sane holds against the database
+				octets = max(octets, a.m.instances["ospf"].octets)
 			}
 			if most > 1000 || octets > 1000*lsaOctets+70000 {
 				t.Errorf("%d LSAs of %d octets are kept", most, octets)
@@ -287,6 +281,46 @@ func TestWhatIsNeverRedistributed(t *testing.T) {
 	}
 }
 
+// What can be no destination elsewhere is not believed, whoever tells of it.
+func TestPrefixesThatAreNotBelieved(t *testing.T) {
+	w := newWorld(t, 1)
+	a := w.add("a", oneArea("1.1.1.1", p2p("e0")), "e0 s 10.0.0.1/24")
+	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+	r := &wire.RouterLSA{Options: wire.OptE, Links: []wire.Link{{Kind: wire.LinkPointToPoint, ID: 0x01010101, Data: wire.Uint4(addr("10.0.0.9")), Metric: 1}}}
+	for _, p := range []string{"127.0.0.0/8", "127.0.0.1/32", "169.254.0.0/16", "224.0.0.0/4", "224.0.0.5/32", "240.0.0.0/4", "255.255.255.255/32", "0.0.0.0/8", "0.0.0.0/32", "192.168.9.0/24", "0.0.0.0/0"} {
+		q := netip.MustParsePrefix(p)
+		r.Links = append(r.Links, wire.Link{Kind: wire.LinkStub, ID: wire.Uint4(q.Addr()), Data: wire.Mask(q.Bits()), Metric: 1})
+	}
+	l, err := wire.Build(wire.V2, wire.LSAKey{Type: 1, ID: uint32(f.id), Router: f.id}, 1, wire.InitialSequence, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.befriend()
+	f.say(&wire.Update{LSAs: []wire.LSA{l}})
+	f.stay(20 * time.Second)
+	w.wantRoutes("a", "0.0.0.0/0 11 10.0.0.9@e0", "192.168.9.0/24 11 10.0.0.9@e0")
+}
+
+// A shortcut that overrides a route of the same prefix is in no LSA, as a forwarding address neither.
+func TestOverriddenRouteIsToldWithoutShortcut(t *testing.T) {
+	w := newWorld(t, 1)
+	cfg := oneArea("1.1.1.1", bcast("e0", 1))
+	cfg.Redistribute = []Redistribute{{Protocol: rib.Static}}
+	a := w.add("a", cfg, "e0 s 10.0.0.1/24")
+	w.add("b", oneArea("2.2.2.2", bcast("e0", 1)), "e0 s 10.0.0.2/24")
+	out := static("192.0.2.0/24")
+	out.NextHops = []rib.NextHop{{Via: addr("203.0.113.1"), Interface: "x"}}
+	a.loop.Post("others", out)
+	w.run(90 * time.Second)
+	before := w.routers["b"].database(0)
+	shortcut := rib.Route{Prefix: out.Prefix, Protocol: rib.NHRP, Distance: rib.NHRP.Distance(), Override: true, NextHops: []rib.NextHop{{Via: addr("10.0.0.77"), Interface: "e0"}}}
+	a.loop.Post("others", shortcut)
+	w.run(10 * time.Second)
+	if now := w.routers["b"].database(0); now != before {
+		t.Errorf("a shortcut changed the database from\n%s\nto\n%s", before, now)
+	}
+}
+
 // RFC 2328 13.4: an LSA of ours from before a restart that says what we say is ours again, and is refreshed in time.
 func TestAdoptedLSAIsRefreshed(t *testing.T) {
 	w := pair(t, 3, nil)
@@ -420,7 +454,7 @@ func TestNeverAcknowledged(t *testing.T) {
 
 // An LSA of ours that no packet holds is named, and fails nothing.
 func TestRouterLSATooLarge(t *testing.T) {
-	for _, n := range []int{5440, 5456, 5460, 5461, 6000} {
+	for _, n := range []int{5440, 5460, 5461} {
 		w := newWorld(t, 1)
 		var list []string
 		for k := range n {
@@ -538,7 +572,7 @@ func TestPrematureAging(t *testing.T) {
 			}
 		}
 	}
-	if gone > 60*11*6/10 {
+	if gone > 60*11/10 {
 		t.Errorf("the route was gone %d of %d times", gone, 60*11)
 	}
 }

@@ -72,10 +72,11 @@ func (inst *instance) imports(p netip.Prefix, r *rib.Route) *external {
 	return nil
 }
 
-// tellable reports whether a prefix means anything elsewhere.
+// tellable reports whether a prefix means anything elsewhere, and so whether we tell of it and believe who does.
 func tellable(p netip.Prefix) bool {
 	a := p.Addr()
-	return !a.IsLinkLocalUnicast() && !a.IsMulticast() && !a.IsLoopback() && (a.Is6() || a.As4()[0] < 240)
+	thisHost := p.Bits() > 0 && (a.IsUnspecified() && p.IsSingleIP() || a.Is4() && a.As4()[0] == 0 && p.Bits() >= 8)
+	return !thisHost && !a.IsLinkLocalUnicast() && !a.IsMulticast() && !a.IsLoopback() && (a.Is6() || a.As4()[0] < 240)
 }
 
 // importsDefault is a default route of another protocol, which only default-information brings in.
@@ -108,7 +109,8 @@ func (inst *instance) runsOn(r *rib.Route) bool {
 // forwardTo is the forwarding address of a route: its next hop, where that is on a network of ours that others are on too
 // (RFC 2328 2.3).
 func (inst *instance) forwardTo(r *rib.Route) netip.Addr {
-	if len(r.NextHops) != 1 || !r.NextHops[0].Via.IsValid() || r.NextHops[0].Via.IsLinkLocalUnicast() {
+	if len(r.NextHops) != 1 || r.Override || // a shortcut's next hop is for us
+		!r.NextHops[0].Via.IsValid() || r.NextHops[0].Via.IsLinkLocalUnicast() {
 		return netip.Addr{}
 	}
 	h := r.NextHops[0]

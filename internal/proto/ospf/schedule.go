@@ -179,7 +179,7 @@ func (i *iface) input() spf.Interface {
 
 // offer gives a route to the routing table, unless the host has it already or NHRP is to have its say.
 func (inst *instance) offer(env *core.Env, r spf.Route) {
-	if inst.ours(r) || inst.isNeighbor(r) {
+	if inst.ours(r) || inst.isNeighbor(r) || !tellable(r.Prefix) {
 		inst.unroute(env, r.Prefix)
 		return
 	}
