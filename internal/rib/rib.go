@@ -80,6 +80,7 @@ type Route struct {
 	Tag      uint32 // for those who match routes by it; 0 is none
 	NextHops []NextHop
 	Override bool          // give NextHops to an equal prefix that would win
+	Beneath  []NextHop     // of a selection by an override: the way without it, so that who made it hears when that changes
 	Since    time.Duration // when it was offered first, or its next hops changed
 }
 
@@ -94,7 +95,8 @@ func (r Route) Key() Key {
 
 func (r Route) same(o Route) bool {
 	return r.Distance == o.Distance && r.Metric == o.Metric && r.Override == o.Override &&
-		r.Protocol == o.Protocol && r.Kind == o.Kind && r.Tag == o.Tag && slices.Equal(r.NextHops, o.NextHops)
+		r.Protocol == o.Protocol && r.Kind == o.Kind && r.Tag == o.Tag && slices.Equal(r.NextHops, o.NextHops) &&
+		slices.Equal(r.Beneath, o.Beneath)
 }
 
 // Restoring, published as a notice, says that the routes of a protocol that an earlier process left in the kernel are being
@@ -213,6 +215,11 @@ func selection(offers []Route) *Route {
 	if best.Protocol != Connected && best.Kind == Unicast {
 		if i := slices.IndexFunc(offers, func(r Route) bool { return r.Override }); i > 0 {
 			best.NextHops, best.Override = offers[i].NextHops, true
+		}
+	}
+	if best.Override {
+		if i := slices.IndexFunc(offers, func(r Route) bool { return !r.Override }); i >= 0 {
+			best.Beneath = offers[i].NextHops
 		}
 	}
 	return &best

@@ -129,6 +129,24 @@ func TestOverrideComesAndGoesAsAChange(t *testing.T) {
 	}
 }
 
+// Who made a shortcut hears that the way it shortens leads elsewhere now, whether or not its own route is the one selected.
+func TestChangeBeneathAnOverrideIsTold(t *testing.T) {
+	for _, below := range []Protocol{Static, OSPF} {
+		r := New()
+		shortcut := offer(NHRP, "192.0.2.0/24", "10.0.0.9")
+		shortcut.Override = true
+		r.Set(offer(below, "192.0.2.0/24", "10.0.0.1"))
+		r.Set(shortcut)
+		c, ok := r.Set(offer(below, "192.0.2.0/24", "10.0.0.2"))
+		if !ok || !slices.Equal(c.New.NextHops, shortcut.NextHops) || len(c.New.Beneath) != 1 || c.New.Beneath[0].Via.String() != "10.0.0.2" {
+			t.Errorf("%v: %+v %v", below, c, ok)
+		}
+		if c, ok = r.Delete(offer(below, "192.0.2.0/24", "10.0.0.2").Key()); !ok || c.New.Beneath != nil {
+			t.Errorf("%v withdrawn: %+v %v", below, c, ok)
+		}
+	}
+}
+
 func TestLookupIsTheLongestMatch(t *testing.T) {
 	r := New()
 	for _, o := range []Route{
