@@ -166,10 +166,15 @@ func (i *iface) solved(a netip.Addr, n *neighbor) {
 		return
 	}
 	for kind := range Problem(len(problemWords)) {
-		if kind.passing() || kind == WrongMTU && n != nil && n.state >= exchange {
+		if kind.passing() || kind == WrongMTU && n != nil && n.tookMTU() {
 			delete(all, problemKey{i.name(), a, kind})
 		}
 	}
+}
+
+// tookMTU reports whether neither end minds the other's MTU: the exchange goes on, and of one whose MTU is smaller it ends.
+func (n *neighbor) tookMTU() bool {
+	return n.state == full || n.state >= exchange && !n.smallerMTU()
 }
 
 func (i *iface) neighborAt(a netip.Addr) *neighbor {

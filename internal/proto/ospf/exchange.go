@@ -73,6 +73,7 @@ func (n *neighbor) stalled(env *core.Env) bool {
 	quiet := env.Now() - n.progress
 	if quiet >= 2*n.i.cfg.Retransmit {
 		n.yieldSlot()
+		n.suspectMTU(env)
 	}
 	if n.state.exchanging() == 0 || quiet < max(n.i.cfg.Dead, 4*n.i.cfg.Retransmit) {
 		return false
@@ -80,6 +81,16 @@ func (n *neighbor) stalled(env *core.Env) bool {
 	n.mismatched(env, "the exchange did not come on for "+quiet.Round(time.Second).String())
 	return true
 }
+
+// suspectMTU says why a neighbour may not answer that has a smaller MTU: it takes no description from us (RFC 2328 10.6).
+func (n *neighbor) suspectMTU(env *core.Env) {
+	if n.smallerMTU() {
+		n.i.problem(env, n.address, WrongMTU, "its interface MTU is "+strconv.Itoa(n.mtu)+", ours "+strconv.Itoa(n.i.mtu())+
+			": it does not take our descriptions unless it ignores that")
+	}
+}
+
+func (n *neighbor) smallerMTU() bool { return n.mtu != 0 && n.mtu < n.i.mtu() }
 
 // mismatched is the events SeqNumberMismatch and BadLSReq: the exchange begins anew, at once the first time and later each
 // time after twice as long.
@@ -113,6 +124,7 @@ func (n *neighbor) receiveDescription(env *core.Env, d *wire.DatabaseDescription
 		n.i.problem(env, n.address, WrongMTU, why)
 		return
 	}
+	n.mtu = int(d.MTU)
 	if n.state == heardOf {
 		old := *n
 		n.answerFirst(env, d, n.twoWayReceived)

@@ -54,6 +54,7 @@ type neighbor struct {
 	unheard      int           // retransmissions in a row without an acknowledgment
 	held         time.Duration // not adjacent until then: it brought too much
 
+	mtu      int  // of its interface, as it says in descriptions
 	master   bool // we are
 	sequence uint32
 	last     *wire.DatabaseDescription // that we sent

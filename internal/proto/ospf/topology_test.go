@@ -29,7 +29,9 @@ func TestParallelLinks(t *testing.T) {
 		}
 		return cfg, ports
 	}
-	hops := func() int { return strings.Count(w.routers["a"].routes(), "192.168.2.0/24 ") * strings.Count(toLAN(w.routers["a"]), "@") }
+	hops := func() int {
+		return strings.Count(w.routers["a"].routes(), "192.168.2.0/24 ") * strings.Count(toLAN(w.routers["a"]), "@")
+	}
 	a, ports := side(1, 0)
 	w.add("a", a, ports...)
 	b, ports := side(2, 0)
