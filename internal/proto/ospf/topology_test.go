@@ -163,3 +163,38 @@ func TestCostsAcrossAreas(t *testing.T) {
 	w.run(time.Minute)
 	want("far", "172.16.1.0/24", "56 10.2.1.1@z")
 }
+
+// What an NSSA says comes back: after the boundary router took it back and told of it again, after the link to the border router
+// was down, and after the border router that translates has died (RFC 3101 3.2).
+func TestNSSAComesBack(t *testing.T) {
+	for _, v := range []wire.Version{wire.V2, wire.V3} {
+		t.Run(v.String(), func(t *testing.T) {
+			w := line(t, v, Area{Kind: NSSA})
+			a, b := w.routers["a"], w.routers["b"]
+			prefix := "192.0.2.0/25"
+			if v != wire.V2 {
+				prefix = "2001:db8:a::/48"
+			}
+			step := func(what string, there bool, span time.Duration, happens func()) {
+				t.Helper()
+				happens()
+				w.run(span)
+				if got := strings.Contains(w.routers["c"].routes(), prefix+" 7 "); got != there {
+					t.Errorf("%s: c has %s: %v\n%s", what, prefix, got, w.routers["c"].routes())
+				}
+			}
+			again := static(prefix)
+			step("told", true, 0, func() {})
+			step("taken back", false, 10*time.Second, func() { a.loop.Post("others", again.Key()) })
+			step("told again", true, 10*time.Second, func() { a.loop.Post("others", again) })
+			step("the link is down", false, time.Minute, func() { b.setLink("e0", func(l *core.Link) { l.Up = false }) })
+			step("and up", true, time.Minute, func() { b.setLink("e0", func(l *core.Link) { l.Up = true }) })
+			step("the border router dies", false, time.Minute, func() { b.off = true })
+			cfg := Config{Name: "ospf", Version: v, RouterID: id("2.2.2.2"), Areas: []Area{
+				{ID: 1, Kind: NSSA, Interfaces: []Interface{p2p("e0")}}, {Interfaces: []Interface{p2p("e1")}}}}
+			step("and starts", true, time.Minute, func() { b.boot(cfg) })
+			w.wantEqual(1, "a", "b")
+			w.wantEqual(0, "b", "c")
+		})
+	}
+}
