@@ -122,7 +122,7 @@ var ospfKeys = section[OSPF]{
 		count(1, math.MaxUint8, func(o *OSPF) *uint8 { return &o.Distance })},
 	{"rfc1583", "false", "prefer paths to boundary routers by cost alone, RFC 2328 section 16.4.1; the same on all routers",
 		truth(func(o *OSPF) *bool { return &o.RFC1583 })},
-	{"max-lsa", strconv.Itoa(ospf.DefaultMaxLSAs), "LSAs that are kept at most: a neighbour that brings more is left alone for five minutes, and the others stay",
+	{"max-lsa", strconv.Itoa(ospf.DefaultMaxLSAs), "LSAs of others that are kept at most, and externals that are told: a neighbour that brings more is left alone for five minutes, and the others stay",
 		count(100, 10_000_000, func(o *OSPF) *int { return &o.MaxLSAs })},
 	{"stub-router", "", "keep transit traffic away, RFC 6987",
 		object(stubRouterKeys, func(o *OSPF) *ospf.StubRouter { return &o.Stub })},

@@ -635,3 +635,75 @@ func TestPacketsFromElsewhere(t *testing.T) {
 		t.Errorf("%q, problems %q", f.state(), a.problems())
 	}
 }
+
+// RFC 3623 B.1: nobody asks for another to be waited for.
+func TestGraceOfAnother(t *testing.T) {
+	w := newWorld(t, 1)
+	w.add("a", oneArea("1.1.1.1", bcast("e0", 1)), "e0 s 10.0.0.1/24")
+	w.add("b", oneArea("2.2.2.2", bcast("e0", 1)), "e0 s 10.0.0.2/24")
+	w.run(90 * time.Second)
+	a := w.routers["a"]
+	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+	f.befriend()
+	for _, as := range []wire.RouterID{f.id, id("2.2.2.2")} {
+		address := addr("10.0.0.2")
+		if as != f.id {
+			address = f.src
+		}
+		g, _ := wire.Build(wire.V2, wire.GraceKey(wire.V2, as, 0), 1, wire.InitialSequence, &wire.Grace{Period: 1000, Reason: 1, Address: address, Options: wire.OptE})
+		f.say(&wire.Update{LSAs: []wire.LSA{g}})
+	}
+	w.routers["b"].off = true
+	f.stay(time.Minute)
+	if got := a.states(); strings.Contains(got, "2.2.2.2") {
+		t.Errorf("a dead neighbour is waited for: %s", got)
+	}
+}
+
+// A neighbour whose priority changes with each hello does not have us say as many to everybody, nor log them.
+func TestPriorityThatFlaps(t *testing.T) {
+	w := newWorld(t, 1)
+	a := w.add("a", oneArea("1.1.1.1", bcast("e0", 1)), "e0 s 10.0.0.1/24")
+	w.run(time.Minute)
+	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+	sent, before := 0, len(a.logs)
+	w.spy = func(_ *router, p core.SendIP) {
+		if q, err := wire.Parse(wire.V2, p.Payload, p.Source, p.Destination); err == nil && q.Type() == wire.TypeHello {
+			sent++
+		}
+	}
+	for k := range 1000 {
+		h := f.hello(f.victim())
+		h.Priority = uint8(k % 2)
+		f.say(h)
+		w.run(5 * time.Millisecond)
+	}
+	if sent == 0 || sent > 10 {
+		t.Errorf("%d hellos in 5 s", sent)
+	}
+	info := 0
+	for _, l := range a.logs[before:] {
+		if strings.Contains(l, "ospf.designated") && !strings.HasPrefix(l, "debug") {
+			info++
+		}
+	}
+	if info > 10 {
+		t.Errorf("%d lines in the log", info)
+	}
+}
+
+// Routes of others that are to be redistributed are bounded: a full table that leaks into the kernel does not become LSAs of all.
+func TestRedistributionIsBounded(t *testing.T) {
+	w := pair(t, 1, func(a, b *Config) {
+		b.Redistribute = []Redistribute{{Protocol: rib.Static}}
+		b.MaxLSAs = 100
+	})
+	for k := range 500 {
+		w.routers["b"].loop.Post("others", static(fmt.Sprintf("172.16.%d.%d/32", k/250, k%250)))
+	}
+	w.run(time.Minute)
+	if n := w.routers["b"].m.Instances(w.now)[0].LSAs; n > 110 || w.routers["b"].problems() != "limit" {
+		t.Errorf("%d LSAs, problems %q", n, w.routers["b"].problems())
+	}
+	w.wantStates("a", "2.2.2.2 full")
+}

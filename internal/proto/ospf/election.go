@@ -2,6 +2,7 @@ package ospf
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
 )
@@ -30,12 +31,17 @@ func (i *iface) elect(env *core.Env) {
 	if oldDR == i.dr && oldBDR == i.bdr && oldState == i.state {
 		return
 	}
-	env.Log(core.Info, "designated", "instance", i.inst().cfg.Name, "interface", i.name(), "dr", i.routerName(i.dr), "bdr", i.routerName(i.bdr))
+	level := core.Info
+	if i.elected > 0 && env.Now()-i.elected < time.Second {
+		level = core.Debug // somebody changes his mind faster than anybody reads
+	}
+	i.elected = env.Now()
+	env.Log(level, "designated", "instance", i.inst().cfg.Name, "interface", i.name(), "dr", i.routerName(i.dr), "bdr", i.routerName(i.bdr))
 	i.touch()
 	for _, n := range i.sorted() {
 		n.adjacencyOK(env) // 9.4 step 7
 	}
-	i.sayHello(env)
+	i.sayHelloSoon(env)
 }
 
 func (i *iface) role() ifaceState {

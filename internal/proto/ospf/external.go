@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
@@ -156,6 +157,10 @@ func (inst *instance) defaultPrefix() netip.Prefix {
 // sayExternals brings the externals of AS scope and of NSSAs up to date, RFC 2328 12.4.4 and RFC 3101 2.4.
 func (inst *instance) sayExternals(env *core.Env) {
 	own := inst.summarized()
+	if most := inst.cfg.MaxLSAs; len(own) > most {
+		inst.note(env, "", netip.Addr{}, TooMany, strconv.Itoa(len(own))+" routes are to be redistributed, and no more than "+strconv.Itoa(most)+" are (max-lsa)")
+		own = own[:most]
+	}
 	inst.db.sayFound(env, func(want map[wire.LSAKey]wire.LSABody) {
 		if inst.hasNormal() {
 			inst.externalsAS(want, own)

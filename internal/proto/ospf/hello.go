@@ -16,6 +16,7 @@ const helloJitter = 0.1
 // sayHello sends hellos and arms the timer for the next, RFC 2328 9.5.
 func (i *iface) sayHello(env *core.Env) {
 	env.Arm(&i.helloTimer, env.Jitter(i.cfg.Hello, helloJitter))
+	i.said = env.Now()
 	h := i.hello()
 	for _, n := range i.sorted() {
 		if !n.isHeld(env) {
@@ -28,6 +29,18 @@ func (i *iface) sayHello(env *core.Env) {
 	for _, a := range i.helloTo(env.Now()) {
 		i.greet(env, a)
 	}
+}
+
+// sayHelloSoon says what has changed, at once if nothing was said in the last second: a neighbour that changes its mind with
+// every packet does not have us send as many to everybody.
+func (i *iface) sayHelloSoon(env *core.Env) {
+	if wait := i.said + time.Second - env.Now(); i.said > 0 && wait > 0 {
+		if i.helloTimer.At() > env.Now()+wait {
+			env.Arm(&i.helloTimer, wait)
+		}
+		return
+	}
+	i.sayHello(env)
 }
 
 // greet says hello to one router alone, at once: it has just been met, or just become able to hear us, and would otherwise

@@ -28,7 +28,7 @@ type instance struct {
 	gone         []*origin           // of ours that went
 	making       int                 // adjacencies that have their turn to be made
 	exchanges    int                 // neighbours in Exchange or Loading
-	lsas, octets int                 // of all databases
+	lsas, octets int                 // of others, in all databases
 	brought      map[bringer]int     // LSAs, by the neighbour that they came by
 	purge        []bringer           // that brought too much, until the routes are computed without them
 	queue        []*neighbor         // that wait to begin one

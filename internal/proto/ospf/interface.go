@@ -47,6 +47,8 @@ type iface struct {
 	routers     map[wire.RouterID]int // neighbours by router ID, of which there should be one
 	dr, bdr     uint32                // as they stand in hellos: address (v2) or router ID (v3)
 	groups      []netip.Addr
+	said        time.Duration // when hellos went out last
+	elected     time.Duration // when the designated router or its backup changed last
 	polled      time.Duration // NBMA: when silent neighbours were sent to
 	sequence    uint64        // of cryptographic authentication: the last that was sent
 	long        uint64        // the same of 64 bits

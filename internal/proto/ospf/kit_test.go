@@ -112,7 +112,11 @@ func (r *router) boot(cfgs ...Config) {
 	r.m, r.off = New(), false
 	r.loop = core.NewLoop(r.w.now, rand.New(rand.NewPCG(r.w.rand.Uint64(), 2)), r)
 	r.loop.Log = func(level core.Level, event string, args []any) {
-		r.logs = append(r.logs, fmt.Sprint(r.w.now, " ", event, " ", args))
+		line := fmt.Sprint(r.w.now, " ", event, " ", args)
+		if level < core.Info {
+			line = "debug " + line
+		}
+		r.logs = append(r.logs, line)
 	}
 	r.loop.Add(r.m, core.Start{Stored: r.stored})
 	r.loop.Add(others{}, core.Start{})

@@ -109,8 +109,6 @@ func (db *database) put(env *core.Env, l wire.LSA, own bool) (e *entry, changed 
 		inst.leaves(old)
 	}
 	db.lsas[l.LSAKey] = e
-	inst.lsas++
-	inst.octets += len(e.raw)
 	if e.own = own; own {
 		e.arrived = 0
 	}

@@ -26,10 +26,15 @@ func (n *neighbor) bringer() bringer { return bringer{n.i.name(), n.key} }
 func (inst *instance) brings(e *entry, n *neighbor) {
 	e.from = n.bringer()
 	inst.brought[e.from]++
+	inst.lsas++
+	inst.octets += len(e.raw)
 }
 
 // leaves takes an entry that goes out of the counts.
 func (inst *instance) leaves(e *entry) {
+	if e.from == (bringer{}) {
+		return
+	}
 	inst.lsas--
 	inst.octets -= len(e.raw)
 	if inst.brought[e.from]--; inst.brought[e.from] <= 0 {
@@ -42,7 +47,10 @@ func (inst *instance) overflows(l wire.LSA, have *entry) bool {
 	if have == nil {
 		return inst.lsas >= inst.cfg.MaxLSAs || inst.octets+len(l.Raw) > inst.cfg.MaxLSAs*lsaOctets
 	}
-	grows := len(l.Raw) - len(have.raw)
+	grows := len(l.Raw)
+	if have.from != (bringer{}) {
+		grows -= len(have.raw)
+	}
 	return grows > 0 && inst.octets+grows > inst.cfg.MaxLSAs*lsaOctets
 }
 
@@ -70,7 +78,7 @@ func (n *neighbor) overload(env *core.Env) {
 	n.become(env, heardOf, "it brought too many LSAs")
 	inst.urgent = true
 	inst.summarize()
-	n.i.sayHello(env)
+	n.i.sayHelloSoon(env)
 }
 
 // isHeld reports whether the neighbour is left alone still.

@@ -37,10 +37,12 @@ func (inst *instance) learned(env *core.Env, from *neighbor, e *entry) {
 	inst.help(env, n, e, g)
 }
 
-// restarting is the neighbour that a grace LSA is of: by its address where that names it, else by its router ID (RFC 3623 B.1).
+// restarting is the neighbour that a grace LSA is of: by its router ID and, where it says it, its
+// address (RFC 3623 B.1): nobody asks for another.
 func (i *iface) restarting(e *entry, g *wire.Grace) *neighbor {
 	for _, n := range i.sorted() {
-		if i.cfg.Network != PointToPoint && g.Address.IsValid() && n.address == g.Address || n.router == e.Header.Router {
+		here := i.cfg.Network == PointToPoint || !g.Address.IsValid() || n.address == g.Address
+		if here && n.router == e.Header.Router {
 			return n
 		}
 	}

@@ -9,9 +9,9 @@ func (r *router) sane() error {
 		waiting, brought := map[*entry]int{}, map[bringer]int{}
 		for _, db := range inst.databases() {
 			for k, e := range db.lsas {
-				lsas++
-				octets += len(e.raw)
 				if e.from != (bringer{}) {
+					lsas++
+					octets += len(e.raw)
 					brought[e.from]++
 				}
 				if e.key() != k || e.db != db || e.flushed != (e.index == 0) {
