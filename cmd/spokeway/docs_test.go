@@ -103,7 +103,7 @@ func TestCompletion(t *testing.T) {
 		words []string
 		want  []string
 	}{
-		{[]string{"re"}, []string{"reload"}},
+		{[]string{"re"}, []string{"reload", "restart"}},
 		{[]string{"sh", "n"}, []string{"nhrp"}},
 		{[]string{"show", "ip", "nhrp", "s"}, []string{"shortcut"}},
 		{[]string{"clear", ""}, []string{"counters", "guards", "ike", "nhrp", "ospf", "shortcuts"}},

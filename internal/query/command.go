@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 
 	"github.com/goccy/go-yaml"
 
@@ -159,28 +160,55 @@ func rowsOf[T any](c Command, snapshot func(Source, []string) ([]T, error)) Comm
 func routes() Command {
 	c := Command{
 		Name: "routes", Aliases: []string{"route", "ip route", "ipv6 route"},
-		Help:    "routes offered and selected; with an address, which one it takes and why",
-		Args:    "[ADDRESS] [FILTER...]",
+		Help:    "routes offered, selected and in the kernel; with an address or a prefix, which one it takes and why no other",
+		Args:    "[ADDRESS|PREFIX] [FILTER...]",
 		Metrics: routeMetrics(),
 	}
 	return rowsOf(c, func(src Source, args []string) ([]RouteRow, error) {
 		if len(args) > 0 {
-			if a, err := netip.ParseAddr(args[0]); err == nil {
-				return explainFor(src, a, args[1:])
+			if to, ok := destination(args[0]); ok {
+				return explainFor(src, to, args[1:])
 			}
 		}
-		return Filter(src.Routes(), args)
+		return Filter(withoutGuards(src.Routes(), args), args)
 	})
 }
 
-func explainFor(src Source, a netip.Addr, filters []string) ([]RouteRow, error) {
-	rows, err := Filter(src.Routes(), filters)
+// destination is what an address or a prefix asks for.
+func destination(s string) (netip.Prefix, bool) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a.WithZone(""), a.BitLen()), true
+	}
+	p, err := netip.ParsePrefix(s)
+	return p.Masked(), err == nil
+}
+
+// withoutGuards leaves out guards beneath routes, unless they are asked for.
+func withoutGuards(rows []RouteRow, filters []string) []RouteRow {
+	if slices.Contains(filters, guard) {
+		return rows
+	}
+	kept := make([]RouteRow, 0, len(rows))
+	for _, r := range rows {
+		if r.Protocol != guard || r.Selected {
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}
+
+func explainFor(src Source, to netip.Prefix, filters []string) ([]RouteRow, error) {
+	rows, err := Filter(src.RoutesTo(to), filters)
 	if err != nil {
 		return nil, err
 	}
-	rows = Explain(rows, src.NHRP(), a)
+	rows = Explain(rows, src.NHRP(), to)
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("no route to %s: %w", a, ErrNotFound)
+		name := to.String()
+		if to.IsSingleIP() {
+			name = to.Addr().String()
+		}
+		return nil, fmt.Errorf("no route to %s: %w", name, ErrNotFound)
 	}
 	return rows, nil
 }

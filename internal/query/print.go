@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -84,10 +85,10 @@ func (s shownColumn) pad(text string) string {
 	return text + space
 }
 
-// JSON writes a snapshot as an array with one object per row, a line each.
+// JSON writes a snapshot as an array with one object per row, a line each, as it goes: a table may be large.
 func JSON(w io.Writer, rows any) error {
 	v := reflect.ValueOf(rows)
-	var b bytes.Buffer
+	b := bufio.NewWriter(w)
 	b.WriteByte('[')
 	for i := range v.Len() {
 		row, err := marshal(v.Index(i).Interface())
@@ -104,8 +105,7 @@ func JSON(w io.Writer, rows any) error {
 		b.WriteByte('\n')
 	}
 	b.WriteString("]\n")
-	_, err := w.Write(b.Bytes())
-	return err
+	return b.Flush()
 }
 
 // marshal is json.Marshal with empty lists as [] and {}, never null, seconds to the microsecond, and without

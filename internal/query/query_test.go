@@ -291,6 +291,7 @@ func TestExplain(t *testing.T) {
 			"192.168.11.0/24 nhrp taken: longest match; 10.100.100.11 is at 198.51.100.7:4754 (dynamic)",
 			"192.168.11.0/24 ospf distance 110, nhrp has 10",
 			"192.168.0.0/16 static shorter than 192.168.11.0/24",
+			"192.168.0.0/16 guard shorter than 192.168.11.0/24",
 			"0.0.0.0/0 kernel shorter than 192.168.11.0/24",
 		}},
 		{"10.100.100.14", []string{
@@ -309,7 +310,7 @@ func TestExplain(t *testing.T) {
 	slices.Reverse(src.RouteRows) // the order they come in must not matter
 	for _, tt := range tests {
 		var got []string
-		for _, r := range query.Explain(src.Routes(), src.NHRP(), netip.MustParseAddr(tt.to)) {
+		for _, r := range query.Explain(src.Routes(), src.NHRP(), netip.PrefixFrom(netip.MustParseAddr(tt.to), netip.MustParseAddr(tt.to).BitLen())) {
 			got = append(got, r.Prefix.String()+" "+r.Protocol+" "+r.Reason)
 		}
 		if !slices.Equal(got, tt.want) {
@@ -321,10 +322,10 @@ func TestExplain(t *testing.T) {
 func TestExplainPerVRFAndTies(t *testing.T) {
 	p := netip.MustParsePrefix("10.0.0.0/8")
 	rows := query.Explain([]query.RouteRow{
-		{VRF: "red", Prefix: p, Protocol: "static", Selected: true},
-		{Prefix: p, Protocol: "kernel", Metric: 5}, {Prefix: p, Protocol: "kernel", Selected: true},
+		{VRF: "red", Prefix: p, Protocol: "static", Kind: "blackhole", Selected: true},
+		{Prefix: p, Protocol: "kernel", Metric: 5}, {Prefix: p, Protocol: "kernel", Kind: "blackhole", Selected: true},
 		{Prefix: p, Protocol: "other"},
-	}, nil, netip.MustParseAddr("10.1.1.1"))
+	}, nil, netip.MustParsePrefix("10.1.1.1/32"))
 	var got []string
 	for _, r := range rows {
 		got = append(got, r.VRF+"|"+r.Reason)
@@ -335,6 +336,60 @@ func TestExplainPerVRFAndTies(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What leads nowhere, lends its next hops, or waits beneath is said to do so.
+func TestExplainWhatIsNotOffered(t *testing.T) {
+	p, q := netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.1.2.0/24")
+	hop := []query.NextHopRow{{Via: netip.MustParseAddr("10.0.0.1"), Interface: "tun0", Weight: 1}}
+	for _, tt := range []struct {
+		name string
+		rows []query.RouteRow
+		want []string
+	}{
+		{"a longer route leads nowhere", []query.RouteRow{{Prefix: p, Protocol: "ospf", NextHops: hop, Selected: true, Installed: true}, {Prefix: q, Protocol: "static", Idle: "next hop 10.9.9.9: no route leads there"}},
+			[]string{"static leads nowhere: next hop 10.9.9.9: no route leads there", "ospf taken: longest match"}},
+		{"one of two next hops has failed", []query.RouteRow{{Prefix: p, Protocol: "static", Idle: "BFD with 10.0.0.2 on tun0 is down"}, {Prefix: p, Protocol: "static", NextHops: hop, Selected: true}},
+			[]string{"static taken: longest match", "static leads nowhere: BFD with 10.0.0.2 on tun0 is down"}},
+		{"a shortcut lends its next hop", []query.RouteRow{{Prefix: p, Protocol: "nhrp", Distance: 10, NextHops: hop}, {Prefix: p, Protocol: "static", Distance: 1, NextHops: hop, Selected: true, Reason: "next hop by NHRP"}},
+			[]string{"static taken: longest match; next hop by NHRP", "nhrp lends its next hop to static"}},
+		{"a guard beneath", []query.RouteRow{{Prefix: p, Protocol: "guard", Kind: "blackhole", Reason: "x"}, {Prefix: p, Protocol: "static", NextHops: hop, Selected: true}},
+			[]string{"static taken: longest match", "guard beneath the others: closes the prefix when they go"}},
+		{"a guard alone", []query.RouteRow{{Prefix: p, Protocol: "guard", Kind: "blackhole", Reason: "only protected tunnels led there", Selected: true}, {Prefix: netip.MustParsePrefix("0.0.0.0/0"), Protocol: "kernel", Selected: true}},
+			[]string{"guard taken: longest match; only protected tunnels led there; blackhole", "kernel shorter than 10.1.0.0/16"}},
+		{"not in the kernel", []query.RouteRow{{Prefix: p, Protocol: "ospf", NextHops: hop, Selected: true, Reason: "not in the kernel: interface tun0 is down"}},
+			[]string{"ospf taken: longest match; not in the kernel: interface tun0 is down"}},
+	} {
+		var got []string
+		for _, r := range query.Explain(tt.rows, nil, netip.MustParsePrefix("10.1.2.3/32")) {
+			got = append(got, r.Protocol+" "+r.Reason)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s:\n got %q\nwant %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// Guards beneath routes are shown to who asks for guards, and a prefix is explained as an address is.
+func TestShowRoutesOfGuardsAndPrefixes(t *testing.T) {
+	for _, tt := range []struct {
+		words string
+		want  []string
+	}{
+		{"routes guard", []string{"192.168.88.0/24", "192.168.0.0/16"}},
+		{"routes 192.168.0.0/16", []string{"192.168.0.0/16", "192.168.0.0/16", "0.0.0.0/0"}},
+		{"routes 192.168.11.0/25 ospf", []string{"192.168.11.0/24"}},
+	} {
+		c, rest, _ := query.Match("show", query.Shows(), strings.Fields(tt.words))
+		rows, err := c.Snapshot(querytest.Spoke(), rest)
+		var got []string
+		for _, r := range rows.([]query.RouteRow) {
+			got = append(got, r.Prefix.String())
+		}
+		if err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %q %v, want %q", tt.words, got, err, tt.want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 
@@ -28,6 +29,8 @@ type Source interface {
 	OSPFRoutes() []ospf.RouteRow
 	OSPFProblems() []ospf.ProblemRow
 	Routes() []RouteRow
+	// RoutesTo is every candidate for what goes to a prefix, of all lengths, those that lead nowhere among them.
+	RoutesTo(to netip.Prefix) []RouteRow
 	Interfaces() []InterfaceRow
 	Timers() []TimerRow
 	Counters() []CounterRow
@@ -53,34 +56,43 @@ var (
 	ErrConfig = errors.New("configuration not accepted")
 )
 
-// RouteRow is one row of `show routes`. Reason is filled by `show routes ADDRESS`.
+// RouteRow is one row of `show routes`. Reason is what is to be known of a route; `show routes ADDRESS` gives each one.
 type RouteRow struct {
-	VRF      string       `json:"vrf" table:",optional"`
-	Prefix   netip.Prefix `json:"prefix"`
-	Protocol string       `json:"protocol"` // connected static nhrp kernel …
-	Distance uint8        `json:"distance"`
-	Metric   uint32       `json:"metric"`
-	NextHops []NextHopRow `json:"nextHops" table:",empty=blackhole"` // none: blackhole
-	Selected bool         `json:"selected"`
-	Age      float64      `json:"age"` // seconds
-	Reason   string       `json:"reason,omitempty" table:",optional"`
+	VRF       string       `json:"vrf" table:",optional"`
+	Prefix    netip.Prefix `json:"prefix"`
+	Protocol  string       `json:"protocol"` // connected static nhrp kernel … guard
+	Distance  uint8        `json:"distance"`
+	Metric    uint32       `json:"metric"`
+	Tag       uint32       `json:"tag" table:",optional,empty=-"`
+	Kind      string       `json:"kind"`      // unicast blackhole reject
+	NextHops  []NextHopRow `json:"nextHops"`  // of unicast
+	Selected  bool         `json:"selected"`  // what goes there takes it, where no longer prefix is
+	Installed bool         `json:"installed"` // the kernel has it
+	Age       float64      `json:"age"`       // seconds
+	Reason    string       `json:"reason,omitempty" table:",optional"`
+	Idle      string       `json:"-" table:"-"` // why it leads nowhere, and so is no offer
 }
 
 // NextHopRow is one way out of a route. Via is the zero Addr when the destination is on the link.
 type NextHopRow struct {
 	Via       netip.Addr `json:"via"`
 	Interface string     `json:"interface"`
+	Weight    uint8      `json:"weight"` // share of the traffic among the next hops
 }
 
 // String is the next hop in the words of `ip route`.
 func (n NextHopRow) String() string {
+	s := "dev " + n.Interface
 	switch {
-	case !n.Via.IsValid():
-		return "dev " + n.Interface
-	case n.Interface == "":
-		return "via " + n.Via.String()
+	case n.Via.IsValid() && n.Interface == "":
+		s = "via " + n.Via.String()
+	case n.Via.IsValid():
+		s = "via " + n.Via.String() + " " + s
 	}
-	return "via " + n.Via.String() + " dev " + n.Interface
+	if n.Weight > 1 {
+		s += fmt.Sprint(" weight ", n.Weight)
+	}
+	return s
 }
 
 // InterfaceRow is one row of `show interfaces`: a tunnel, or an interface of the host that spokeway addresses.

@@ -277,6 +277,32 @@ func (t *RIB) Offers(vrf string) iter.Seq2[Route, bool] {
 	}
 }
 
+// OffersAt is every route for exactly this prefix, the selected one first.
+func (t *RIB) OffersAt(vrf string, p netip.Prefix) []Route {
+	tab := t.tables[vrf]
+	if tab == nil {
+		return nil
+	}
+	e, ok := tab.Get(p.Masked())
+	if !ok {
+		return nil
+	}
+	offers := slices.Clone(e.offers)
+	offers[0] = *e.selected
+	return offers
+}
+
+// Prefixes is every prefix of a VRF that has a route, in no order.
+func (t *RIB) Prefixes(vrf string) (all []netip.Prefix) {
+	if tab := t.tables[vrf]; tab != nil {
+		all = make([]netip.Prefix, 0, tab.Size())
+		for p := range tab.All() {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
 // VRFs are the names of the tables that exist, sorted.
 func (t *RIB) VRFs() []string {
 	var names []string

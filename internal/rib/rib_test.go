@@ -459,3 +459,62 @@ func randomRoute(rnd *rand.Rand) Route {
 	}
 	return r
 }
+
+// What drops has no next hops, what has none drops, and a shortcut does not override it.
+func TestKinds(t *testing.T) {
+	prefix := netip.MustParsePrefix("10.1.0.0/16")
+	hop := []NextHop{{Via: netip.MustParseAddr("10.0.0.1"), Interface: "tun0"}}
+	for _, tt := range []struct {
+		name  string
+		offer Route
+		want  Kind
+		hops  int
+	}{
+		{"unicast", Route{NextHops: hop}, Unicast, 1},
+		{"nothing is a blackhole", Route{}, Blackhole, 0},
+		{"blackhole", Route{Kind: Blackhole, NextHops: hop}, Blackhole, 0},
+		{"reject", Route{Kind: Reject}, Reject, 0},
+	} {
+		table := New()
+		tt.offer.Prefix, tt.offer.Protocol, tt.offer.Distance = prefix, Static, 1
+		table.Set(tt.offer)
+		if got, _ := table.Get("", prefix); got.Kind != tt.want || len(got.NextHops) != tt.hops {
+			t.Errorf("%s: %+v", tt.name, got)
+		}
+		table.Set(Route{Prefix: prefix, Protocol: NHRP, Distance: 10, Override: true, NextHops: hop})
+		if got, _ := table.Get("", prefix); got.Kind != tt.want || got.Override != (tt.want == Unicast) {
+			t.Errorf("%s and a shortcut: %+v", tt.name, got)
+		}
+	}
+}
+
+// A tag that changes is a change, for those who match by it.
+func TestTagIsPartOfTheRoute(t *testing.T) {
+	table, r := New(), Route{Prefix: netip.MustParsePrefix("10.1.0.0/16"), Protocol: OSPF, Tag: 7}
+	table.Set(r)
+	if _, changed := table.Set(r); changed {
+		t.Error("the same route is a change")
+	}
+	r.Tag = 8
+	if c, changed := table.Set(r); !changed || c.Old.Tag != 7 || c.New.Tag != 8 {
+		t.Errorf("%+v %v", c, changed)
+	}
+}
+
+func TestOffersAtAndPrefixes(t *testing.T) {
+	table, p, q := New(), netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.2.0.0/16")
+	table.Set(Route{Prefix: p, Protocol: OSPF, Distance: 110})
+	table.Set(Route{Prefix: p, Protocol: Static, Distance: 1})
+	table.Set(Route{Prefix: q, Protocol: OSPF, Distance: 110})
+	if got := table.OffersAt("", p); len(got) != 2 || got[0].Protocol != Static || got[1].Protocol != OSPF {
+		t.Errorf("%+v", got)
+	}
+	if got := table.OffersAt("red", p); got != nil {
+		t.Errorf("%+v", got)
+	}
+	all := table.Prefixes("")
+	slices.SortFunc(all, netip.Prefix.Compare)
+	if !slices.Equal(all, []netip.Prefix{p, q}) {
+		t.Errorf("%v", all)
+	}
+}

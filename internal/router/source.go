@@ -62,9 +62,6 @@ func (r *Router) OSPFProblems() []ospf.ProblemRow { return get(r, View.OSPFProbl
 // IKE implements [query.Source].
 func (r *Router) IKE() []ike.IKERow { return get(r, View.IKE) }
 
-// Routes implements [query.Source].
-func (r *Router) Routes() []query.RouteRow { return get(r, View.Routes) }
-
 // Interfaces implements [query.Source].
 func (r *Router) Interfaces() []query.InterfaceRow { return get(r, View.Interfaces) }
 

@@ -17,7 +17,6 @@ import (
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/proto/ospf"
 	"github.com/spokeway/spokeway/internal/query"
-	"github.com/spokeway/spokeway/internal/rib"
 )
 
 // View is what an operator sees of a router. Its methods read the router's state: they belong to the goroutine of
@@ -56,30 +55,6 @@ func (v View) SAs() []ike.SARow { return v.Modules.IKE.SAs(v.now(), v.Plane.SAs(
 
 // IKE is `show ike`.
 func (v View) IKE() []ike.IKERow { return v.Modules.IKE.IKE(v.now()) }
-
-// Routes is `show routes`.
-func (v View) Routes() (rows []query.RouteRow) {
-	for _, vrf := range v.Loop.RIB().VRFs() {
-		for route, selected := range v.Loop.RIB().Offers(vrf) {
-			rows = append(rows, routeRow(route, selected, v.now()))
-		}
-	}
-	return rows
-}
-
-func routeRow(route rib.Route, selected bool, now time.Duration) query.RouteRow {
-	row := query.RouteRow{
-		VRF: route.VRF, Prefix: route.Prefix, Protocol: route.Protocol.String(), Distance: route.Distance,
-		Metric: route.Metric, Selected: selected, Age: (now - route.Since).Seconds(), NextHops: []query.NextHopRow{},
-	}
-	for _, nh := range route.NextHops {
-		row.NextHops = append(row.NextHops, query.NextHopRow{Via: nh.Via, Interface: nh.Interface})
-	}
-	if selected && route.Override && route.Protocol != rib.NHRP {
-		row.Reason = "next hop by NHRP"
-	}
-	return row
-}
 
 // Interfaces is `show interfaces`: the tunnels, then the interfaces of the host that the configuration lists.
 func (v View) Interfaces() (rows []query.InterfaceRow) {
@@ -202,6 +177,7 @@ func (v View) Why(peer string) (stages []nhrp.Stage, err error) {
 	if addr, err := netip.ParseAddr(peer); err == nil && len(stages) == 0 { // who came to us and got no further, say
 		stages = fromIKE(v.Modules.IKE.Why(addr, v.now()))
 	}
+	stages = v.withRoute(peer, stages)
 	if len(stages) == 0 {
 		return nil, fmt.Errorf("why %s: %w: neither a server, a peer nor a destination in a cloud; see `spokeway show peers`", peer, query.ErrNotFound)
 	}

@@ -21,6 +21,7 @@
 //	kernel.go  events, effects
 //	module.go  the module: events in
 //	guard.go   what stays closed when there is no tunnel and no process
+//	show.go    what of the RIB is in the kernel, and why not
 //	plan.go    what should be in the kernel and in the data plane
 //
 // Left out: tables other than main, type of service, source routes. That routes with the same next hops share one of the

@@ -40,23 +40,24 @@ type Fake struct {
 var _ query.Source = (*Fake)(nil)
 
 // The rows, as given.
-func (f *Fake) NHRP() []nhrp.CacheRow               { return f.NHRPRows }
-func (f *Fake) Shortcuts() []nhrp.ShortcutRow       { return f.ShortcutRows }
-func (f *Fake) Peers() []nhrp.PeerRow               { return f.PeerRows }
-func (f *Fake) SAs() []ike.SARow                    { return f.SARows }
-func (f *Fake) IKE() []ike.IKERow                   { return f.IKERows }
-func (f *Fake) BFD() []bfd.Row                      { return f.BFDRows }
-func (f *Fake) OSPF() []ospf.InstanceRow            { return f.OSPFRows.Instances }
-func (f *Fake) OSPFInterfaces() []ospf.InterfaceRow { return f.OSPFRows.Interfaces }
-func (f *Fake) OSPFNeighbors() []ospf.NeighborRow   { return f.OSPFRows.Neighbors }
-func (f *Fake) OSPFDatabase() []ospf.DatabaseRow    { return f.OSPFRows.Database }
-func (f *Fake) OSPFRoutes() []ospf.RouteRow         { return f.OSPFRows.Routes }
-func (f *Fake) OSPFProblems() []ospf.ProblemRow     { return f.OSPFRows.Problems }
-func (f *Fake) Routes() []query.RouteRow            { return f.RouteRows }
-func (f *Fake) Interfaces() []query.InterfaceRow    { return f.InterfaceRows }
-func (f *Fake) Timers() []query.TimerRow            { return f.TimerRows }
-func (f *Fake) Counters() []query.CounterRow        { return f.CounterRows }
-func (f *Fake) Config() string                      { return f.YAML }
+func (f *Fake) NHRP() []nhrp.CacheRow                  { return f.NHRPRows }
+func (f *Fake) Shortcuts() []nhrp.ShortcutRow          { return f.ShortcutRows }
+func (f *Fake) Peers() []nhrp.PeerRow                  { return f.PeerRows }
+func (f *Fake) SAs() []ike.SARow                       { return f.SARows }
+func (f *Fake) IKE() []ike.IKERow                      { return f.IKERows }
+func (f *Fake) BFD() []bfd.Row                         { return f.BFDRows }
+func (f *Fake) OSPF() []ospf.InstanceRow               { return f.OSPFRows.Instances }
+func (f *Fake) OSPFInterfaces() []ospf.InterfaceRow    { return f.OSPFRows.Interfaces }
+func (f *Fake) OSPFNeighbors() []ospf.NeighborRow      { return f.OSPFRows.Neighbors }
+func (f *Fake) OSPFDatabase() []ospf.DatabaseRow       { return f.OSPFRows.Database }
+func (f *Fake) OSPFRoutes() []ospf.RouteRow            { return f.OSPFRows.Routes }
+func (f *Fake) OSPFProblems() []ospf.ProblemRow        { return f.OSPFRows.Problems }
+func (f *Fake) Routes() []query.RouteRow               { return f.RouteRows }
+func (f *Fake) RoutesTo(netip.Prefix) []query.RouteRow { return f.RouteRows }
+func (f *Fake) Interfaces() []query.InterfaceRow       { return f.InterfaceRows }
+func (f *Fake) Timers() []query.TimerRow               { return f.TimerRows }
+func (f *Fake) Counters() []query.CounterRow           { return f.CounterRows }
+func (f *Fake) Config() string                         { return f.YAML }
 
 // Why looks the peer up in Stages.
 func (f *Fake) Why(peer string) ([]nhrp.Stage, error) {
@@ -175,13 +176,17 @@ func Spoke() *Fake {
 			{Profile: "corp", Local: "192.0.2.12", Remote: "10.0.0.6", State: "waiting", Role: "initiator", RekeyIn: 12.4, Reason: "no answer to IKE_SA_INIT"},
 		},
 		RouteRows: []query.RouteRow{
-			{Prefix: prefix("0.0.0.0/0"), Protocol: "kernel", Metric: 100, NextHops: hops("192.0.2.1", "eth0"), Selected: true, Age: 90061},
-			{Prefix: prefix("10.100.100.0/24"), Protocol: "connected", NextHops: hops("", "tun100"), Selected: true, Age: 90000},
-			{Prefix: prefix("192.168.0.0/16"), Protocol: "static", Distance: 1, NextHops: hops("10.100.100.1", "tun100"), Selected: true, Age: 90000},
-			{Prefix: prefix("192.168.11.0/24"), Protocol: "nhrp", Distance: 10, NextHops: hops("10.100.100.11", "tun100"), Selected: true, Age: 48.6},
-			{Prefix: prefix("192.168.11.0/24"), Protocol: "ospf", Distance: 110, Metric: 20, NextHops: hops("10.100.100.1", "tun100"), Age: 3600},
-			{Prefix: prefix("203.0.113.0/24"), Protocol: "static", Distance: 1, Selected: true, Age: 90000},
-			{Prefix: prefix("2001:db8:1::/48"), Protocol: "static", Distance: 1, NextHops: hops("fd00::1", "tun6"), Selected: true, Age: 12},
+			{Prefix: prefix("0.0.0.0/0"), Kind: "unicast", Protocol: "kernel", Metric: 100, NextHops: hops("192.0.2.1", "eth0"), Selected: true, Installed: true, Age: 90061},
+			{Prefix: prefix("10.100.100.0/24"), Kind: "unicast", Protocol: "connected", NextHops: hops("", "tun100"), Selected: true, Installed: true, Age: 90000},
+			{Prefix: prefix("192.168.0.0/16"), Kind: "unicast", Protocol: "static", Distance: 1, NextHops: hops("10.100.100.1", "tun100"), Selected: true, Installed: true, Age: 90000},
+			{Prefix: prefix("192.168.11.0/24"), Kind: "unicast", Protocol: "nhrp", Distance: 10, NextHops: hops("10.100.100.11", "tun100"), Selected: true, Installed: true, Age: 48.6},
+			{Prefix: prefix("192.168.11.0/24"), Kind: "unicast", Protocol: "ospf", Distance: 110, Metric: 20, NextHops: hops("10.100.100.1", "tun100"), Age: 3600},
+			{Prefix: prefix("203.0.113.0/24"), Kind: "blackhole", Protocol: "static", Distance: 1, Selected: true, Installed: true, Age: 90000},
+			{Prefix: prefix("2001:db8:1::/48"), Kind: "unicast", Protocol: "static", Distance: 1, NextHops: hops("fd00::1", "tun6"), Selected: true, Installed: true, Age: 12},
+			{Prefix: prefix("192.168.77.0/24"), Kind: "unicast", Protocol: "ospf", Distance: 110, Metric: 30, Tag: 7, Selected: true, Age: 60, Reason: "not in the kernel: interface eth7 is down",
+				NextHops: []query.NextHopRow{{Via: addr("10.7.0.1"), Interface: "eth7", Weight: 3}, {Via: addr("10.7.0.2"), Interface: "eth7", Weight: 1}}},
+			{Prefix: prefix("192.168.88.0/24"), Kind: "blackhole", Protocol: "guard", Distance: 255, Metric: 4294967294, Selected: true, Installed: true},
+			{Prefix: prefix("192.168.0.0/16"), Kind: "blackhole", Protocol: "guard", Distance: 255, Metric: 4294967295, Installed: true},
 		},
 		InterfaceRows: []query.InterfaceRow{
 			{Name: "tun100", State: "up", Underlay: "eth0", Local: addr("192.0.2.12"), Key: &key, Encapsulation: "gre", MTU: 1472,
@@ -222,7 +227,7 @@ func addr(s string) netip.Addr     { return netip.MustParseAddr(s) }
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
 func hops(via, dev string) []query.NextHopRow {
-	h := query.NextHopRow{Interface: dev}
+	h := query.NextHopRow{Interface: dev, Weight: 1}
 	if via != "" {
 		h.Via = addr(via)
 	}
