@@ -63,6 +63,13 @@ type Reached struct {
 	Peer      netip.Addr
 }
 
+// Heard is published when a neighbour speaks that was silent before, so that who waits for an answer of it asks again now
+// rather than when the next time has come.
+type Heard struct {
+	Interface string
+	Peer      netip.Addr
+}
+
 // Status is what is known of a path.
 type Status uint8
 

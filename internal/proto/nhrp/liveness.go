@@ -2,6 +2,7 @@ package nhrp
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/liveness"
@@ -39,6 +40,24 @@ func (m *Module) lives(env *core.Env, s liveness.State) {
 	}
 	if b := t.bindings[s.Peer]; b != nil && b.watched.Target == s.Target {
 		b.pathFailed(env, "BFD: "+s.Reason)
+	}
+}
+
+// heard has a hub asked again at once that has not answered the last time: its routing speaks to us, so the way is there, and
+// what it has of us may end before the next time has come. Routes by it would lead nowhere then.
+func (m *Module) heard(env *core.Env, h liveness.Heard) {
+	t := m.tunnels[h.Interface]
+	if t == nil || !t.up {
+		return
+	}
+	for _, s := range t.servers {
+		for _, hub := range s.hubs {
+			for _, r := range slices.Clone(hub.regs) {
+				if r.protocol == h.Peer && r.tries > 0 {
+					r.begin(env)
+				}
+			}
+		}
 	}
 }
 

@@ -129,3 +129,34 @@ func TestFailedShortcutGivesWayToTheHub(t *testing.T) {
 		t.Error("the hub was given up with it")
 	}
 }
+
+// A hub that was cut off and speaks again has our registration for a while yet. It is asked at once, and not when it may have ended.
+func TestHubThatIsHeardAgainIsAskedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	cfg := spokeConfig
+	cfg.HoldTime = 9 * time.Second
+	hub, spoke := w.add("10.0.0.1", "10.100.0.1/24", hubConfig), w.add("10.0.0.11", "10.100.0.11/24", cfg)
+	w.run(time.Second)
+	heard := func(peer string) int {
+		w.mark()
+		spoke.post(core.Notice{From: "ospf", Body: liveness.Heard{Interface: testTunnel, Peer: netip.MustParseAddr(peer)}})
+		w.run(10 * time.Millisecond)
+		return len(w.sent(spoke, RegistrationRequest))
+	}
+	if n := heard("10.100.0.1"); n != 0 {
+		t.Errorf("%d registrations with a hub that has answered", n)
+	}
+	w.blocked = func(_, _ netip.Addr) bool { return true }
+	w.run(6500 * time.Millisecond) // two requests are lost, and the third is not due
+	w.blocked = func(_, _ netip.Addr) bool { return false }
+	if n := heard("10.100.0.12"); n != 0 {
+		t.Errorf("%d registrations because somebody else was heard", n)
+	}
+	if n := heard("10.100.0.1"); n != 1 {
+		t.Errorf("%d registrations with a hub that owes an answer, want 1", n)
+	}
+	w.run(3500 * time.Millisecond)
+	if hub.row("10.100.0.11").Type != "dynamic" {
+		t.Error("the registration has ended")
+	}
+}

@@ -31,6 +31,8 @@ func (m *Module) notified(env *core.Env, body any) {
 		m.unprotected(env, body)
 	case liveness.State:
 		m.lives(env, body)
+	case liveness.Heard:
+		m.heard(env, body)
 	case protect.Failed:
 		for _, t := range m.protectedTunnels(body.Local) {
 			t.protectionFailed(env, body)

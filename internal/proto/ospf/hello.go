@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/liveness"
 	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
 )
 
@@ -219,6 +220,7 @@ func (i *iface) meet(env *core.Env, p *wire.Packet, ev core.ReceivedIP) *neighbo
 		n.address, n.since = ev.Source, env.Now()
 		i.add(n)
 		n.fresh(env, p)
+		env.Publish(liveness.Heard{Interface: i.name(), Peer: n.address})
 	}
 	return n
 }
