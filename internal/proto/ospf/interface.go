@@ -219,6 +219,9 @@ func (i *iface) become(env *core.Env, s ifaceState) {
 		return
 	}
 	env.Log(core.Info, "interface", "instance", i.inst().cfg.Name, "interface", i.name(), "from", i.state, "to", s, "reason", i.reasonOf(s))
+	if i.state == down || s == down {
+		i.inst().touchExternals(env) // an area without interfaces has none: it may be one no more, or now
+	}
 	i.state, i.since = s, env.Now()
 	i.listen(env)
 	i.touch()

@@ -198,3 +198,28 @@ func TestNSSAComesBack(t *testing.T) {
 		})
 	}
 }
+
+// What a router brings in is there before its interfaces are, as on a host that starts: it is told of all the same.
+func TestExternalsBeforeInterfaces(t *testing.T) {
+	for _, kind := range []AreaKind{Normal, NSSA} {
+		t.Run(kind.String(), func(t *testing.T) {
+			area := func(a *Config) { a.Areas[0].ID, a.Areas[0].Kind = 1, kind }
+			w := pair(t, 1, func(a, b *Config) { area(a); area(b) })
+			b := w.routers["b"]
+			for _, p := range b.ports {
+				p.link.Up = false
+			}
+			cfg := oneArea("2.2.2.2", p2p("e0"), lan("lan"))
+			cfg.Redistribute = []Redistribute{{Protocol: rib.Static, Metric: 7}}
+			area(&cfg)
+			b.boot(cfg)
+			b.loop.Post("others", static("172.16.0.0/16"))
+			w.run(5 * time.Second)
+			for _, name := range []string{"e0", "lan"} {
+				b.setLink(name, func(l *core.Link) { l.Up = true })
+			}
+			w.run(30 * time.Second)
+			w.wantRoutes("a", "172.16.0.0/16 7 10.0.0.2@e0", "192.168.2.0/24 20 10.0.0.2@e0")
+		})
+	}
+}
