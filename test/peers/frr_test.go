@@ -182,7 +182,11 @@ func (p spec) multicastMap() string {
 	if p.isHub() {
 		return " ip nhrp map multicast dynamic"
 	}
-	return " ip nhrp map multicast " + nbma(p.servers[0].site)
+	var maps []string
+	for _, hub := range p.servers {
+		maps = append(maps, " ip nhrp map multicast "+nbma(hub.site))
+	}
+	return strings.Join(maps, "\n")
 }
 
 // ospfConfig is OSPF on tunnel and LAN, in the timing of a test.

@@ -47,6 +47,9 @@ func (m *member) database(version string) (database, error) {
 	return m.ourDatabase(version)
 }
 
+// opaque are the types that carry something else, such as grace LSAs: they are compared nowhere.
+var opaque = []uint16{9, 10, 11, 0x000b}
+
 // Types on the wire by our names.
 var (
 	types2 = map[string]uint16{"router": 1, "network": 2, "summary": 3, "summary-router": 4, "external": 5, "nssa": 7}
@@ -64,7 +67,7 @@ func (m *member) ourDatabase(version string) (database, error) {
 	}
 	d := database{}
 	for _, r := range rows {
-		if r.Instance != instances[version] {
+		if r.Instance != instances[version] || r.Type == "grace" || r.Type == "opaque" {
 			continue
 		}
 		kinds := types3
@@ -125,44 +128,59 @@ func (m *member) frrDatabase2() (database, error) {
 	return d.sort(), err
 }
 
-var (
-	frrScope = regexp.MustCompile(`^(Area|I/F|AS) Scoped Link State Database(?: \((?:Area (\S+)|I/F (\S+) in Area \S+)\))?`)
-	frrDump  = regexp.MustCompile(`^((?:[0-9a-f]{8} ?)+)$`)
-)
+// frrTypes are FRR's words for types of OSPFv3.
+var frrTypes = map[string]uint16{"Router": 0x2001, "Network": 0x2002, "Inter-Prefix": 0x2003, "Inter-Router": 0x2004, "AS-External": 0x4005,
+	"NSSA": 0x2007, "Type-7": 0x2007, "Link": 8, "Intra-Prefix": 0x2009}
 
-// frrDatabase3 reads the headers of the LSAs that ospf6d dumps: its JSON has no checksums.
+type frrLSA3 struct {
+	Age                                  int
+	Type, LinkStateID, AdvertisingRouter string
+	LSSequenceNumber, Checksum           uint32
+}
+
+func (d database) addFRR3(scope string, all []frrLSA3) error {
+	for _, l := range all {
+		kind, ok := frrTypes[l.Type]
+		if l.Type == "Grace" {
+			continue
+		}
+		if !ok {
+			return fmt.Errorf("FRR has an LSA of type %s", l.Type)
+		}
+		d.add(scope, l.Age, kind, l.LinkStateID, l.AdvertisingRouter, l.LSSequenceNumber, l.Checksum)
+	}
+	return nil
+}
+
+// frrDatabase3 asks for all details: without them ospf6d names no checksums. (What it dumps has them as well; but asked for
+// that again and again it has died.)
 func (m *member) frrDatabase3() (database, error) {
-	out, err := m.vtysh("show ipv6 ospf6 database dump")
-	if err != nil {
+	var answer struct {
+		AreaScopedLinkStateDb, InterfaceScopedLinkStateDb, ASScopedLinkStateDb []struct {
+			AreaID, Interface string
+			LSA               []frrLSA3
+		}
+	}
+	if err := m.frrJSON(&answer, "show ipv6 ospf6 database detail"); err != nil {
 		return nil, err
 	}
-	d, scope, words := database{}, "", []string(nil)
-	for line := range strings.Lines(out + "\n[") {
-		line = strings.TrimSpace(line)
-		switch {
-		case frrScope.MatchString(line):
-			scope = frrScopeName(frrScope.FindStringSubmatch(line))
-		case strings.HasPrefix(line, "["):
-			words = nil
-		case frrDump.MatchString(line):
-			before := len(words)
-			words = append(words, strings.Fields(line)...)
-			if before < 5 && len(words) >= 5 {
-				d.addDump(scope, words)
-			}
+	d := database{}
+	for _, x := range answer.AreaScopedLinkStateDb {
+		if err := d.addFRR3("area "+dottedArea(x.AreaID), x.LSA); err != nil {
+			return nil, err
+		}
+	}
+	for _, x := range answer.InterfaceScopedLinkStateDb {
+		if err := d.addFRR3("link "+x.Interface, x.LSA); err != nil {
+			return nil, err
+		}
+	}
+	for _, x := range answer.ASScopedLinkStateDb {
+		if err := d.addFRR3("as", x.LSA); err != nil {
+			return nil, err
 		}
 	}
 	return d.sort(), nil
-}
-
-func frrScopeName(found []string) string {
-	switch found[1] {
-	case "Area":
-		return "area " + dottedArea(found[2])
-	case "I/F":
-		return "link " + found[3]
-	}
-	return "as"
 }
 
 func dottedArea(text string) string {
@@ -174,16 +192,6 @@ func dottedArea(text string) string {
 
 func dotted(n uint32) string {
 	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}).String()
-}
-
-// addDump adds the LSA whose header is the first five words (RFC 5340 A.4.2).
-func (d database) addDump(scope string, words []string) {
-	var h [5]uint32
-	for i := range h {
-		n, _ := strconv.ParseUint(words[i], 16, 32) // the expression has made sure of it
-		h[i] = uint32(n)
-	}
-	d.add(scope, int(h[0]>>16), uint16(h[0]), dotted(h[1]), dotted(h[2]), h[3], h[4]>>16)
 }
 
 var birdLSA = regexp.MustCompile(`^ ([0-9a-f]{4})\s+(\S+)\s+(\S+)\s+([0-9a-f]{8})\s+(\d+)\s+([0-9a-f]{4})$`)
@@ -206,6 +214,9 @@ func (m *member) birdDatabase(version string) (database, error) {
 			scope = "link " + strings.TrimPrefix(line, "Link ")
 		case f != nil:
 			kind, _ := strconv.ParseUint(f[1], 16, 16)
+			if slices.Contains(opaque, uint16(kind)) {
+				continue
+			}
 			sequence, _ := strconv.ParseUint(f[4], 16, 32)
 			age, _ := strconv.Atoi(f[5])
 			checksum, _ := strconv.ParseUint(f[6], 16, 16)

@@ -258,6 +258,18 @@ func (n *node) stop() {
 	}
 }
 
+// restart ends the daemon as for another that takes its place, which start makes.
+func (n *node) restart() {
+	n.s.t.Helper()
+	n.must("restart")
+	select {
+	case <-n.ended:
+	case <-time.After(10 * time.Second):
+		n.kill()
+		n.s.t.Errorf("%s did not end within 10 s of restart\n%s", n.name, n.tail(20))
+	}
+}
+
 // kill ends the daemon as a power cut would.
 func (n *node) kill() {
 	n.daemon.Process.Kill()
