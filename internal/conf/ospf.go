@@ -560,6 +560,9 @@ func (c *Config) instance(name string, v wire.Version, o *OSPF) ospf.Config {
 		Summaries: o.Summaries, Reference: o.Reference, MaxPaths: o.MaxPaths, Distance: o.Distance, RFC1583: o.RFC1583, MaxLSAs: o.MaxLSAs,
 		StubRouter: o.Stub, SPF: o.SPF, LSA: o.LSA, Restart: ospf.Restart{NoHelper: !o.Helper, Lax: !o.Strict, Period: o.Period},
 	}
+	for _, t := range c.Tunnels {
+		out.Underlay = append(out.Underlay, underlay(t)...)
+	}
 	for _, a := range o.Areas {
 		area := ospf.Area{ID: a.ID, Kind: a.Kind, NoSummary: !a.Summary, DefaultCost: a.Cost, Ranges: a.Ranges, NSSARanges: a.NSSARanges,
 			Translate: a.Translate, DefaultInto: a.Default}
@@ -569,6 +572,19 @@ func (c *Config) instance(name string, v wire.Version, o *OSPF) ospf.Config {
 		out.Areas = append(out.Areas, area)
 	}
 	return out
+}
+
+// underlay are the addresses of the underlay that a tunnel's servers have, where they are not names.
+func underlay(t Tunnel) (list []netip.Addr) {
+	if t.NHRP == nil {
+		return nil
+	}
+	for _, s := range t.NHRP.Servers {
+		if a, err := netip.ParseAddr(s.NBMA); err == nil {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 func (c *Config) ospfInterface(f OSPFInterface, passive bool) ospf.Interface {

@@ -27,8 +27,9 @@ type Config struct {
 	LSA          Throttle // zero: DefaultLSA
 	MinArrival   time.Duration
 	Restart      Restart
-	MaxExchanges int // adjacencies that may be made at once; 0: DefaultExchanges
-	MaxLSAs      int // LSAs of others that are kept; 0: DefaultMaxLSAs
+	MaxExchanges int          // adjacencies that may be made at once; 0: DefaultExchanges
+	Underlay     []netip.Addr // what carries clouds: no route by a cloud leads there
+	MaxLSAs      int          // LSAs of others that are kept; 0: DefaultMaxLSAs
 }
 
 // AreaKind says which externals an area has.

@@ -32,6 +32,7 @@ const (
 	BadLSA
 	Unacknowledged
 	OurAddress
+	CarriesItself
 )
 
 var problemWords = [...]struct{ word, remedy string }{
@@ -52,6 +53,7 @@ var problemWords = [...]struct{ word, remedy string }{
 	BadExchange:     {"exchange", "see what each attempt fails of, at both ends; compare MTU, area type and versions"},
 	BadLSA:          {"lsa", "find the router that originates it, by its router ID, and mend or stop it there"},
 	Unacknowledged:  {"unacknowledged", "see that unicast packets of IP protocol 89 pass both ways, large ones too"},
+	CarriesItself:   {"underlay", "keep the networks that carry the cloud out of OSPF: find the router that tells of them"},
 	OurAddress:      {"address", "look for a router with our address, or for a loop that returns what we send"},
 }
 

@@ -39,7 +39,7 @@ func (inst *instance) discard(env *core.Env) {
 // undiscard takes a blackhole back, unless a route has taken its place already.
 func (inst *instance) undiscard(env *core.Env, p netip.Prefix) {
 	at, found := slices.BinarySearchFunc(inst.result.Routes, p, func(r spf.Route, p netip.Prefix) int { return r.Prefix.Compare(p) })
-	if !found || inst.ours(inst.result.Routes[at]) || inst.isNeighbor(inst.result.Routes[at]) || !tellable(p) {
+	if !found || !inst.uses(env, inst.result.Routes[at]) {
 		inst.unroute(env, p)
 	}
 }

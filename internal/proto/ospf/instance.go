@@ -157,7 +157,7 @@ func (inst *instance) mustRestart(c *Config) bool {
 
 // configure takes a configuration; only differences act.
 func (inst *instance) configure(env *core.Env, cfg *Config) {
-	inst.reoffer = inst.reoffer || cfg.Distance != inst.cfg.Distance
+	inst.reoffer = inst.reoffer || cfg.Distance != inst.cfg.Distance || !slices.Equal(cfg.Underlay, inst.cfg.Underlay)
 	inst.cfg = cfg
 	wanted := map[wire.AreaID]Area{}
 	for _, a := range cfg.Areas {

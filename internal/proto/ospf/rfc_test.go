@@ -501,3 +501,27 @@ func TestRefreshesAreSpread(t *testing.T) {
 	}
 	w.wantEqual(0, "a", "b")
 }
+
+// A prefix that carries the cloud and is told of in it would have the tunnel carry itself: it is not used, and named.
+func TestCloudDoesNotCarryItself(t *testing.T) {
+	w := newWorld(t, 1)
+	spoke := oneArea("3.0.0.0", p2mp("t"), bcast("lan", 1))
+	spoke.Areas[0].Interfaces[0].Cloud = true
+	spoke.Underlay = []netip.Addr{addr("203.0.113.1")}
+	hub := oneArea("1.1.1.1", p2mp("t"))
+	hub.Redistribute = []Redistribute{{Protocol: rib.Static}}
+	w.add("hub", hub, "t cloud 10.1.0.1/24 hub")
+	a := w.add("a", spoke, "t cloud 10.1.0.3/24", "lan l 192.168.3.1/24")
+	site := oneArea("4.0.0.0", bcast("lan", 1))
+	site.Redistribute = []Redistribute{{Protocol: rib.Static}}
+	w.add("site", site, "lan l 192.168.3.2/24")
+	for _, p := range []string{"0.0.0.0/0", "203.0.113.0/24", "203.0.113.1/32", "198.51.100.0/24"} {
+		w.routers["hub"].loop.Post("others", static(p))
+	}
+	w.routers["site"].loop.Post("others", static("203.0.112.0/23")) // the way to the provider is behind another router of the site
+	w.run(2 * time.Minute)
+	w.wantRoutes("a", "198.51.100.0/24 20 10.1.0.1@t", "203.0.112.0/23 20 192.168.3.2@lan")
+	if a.problems() != "underlay" {
+		t.Errorf("problems %q", a.problems())
+	}
+}

@@ -179,7 +179,7 @@ func (i *iface) input() spf.Interface {
 
 // offer gives a route to the routing table, unless the host has it already or NHRP is to have its say.
 func (inst *instance) offer(env *core.Env, r spf.Route) {
-	if inst.ours(r) || inst.isNeighbor(r) || !tellable(r.Prefix) {
+	if !inst.uses(env, r) {
 		inst.unroute(env, r.Prefix)
 		return
 	}
@@ -193,6 +193,11 @@ func (inst *instance) offer(env *core.Env, r spf.Route) {
 	}
 	inst.offered[r.Prefix] = true
 	env.Route(route)
+}
+
+// uses reports whether a route of ours is for the routing table.
+func (inst *instance) uses(env *core.Env, r spf.Route) bool {
+	return !inst.ours(r) && !inst.isNeighbor(r) && tellable(r.Prefix) && !inst.carriesItself(env, r)
 }
 
 func (inst *instance) unroute(env *core.Env, p netip.Prefix) {
@@ -236,6 +241,27 @@ func (inst *instance) isNeighbor(r spf.Route) bool {
 		}
 	}
 	return false
+}
+
+// carriesItself reports whether a route takes a server of a cloud into a cloud: the tunnel would carry itself, and fall. A
+// default route is left to whoever has a better one.
+func (inst *instance) carriesItself(env *core.Env, r spf.Route) bool {
+	if r.Prefix.Bits() == 0 {
+		return false
+	}
+	for _, a := range inst.cfg.Underlay {
+		if r.Prefix.Contains(a) && slices.ContainsFunc(r.NextHops, inst.byCloud) {
+			inst.note(env, r.NextHops[0].Interface, r.NextHops[0].Via, CarriesItself,
+				r.Prefix.String()+", which router "+r.Origin.Router.String()+" tells of, would take "+a.String()+", a server of the cloud, into the cloud: it is not used")
+			return true
+		}
+	}
+	return false
+}
+
+func (inst *instance) byCloud(h spf.NextHop) bool {
+	i := inst.find(h.Interface)
+	return i != nil && i.cfg.Cloud
 }
 
 // leadsTo reports whether a route goes by the interface straight to its destination.
