@@ -19,6 +19,8 @@
 //	fleet.go       thousands of spokes with IKE and NHRP of their own, on one thread: handshakes.go, against charon, too;
 //	               protected.go what a hub holds for them, and how they come back after it was killed
 //	shortcut.go    first packet to direct path, again and again
+//	bfd.go         thousands of BFD sessions held, and what is taken for a failure: ours (bfd_ours.go), FRR and BIRD (bfd_others.go)
+//	routes.go      a routing table into the kernel's, against ip -batch and BIRD; fibd.go is our process
 //	profile.go     where the time goes while bulk TCP runs
 //
 // Left out: physical interfaces, jumbo frames, more than two routers' worth of cores, lossy paths.

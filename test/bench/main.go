@@ -23,6 +23,7 @@ type options struct {
 	time     time.Duration
 	spokes   int
 	tries    int
+	hold     time.Duration
 	json     string
 	profiles string
 	update   string
@@ -45,10 +46,19 @@ var parts = []part{
 	{"protected", protected},
 	{"restart", restart},
 	{"shortcut", shortcut},
+	{"routes", routesPart},
 	{"profile", profile},
+	{"bfd", bfdBench},
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == fibCommand {
+		if err := runFIB(os.Stdin); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if len(os.Args) > 1 && os.Args[1] == hubCommand {
 		if err := runHub(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
@@ -114,12 +124,13 @@ func parse(args []string, help io.Writer) (o options, wanted []string, err error
 	f.DurationVar(&o.time, "time", 2*time.Second, "length of one measurement, whole seconds")
 	f.IntVar(&o.spokes, "spokes", 10000, "spokes of the load part")
 	f.IntVar(&o.tries, "tries", 100, "tries of the shortcut part")
+	f.DurationVar(&o.hold, "hold", 20*time.Second, "how long each load of the bfd part is held; 10m for what is to be believed")
 	f.StringVar(&o.json, "json", "bin/bench.json", "where all measurements go")
 	f.StringVar(&o.profiles, "profiles", "bin/profiles", "folder of the CPU profiles")
 	f.StringVar(&o.update, "update", "", "put the tables into this document, such as docs/performance.md")
 	f.StringVar(&o.only, "only", "", "measure only the systems whose names have one of these words, by commas: \"wireguard,ESP in UDP\"")
 	f.Usage = func() {
-		fmt.Fprintln(help, "usage: test/bench/run [flags] [throughput|hub|load|handshakes|protected|restart|shortcut|profile|all] …")
+		fmt.Fprintln(help, "usage: test/bench/run [flags] [throughput|hub|load|handshakes|protected|restart|shortcut|routes|profile|bfd|all] …")
 		f.PrintDefaults()
 	}
 	if err := f.Parse(args); err != nil {

@@ -1,0 +1,304 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// How routes get from a table of ours into the kernel's, and from there to another next hop. All write the same: hosts in
+// 10.0.0.0/8 by a gateway on one of two interfaces. What counts is when the kernel has it.
+
+const (
+	routeCount = 100000
+	nameFIB    = "Spokeway"
+	nameBatch  = "ip -batch"
+	nameBIRD   = "BIRD"
+)
+
+// The two ways out of each namespace.
+const (
+	firstDevice, firstGateway   = "v0", "192.0.2.2"
+	secondDevice, secondGateway = "v2", "192.0.3.2"
+)
+
+// writer is a program that writes routes.
+type writer struct {
+	name  string
+	space string
+	lab   *lab
+	// do begins what brings the routes to a state: by the first gateway, by the second, or away.
+	do     map[string]func() error
+	own    int                      // prefixes of the interfaces
+	before func(state string) error // what is not measured; may be nil
+}
+
+// The states, in order.
+var routeStates = []string{"in", "moved", "out"}
+
+func routesPart(ctx context.Context, o options) (*report, error) {
+	rep := &report{Part: "routes"}
+	l, err := newLab(ctx, "routes")
+	if err != nil {
+		return nil, err
+	}
+	defer l.close()
+	var writers []*writer
+	for _, begin := range []func(*lab, options, *report) (*writer, error){fibWriter, batchWriter, birdWriter} {
+		w, err := begin(l, o, rep)
+		if err != nil {
+			return nil, err
+		}
+		if w != nil {
+			writers = append(writers, w)
+		}
+	}
+	r := rounds{}
+	for round := range o.rounds {
+		for _, w := range inTurn(writers, round) {
+			if err := w.measure(r); err != nil {
+				return nil, fmt.Errorf("%s: %w", w.name, err)
+			}
+		}
+	}
+	var names []string
+	for _, w := range writers {
+		names = append(names, w.name)
+	}
+	metrics := []metric{
+		{"in", "in", "thousand routes/s", 1e3}, {"moved", "all to another next hop", "thousand routes/s", 1e3}, {"out", "out", "thousand routes/s", 1e3},
+	}
+	rep.Tables = append(rep.Tables, compare("", r, metrics, names, nameBatch), absolute("", r, metrics, names))
+	rep.Raw = r.plain()
+	rep.note("%d IPv4 host routes; %s offers them to its RIB all at once, as OSPF does, BIRD by a static protocol that is enabled, %s reads a file", routeCount, nameFIB, nameBatch)
+	rep.note("done is when the kernel's table has them, looked at every %v", routePoll)
+	return rep, nil
+}
+
+const routePoll = 10 * time.Millisecond
+
+// namespace makes one with two ways out.
+func (l *lab) writerSpace(name string) error {
+	return l.build(fmt.Sprintf(`netns %[1]s
+%[1]s: link add v0 type veth peer name v1
+%[1]s: link add v2 type veth peer name v3
+%[1]s: addr add 192.0.2.1/24 dev v0
+%[1]s: addr add 192.0.3.1/24 dev v2
+%[1]s: link set v1 up
+%[1]s: link set v0 up
+%[1]s: link set v3 up
+%[1]s: link set v2 up
+`, name))
+}
+
+// measure brings the routes in, moves them, and takes them out.
+func (w *writer) measure(r rounds) error {
+	w.own = w.prefixes()
+	for _, state := range routeStates {
+		if w.before != nil {
+			if err := w.before(state); err != nil {
+				return err
+			}
+		}
+		begin := time.Now()
+		if err := w.do[state](); err != nil {
+			return err
+		}
+		took, err := w.await(state, begin)
+		if err != nil {
+			return err
+		}
+		r.add(state, w.name, routeCount/took.Seconds())
+	}
+	return nil
+}
+
+// await waits until the kernel's table is in a state.
+func (w *writer) await(state string, begin time.Time) (time.Duration, error) {
+	err := w.lab.until(fmt.Sprintf("the routes are %s", state), 2*time.Minute, func() bool {
+		switch state {
+		case "in":
+			return w.count() >= routeCount
+		case "out":
+			return w.count() == 0
+		}
+		return w.moved()
+	})
+	return time.Since(begin), err
+}
+
+// count is how many prefixes there are beyond those of the interfaces.
+func (w *writer) count() int { return w.prefixes() - w.own }
+
+// prefixes is how many the main table has, and the local one with it, which Linux keeps there as long as no rule tells them apart.
+func (w *writer) prefixes() int {
+	var b []byte
+	err := w.lab.in(w.space, func() (err error) {
+		b, err = os.ReadFile("/proc/thread-self/net/fib_triestat")
+		return err
+	})
+	if err != nil {
+		return -1
+	}
+	_, main, _ := strings.Cut(string(b), "Main:")
+	for line := range strings.Lines(main) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "Prefixes:"); ok {
+			n, _ := strconv.Atoi(strings.TrimSpace(v))
+			return n
+		}
+	}
+	return -1
+}
+
+// moved reports whether no route leads out of the first interface any more.
+func (w *writer) moved() bool {
+	out, err := exec.Command("sh", "-c", "ip -n "+w.lab.prefix+w.space+" route show root 10.0.0.0/8 dev "+firstDevice+" | head -n 1").Output()
+	return err == nil && len(bytes.TrimSpace(out)) == 0
+}
+
+// fibWriter is our RIB and what is below it, in a process of their own.
+func fibWriter(l *lab, o options, rep *report) (*writer, error) {
+	if !o.wants(nameFIB) {
+		return nil, nil
+	}
+	if err := l.writerSpace("ours"); err != nil {
+		return nil, err
+	}
+	pipe := filepath.Join(l.dir, "fib")
+	if err := l.command("mkfifo", pipe); err != nil {
+		return nil, err
+	}
+	p, err := l.start("ours", nil, "sh", "-c", `exec "$0" "$1" < "$2"`, o.self, fibCommand, pipe)
+	if err != nil {
+		return nil, err
+	}
+	in, err := os.OpenFile(pipe, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.until("our process is ready", 20*time.Second, func() bool { return strings.Contains(p.tail(), "ready") }); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, p.tail())
+	}
+	tell := func(device, gateway string) func() error {
+		return func() error {
+			_, err := fmt.Fprintln(in, routeCount, device, gateway)
+			return err
+		}
+	}
+	return &writer{name: nameFIB, space: "ours", lab: l, do: map[string]func() error{
+		"in": tell(firstDevice, firstGateway), "moved": tell(secondDevice, secondGateway), "out": tell("-", "-"),
+	}}, nil
+}
+
+// batchWriter is iproute2 with a file of commands.
+func batchWriter(l *lab, _ options, _ *report) (*writer, error) {
+	if err := l.writerSpace("batch"); err != nil {
+		return nil, err
+	}
+	w := &writer{name: nameBatch, space: "batch", lab: l, do: map[string]func() error{}}
+	for i, line := range []string{
+		"route add %v via " + firstGateway + " metric 110\n", "route replace %v via " + secondGateway + " metric 110\n", "route del %v metric 110\n",
+	} {
+		file := filepath.Join(l.dir, routeStates[i]+".batch")
+		if err := writeLines(file, "", line, ""); err != nil {
+			return nil, err
+		}
+		w.do[routeStates[i]] = func() error { return l.command("ip", "-n", l.prefix+"batch", "-batch", file) }
+	}
+	return w, nil
+}
+
+// writeLines writes a line for every route between head and tail.
+func writeLines(file, head, line, tail string) error {
+	var b bytes.Buffer
+	io.WriteString(&b, head)
+	for i := range routeCount {
+		fmt.Fprintf(&b, line, nthRoute(i))
+	}
+	io.WriteString(&b, tail)
+	return os.WriteFile(file, b.Bytes(), 0o644)
+}
+
+// birdConfig is a table that two static protocols fill, the first before the second.
+const birdHead = "router id 192.0.2.1;\nprotocol device {}\nprotocol kernel { learn off; scan time 3600; ipv4 { import none; export all; }; }\n"
+
+// birdWriter is BIRD of the tree that test/peers/install makes.
+func birdWriter(l *lab, o options, rep *report) (*writer, error) {
+	if !o.wants(nameBIRD) {
+		return nil, nil
+	}
+	root := findTree("usr/sbin/bird")
+	if root == "" {
+		rep.note("there is no BIRD here, so it is not compared: run test/peers/install")
+		return nil, nil
+	}
+	if err := l.writerSpace("bird"); err != nil {
+		return nil, err
+	}
+	if err := writeLines(filepath.Join(l.dir, "first"), "protocol static first { disabled; ipv4 { preference 200; };\n", "route %v via "+firstGateway+";\n", "}\n"); err != nil {
+		return nil, err
+	}
+	if err := writeLines(filepath.Join(l.dir, "second"), "protocol static second { disabled; ipv4 { preference 100; };\n", "route %v via "+secondGateway+";\n", "}\n"); err != nil {
+		return nil, err
+	}
+	config := filepath.Join(l.dir, "bird.conf")
+	if err := os.WriteFile(config, []byte(birdHead+"include \""+l.dir+"/first\";\ninclude \""+l.dir+"/second\";\n"), 0o644); err != nil {
+		return nil, err
+	}
+	socket := filepath.Join(l.dir, "bird.ctl")
+	run := []string{filepath.Join(root, "lib64/ld-linux-x86-64.so.2"), "--library-path",
+		filepath.Join(root, "usr/lib/x86_64-linux-gnu") + ":" + filepath.Join(root, "lib/x86_64-linux-gnu")}
+	birdc := func(words ...string) error {
+		argv := append(append([]string{}, run...), filepath.Join(root, "usr/sbin/birdcl"), "-s", socket)
+		out, err := l.output("bird", append(argv, words...)...)
+		if err != nil {
+			return fmt.Errorf("birdc %v: %s: %w", words, bytes.TrimSpace(out), err)
+		}
+		return nil
+	}
+	p, err := l.start("bird", nil, append(append([]string{}, run...), filepath.Join(root, "usr/sbin/bird"), "-f", "-c", config, "-s", socket, "-P", filepath.Join(l.dir, "bird.pid"))...)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.until("BIRD answers", 60*time.Second, func() bool { return birdc("show", "status") == nil }); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, p.tail())
+	}
+	if out, err := exec.Command(run[0], append(run[1:], filepath.Join(root, "usr/sbin/bird"), "--version")...).CombinedOutput(); err == nil {
+		rep.note("%s", strings.TrimSpace(string(out)))
+	}
+	w := &writer{name: nameBIRD, space: "bird", lab: l}
+	w.do = map[string]func() error{
+		"in":    func() error { return birdc("enable", "first") },
+		"moved": func() error { return birdc("disable", "first") },
+		"out":   func() error { return birdc("disable", "second") },
+	}
+	w.before = func(state string) error { // what it moves to has to be there, and is not what is measured
+		if state != "moved" {
+			return nil
+		}
+		return birdc("enable", "second")
+	}
+	return w, nil
+}
+
+// findTree is the root of the tree of peers that has a program.
+func findTree(program string) string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	for _, dir := range []string{"spokeway-peers/trixie", "dmvpn-lab/trixie"} {
+		root := filepath.Join(cache, dir)
+		if _, err := os.Stat(filepath.Join(root, program)); err == nil {
+			return root
+		}
+	}
+	return ""
+}
