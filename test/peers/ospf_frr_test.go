@@ -8,11 +8,12 @@ import (
 // frrConfig is the configuration of an FRR.
 func (p place) frrConfig() string {
 	c := []string{"frr defaults traditional", "hostname " + p.name}
-	for _, to := range p.prefixes(false) {
-		c = append(c, fmt.Sprintf("ip route %s Null0 tag %d", to, or(p.externals.tag, 1)))
-	}
-	for _, to := range p.prefixes(true) {
-		c = append(c, fmt.Sprintf("ipv6 route %s Null0 tag %d", to, or(p.externals.tag, 1)))
+	for family, ipv6 := range map[string]bool{"ip": false, "ipv6": true} {
+		for _, to := range p.prefixes(ipv6) {
+			if !p.byKernel() {
+				c = append(c, fmt.Sprintf("%s route %s Null0 tag %d", family, to, or(p.externals.tag, 1)))
+			}
+		}
 	}
 	for _, q := range p.ports {
 		if q.key.hashed() {
@@ -102,7 +103,8 @@ func (p place) frrInstance(head, v string) []string {
 		c = append(c, " "+line)
 	}
 	if x := p.externals; x != nil {
-		c = append(c, fmt.Sprintf(" redistribute static metric %d metric-type %d", or(x.metric, 20), or(x.kind, 2)))
+		from := map[bool]string{false: "static", true: "kernel"}[p.byKernel()]
+		c = append(c, fmt.Sprintf(" redistribute %s metric %d metric-type %d", from, or(x.metric, 20), or(x.kind, 2)))
 		for _, s := range ofFamily(x.summaries, v) {
 			c = append(c, " summary-address "+s)
 		}

@@ -2,6 +2,7 @@ package peers
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 )
 
@@ -134,13 +135,13 @@ func or(v, fallback int) int {
 
 // prefixes are the static routes of one family.
 func (p place) prefixes(ipv6 bool) (all []string) {
-	if p.externals == nil {
+	if p.externals == nil || ipv6 && !p.speaks(v3) || !ipv6 && !p.speaks(v2) && !p.speaks(v3ipv4) {
 		return nil
 	}
 	for i := range or(p.externals.count, 1) {
 		switch {
 		case ipv6:
-			all = append(all, fmt.Sprintf("2001:db8:%d:%x::/64", p.number, i))
+			all = append(all, netip.MustParsePrefix(fmt.Sprintf("2001:db8:%d:%x::/64", p.number, i)).String()) // as kernels write it
 		case p.externals.count > 250:
 			all = append(all, fmt.Sprintf("172.%d.%d.%d/32", 16+p.number, i>>8, i&0xff))
 		default:
@@ -185,5 +186,25 @@ func (p place) setup() string {
 			fmt.Sprintf("ip address add %s/64 dev %s nodad", linkLocal(q.own(p)), name),
 			fmt.Sprintf("ip link set %s up", name))
 	}
-	return lines(script...)
+	return lines(append(script, p.manyRoutes()...)...)
+}
+
+// byKernel reports whether a router's externals are the kernel's routes: FRR takes a minute to read thousands of static ones.
+func (p place) byKernel() bool {
+	return p.make == "frr" && p.externals != nil && p.externals.count > 250
+}
+
+// manyRoutes are the commands that make them.
+func (p place) manyRoutes() (script []string) {
+	if !p.byKernel() {
+		return nil
+	}
+	for _, ipv6 := range []bool{false, true} {
+		script = append(script, map[bool]string{false: "ip -4", true: "ip -6"}[ipv6]+" -batch - <<'END'")
+		for _, to := range p.prefixes(ipv6) {
+			script = append(script, "route add blackhole "+to)
+		}
+		script = append(script, "END")
+	}
+	return script
 }
