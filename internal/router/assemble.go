@@ -64,7 +64,7 @@ func Configure(l *core.Loop, c *conf.Config) {
 	l.Post(tunnel.Name, core.Request{Body: tunnels})
 	l.Post(static.Name, core.Request{Body: routes})
 	l.Post(ospf.Name, core.Request{Body: ospf.Configure{Instances: c.OSPFInstances()}})
-	l.Post(kernel.Name, core.Request{Body: kernel.Guard{Prefixes: guarded(c), Tunnels: closing(c)}})
+	l.Post(kernel.Name, core.Request{Body: kernel.Guard{Prefixes: guarded(c), Tunnels: closing(c), Underlay: underlay(c)}})
 }
 
 func profile(p conf.Profile) *ike.Profile {

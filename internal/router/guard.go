@@ -53,6 +53,21 @@ func closing(c *conf.Config) (names []string) {
 	return names
 }
 
+// underlay are the addresses of servers.
+func underlay(c *conf.Config) (all []netip.Addr) {
+	for _, t := range c.Tunnels {
+		if t.NHRP == nil {
+			continue
+		}
+		for _, s := range t.NHRP.Servers {
+			if a, err := netip.ParseAddr(s.NBMA); err == nil {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
+}
+
 // guard is what a configuration tells of where addresses are.
 type guard struct {
 	tunnels map[string]bool         // that are protected

@@ -106,6 +106,10 @@ func TestGuardOfTunnels(t *testing.T) {
 	if got, want := guarded(c), []netip.Prefix{prefix("10.1.0.0/24"), prefix("10.2.0.0/24"), prefix("172.16.0.0/16"), prefix("172.17.0.0/16")}; !slices.Equal(got, want) {
 		t.Errorf("guarded by the file: %v, want %v", got, want)
 	}
+	c.Tunnels[0].NHRP = &nhrp.Config{Servers: []nhrp.Server{{NBMA: "192.0.2.1"}, {NBMA: "hub.example"}}}
+	if got := underlay(c); !slices.Equal(got, []netip.Addr{netip.MustParseAddr("192.0.2.1")}) {
+		t.Errorf("underlay: %v", got)
+	}
 	if got := closing(c); !slices.Equal(got, []string{"a"}) {
 		t.Errorf("leave guards on what is learned: %q", got)
 	}

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/gaissmai/bart"
+
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/rib"
 )
@@ -27,9 +29,13 @@ const MaxLearnedGuards = 1 << 16
 // Prefixes are guarded until a Guard comes without them. Others are guarded from when their route leads out of Tunnels
 // alone, whoever offers it, until it leads elsewhere, [ClearGuards] comes, or a Guard without Tunnels; so while there is
 // no route to them. The default route is not: what is shorter than it cannot take its traffic.
+//
+// A prefix with an address of the underlay in it, of a server (Underlay) or of whom IKE speaks with, is not guarded because
+// it had a route: a member that leads the way to a hub into the tunnel would keep us from it for good.
 type Guard struct {
 	Prefixes []netip.Prefix
 	Tunnels  []string
+	Underlay []netip.Addr
 }
 
 // ClearGuards is a Request: it removes the guards of prefixes that had a route and have none now, those that Match holds
@@ -51,6 +57,7 @@ type guard struct {
 type closing struct {
 	tunnels map[string]bool // prefixes that these alone lead to are guarded
 	wanted  int             // how many are
+	spared  bart.Lite       // addresses that tunnels need
 	limit   int             // 0: MaxLearnedGuards
 	full    bool            // told that there is no room for more
 }
@@ -92,6 +99,9 @@ func (m *Module) guard(env *core.Env, g Guard) {
 	for _, name := range g.Tunnels {
 		m.closing.tunnels[name] = true
 	}
+	for _, a := range g.Underlay {
+		m.spare(env, a)
+	}
 	fresh := map[table]bool{}
 	var order []table
 	for _, p := range g.Prefixes {
@@ -114,7 +124,7 @@ func (m *Module) close(env *core.Env, e *entry) {
 	switch {
 	case !m.guarding || m.stopped:
 		return
-	case len(m.closing.tunnels) == 0 || e.guards[configured].wanted || e.host:
+	case len(m.closing.tunnels) == 0 || e.guards[configured].wanted || e.host || m.closing.spares(e.table.prefix):
 		m.want(env, e, false)
 	case s == nil, s.Kind != rib.Unicast, s.Protocol == rib.NHRP && s.Override: // nothing leads elsewhere
 	default:
@@ -129,6 +139,27 @@ func (m *Module) closed(r *rib.Route) bool {
 	open := func(h rib.NextHop) bool { return !m.closing.tunnels[h.Interface] }
 	return r.VRF == "" && r.Prefix.Bits() > 0 && r.Kind == rib.Unicast && !slices.ContainsFunc(r.NextHops, open)
 }
+
+// maxSpared bounds the addresses of the underlay that are kept in mind.
+const maxSpared = 1 << 16
+
+// spare keeps an address of the underlay open.
+func (m *Module) spare(env *core.Env, a netip.Addr) {
+	a = a.Unmap().WithZone("")
+	host := netip.PrefixFrom(a, a.BitLen())
+	if !a.IsValid() || m.closing.spared.Get(host) || m.closing.spared.Size() >= maxSpared {
+		return
+	}
+	m.closing.spared.Insert(host)
+	for bits := host.Bits(); bits > 0; bits-- {
+		if e := m.entries[table{"", netip.PrefixFrom(host.Addr(), bits).Masked()}]; e != nil && e.guards[learned].wanted {
+			m.reconcile(env, e)
+		}
+	}
+}
+
+// spares reports whether a prefix holds an address that is kept open.
+func (c *closing) spares(p netip.Prefix) bool { return c.spared.OverlapsPrefix(p) }
 
 // want sets whether the prefix is to have a guard of its own, as far as there is room.
 func (m *Module) want(env *core.Env, e *entry, is bool) {
@@ -149,7 +180,7 @@ func (m *Module) want(env *core.Env, e *entry, is bool) {
 
 // adopt takes over the guard that an earlier process left on a prefix that had a route.
 func (m *Module) adopt(e *entry) {
-	if g := &e.guards[learned]; m.guarding && len(m.closing.tunnels) > 0 && g.standing && !g.wanted && m.closing.room() {
+	if g := &e.guards[learned]; m.guarding && len(m.closing.tunnels) > 0 && g.standing && !g.wanted && m.closing.room() && !m.closing.spares(e.table.prefix) {
 		g.wanted = true
 		m.closing.wanted++
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/protect"
 	"github.com/spokeway/spokeway/internal/rib"
 )
 
@@ -99,6 +100,11 @@ func TestLearnedGuard(t *testing.T) {
 		{"and nothing is protected any more", []core.Event{left, Guard{}}, []string{kernelDrops, lower, "plane 10.1.0.0/16 gone"}},
 		{"and the route comes back", begin(left, ospf), []string{kernelDrops, route, inTunnel}},
 		{"removed by somebody: again after a while", begin(ospf, ospf.Key(), delete_(left.Key()), after(RepairTime)), append(raised[:3:3], withdraw, kernelDrops, "plane 10.1.0.0/16 gone", raise, kernelDrops)},
+		{"not of what a server is in", []core.Event{tun, up("tun0"), Guard{Tunnels: []string{"tun0"}, Underlay: []netip.Addr{netip.MustParseAddr("10.1.2.3")}}, ospf}, []string{route, inTunnel}},
+		{"IKE speaks with an address in it", begin(ospf, ospf.Key(), core.Notice{Body: protect.Up{Remote: netip.MustParseAddrPort("10.1.2.3:4500")}}),
+			append(raised[:3:3], withdraw, kernelDrops, lower, "plane 10.1.0.0/16 gone")},
+		{"IKE fails to", begin(left, core.Notice{Body: protect.Failed{Remote: netip.MustParseAddr("10.1.2.3")}}), []string{kernelDrops, lower, "plane 10.1.0.0/16 gone"}},
+		{"IKE speaks with another", begin(ospf, ospf.Key(), core.Notice{Body: protect.Up{Remote: netip.MustParseAddrPort("10.2.2.3:4500")}}), append(raised[:3:3], withdraw, kernelDrops)},
 		{"the kernel's echoes are late", begin(hush(true), ospf, ospf.Key(), ospf, hush(false)), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
+	"github.com/spokeway/spokeway/internal/protect"
 	"github.com/spokeway/spokeway/internal/rib"
 )
 
@@ -394,6 +395,12 @@ func (m *Module) notice(env *core.Env, body any) {
 	switch n := body.(type) {
 	case dataplane.TunnelUp:
 		m.tunnel(env, n.Name, true)
+	case protect.Up:
+		m.spare(env, n.Remote.Addr())
+	case protect.Moved:
+		m.spare(env, n.Remote.Addr())
+	case protect.Failed:
+		m.spare(env, n.Remote)
 	case dataplane.TunnelDown:
 		if n.Removed {
 			m.tunnel(env, n.Name, false)
