@@ -23,6 +23,8 @@ import (
 	"github.com/spokeway/spokeway/internal/packet/esp"
 	"github.com/spokeway/spokeway/internal/proto/ike/auth"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
+
+	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
 )
 
 func TestMedian(t *testing.T) {
@@ -452,5 +454,37 @@ func TestOnlyTheDeadAreSwept(t *testing.T) {
 	}
 	if got := abandoned(dir); !slices.Equal(got, []string{gone}) {
 		t.Errorf("%v, want %v alone", got, gone)
+	}
+}
+
+// Every router of a world is behind router 0 by links that both ends tell of, the last alone behind its own, and each LSA
+// fits.
+func TestWorlds(t *testing.T) {
+	for _, s := range shapes {
+		for _, n := range []int{10, 1000, 4003} {
+			bodies := routerLSAs(n, s.links(n))
+			reached, queue := map[uint32]bool{uint32(worldID(0)): true}, []int{0}
+			for len(queue) > 0 {
+				k := queue[0]
+				queue = queue[1:]
+				for _, l := range bodies[k].Links {
+					if l.Kind == wire.LinkPointToPoint && l.ID != uint32(measuredID) && !reached[l.ID] {
+						reached[l.ID] = true
+						queue = append(queue, int(l.ID-uint32(worldID(0))))
+					}
+				}
+			}
+			if len(reached) != n {
+				t.Errorf("%s: %d of %d routers are reached", s.name, len(reached), n)
+			}
+			for k, body := range bodies {
+				if _, err := wire.Build(wire.V2, feedKey(k), 1, wire.InitialSequence, body); err != nil {
+					t.Errorf("%s: router %d: %v", s.name, k, err)
+				}
+			}
+			if l := alone(bodies[n-1]).Links; len(l) != 1 || l[0].Kind != wire.LinkStub {
+				t.Errorf("%s: alone, the last router has %v", s.name, l)
+			}
+		}
 	}
 }

@@ -47,6 +47,7 @@ var parts = []part{
 	{"restart", restart},
 	{"shortcut", shortcut},
 	{"routes", routesPart},
+	{"ospf", ospf},
 	{"profile", profile},
 	{"bfd", bfdBench},
 }
@@ -130,7 +131,7 @@ func parse(args []string, help io.Writer) (o options, wanted []string, err error
 	f.StringVar(&o.update, "update", "", "put the tables into this document, such as docs/performance.md")
 	f.StringVar(&o.only, "only", "", "measure only the systems whose names have one of these words, by commas: \"wireguard,ESP in UDP\"")
 	f.Usage = func() {
-		fmt.Fprintln(help, "usage: test/bench/run [flags] [throughput|hub|load|handshakes|protected|restart|shortcut|routes|profile|bfd|all] …")
+		fmt.Fprintln(help, "usage: test/bench/run [flags] [throughput|hub|load|handshakes|protected|restart|shortcut|routes|ospf|profile|bfd|all] …")
 		f.PrintDefaults()
 	}
 	if err := f.Parse(args); err != nil {

@@ -67,6 +67,8 @@ func (others) Handle(env *core.Env, ev core.Event) {
 		env.Route(ev)
 	case rib.Key:
 		env.Unroute(ev)
+	case func(*core.Env):
+		ev(env)
 	}
 }
 

@@ -19,6 +19,7 @@ type database struct {
 	area  *area  // nil in AS scope
 	iface *iface // of link scope
 	lsas  map[wire.LSAKey]*entry
+	order []*entry                // sorted; nil once an LSA has come or gone
 	own   map[wire.LSAKey]*origin // what we originate
 	ids   map[idKey]uint32        // LS IDs of the prefixes among them
 	used  map[idUse]netip.Prefix
@@ -82,9 +83,24 @@ func (db *database) scopeName() string {
 	return "as"
 }
 
-// sorted is the LSAs in order of type, ID and router, so that one seed gives one trace.
+// sorted is the LSAs in order of type, ID and router, so that one seed gives one trace. LSAs may come and go while it is
+// read: another instance of an LSA takes the place of the old one in it, so that a change costs no sorting.
 func (db *database) sorted() []*entry {
-	return slices.SortedFunc(maps.Values(db.lsas), func(a, b *entry) int { return compareKeys(a.key(), b.key()) })
+	if db.order == nil {
+		db.order = slices.SortedFunc(maps.Values(db.lsas), func(a, b *entry) int { return compareKeys(a.key(), b.key()) })
+	}
+	return db.order
+}
+
+// enter puts an entry into the database, in the place of an older instance.
+func (db *database) enter(e *entry) {
+	at, there := slices.BinarySearchFunc(db.order, e.key(), func(o *entry, k wire.LSAKey) int { return compareKeys(o.key(), k) })
+	if there {
+		db.order[at] = e
+	} else {
+		db.order = nil
+	}
+	db.lsas[e.key()] = e
 }
 
 func compareKeys(a, b wire.LSAKey) int {
@@ -108,7 +124,7 @@ func (db *database) put(env *core.Env, l wire.LSA, own bool) (e *entry, changed 
 		inst.unlist(env, old)
 		inst.leaves(old)
 	}
-	db.lsas[l.LSAKey] = e
+	db.enter(e)
 	if e.own = own; own {
 		e.arrived = 0
 	}
@@ -135,6 +151,7 @@ func (inst *instance) remove(env *core.Env, e *entry) {
 	inst.unlist(env, e)
 	if e.db.lsas[e.key()] == e {
 		delete(e.db.lsas, e.key())
+		e.db.order = nil
 		inst.leaves(e)
 	}
 }

@@ -266,6 +266,7 @@ func (n *neighbor) announce(env *core.Env, old, s neighborState) {
 		inst.urgent, inst.gather = true, n.spread()
 		inst.unadjacent(env, n)
 	}
+	inst.allMade = inst.allMade || s == full && !inst.exchanging()
 	n.i.touch()
 	inst.changedSPF(env, "neighbor "+n.router.String()+" is "+s.String())
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/liveness"
+	"github.com/spokeway/spokeway/internal/proto/ospf/spf"
 	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
 )
 
@@ -83,4 +84,35 @@ func TestFloodOwn(t *testing.T) {
 			t.Errorf("a does not know of b:\n%s", db)
 		}
 	})
+}
+
+// What differs in networks behind a router alone does not call for a new tree, and gives the routes that a new one would.
+func TestNetworkChange(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		k      int
+		metric uint16
+		cut    bool
+		want   spf.Change
+	}{
+		{"the cost of a network in the middle", 3, 7, false, spf.Prefixes},
+		{"the cost of a network at the edge", 49, 9, false, spf.Prefixes},
+		{"a link lost at the edge", 49, 1, true, spf.Topology},
+		{"the very same", 5, 1, false, spf.Externals},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tree := newTree(t, 50)
+			tree.do(func(env *core.Env) {
+				tree.inst.pending, tree.inst.dirty = 0, false
+				tree.put(env, tt.k, 101, tree.body(tt.k, tt.cut, tt.metric))
+				if got := tree.inst.pending; got != tt.want {
+					t.Errorf("computes again what %d changes, not %d", got, tt.want)
+				}
+				tree.inst.calculate(env)
+			})
+			if gone, set := spf.Diff(tree.inst.result, spf.Compute(tree.inst.input())); len(gone)+len(set) > 0 {
+				t.Errorf("other routes than of a new tree: gone %v, set %v", gone, set)
+			}
+		})
+	}
 }

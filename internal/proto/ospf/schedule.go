@@ -34,7 +34,9 @@ func (p *pacing) done(t Throttle, now time.Duration) {
 func (inst *instance) changed(env *core.Env, old, e *entry) {
 	f := e.Header.Function(inst.version())
 	switch f {
-	case wire.FunctionRouter, wire.FunctionNetwork, wire.FunctionLink:
+	case wire.FunctionRouter:
+		inst.need(inst.routerChange(old, e))
+	case wire.FunctionNetwork, wire.FunctionLink:
 		inst.need(spf.Topology)
 	case wire.FunctionSummary, wire.FunctionSummaryRouter:
 		inst.need(spf.Summaries)
@@ -50,6 +52,31 @@ func (inst *instance) changed(env *core.Env, old, e *entry) {
 		e.db.iface.touch() // a designated router tells of the prefixes of all
 	}
 	inst.endGraces(env, e)
+}
+
+// routerChange is what another instance of a router-LSA calls for: no new tree when it differs in networks behind the router
+// alone, as those of OSPFv2 can.
+func (inst *instance) routerChange(old, e *entry) spf.Change {
+	if inst.version() != wire.V2 || e.Header.Router == inst.router || old == nil || !old.usable() || !e.usable() || old.Header.Options != e.Header.Options {
+		return spf.Topology
+	}
+	a, isRouter := old.Body.(*wire.RouterLSA)
+	b, same := e.Body.(*wire.RouterLSA)
+	if isRouter && same && a.Flags == b.Flags && a.Options == b.Options && slices.Equal(ways(a), ways(b)) {
+		return spf.Prefixes
+	}
+	return spf.Topology
+}
+
+// ways is the links of a router that lead to other routers.
+func ways(r *wire.RouterLSA) []wire.Link {
+	var links []wire.Link
+	for _, l := range r.Links {
+		if l.Kind != wire.LinkStub {
+			links = append(links, l)
+		}
+	}
+	return links
 }
 
 // changedSPF has the whole tree computed again.
@@ -74,10 +101,20 @@ func (inst *instance) armSPF(env *core.Env) {
 			env.Arm(&inst.spfTimer, soon) // an adjacency of ours is lost: traffic is, too, until the routes turn
 		}
 	}
+	if inst.allMade && inst.dirty && !inst.restarting() {
+		inst.allMade = false
+		inst.pacing = pacing{} // what made it wait longer and longer was the database as it came
+		if at := max(env.Now()+inst.cfg.SPF.Initial, inst.lastRun+completeApart); !inst.spfTimer.Armed() || inst.spfTimer.At() > at {
+			env.Arm(&inst.spfTimer, at-env.Now())
+		}
+	}
 	if inst.dirty && !inst.spfTimer.Armed() && !inst.restarting() {
 		env.Arm(&inst.spfTimer, inst.pacing.wait(inst.cfg.SPF, env.Now()))
 	}
 }
+
+// completeApart is how far apart routes are computed because a database is complete: at a hub one after the other is.
+const completeApart = 200 * time.Millisecond
 
 // calculate computes the routing table and tells of what is new in it, RFC 2328 16.
 func (inst *instance) calculate(env *core.Env) {

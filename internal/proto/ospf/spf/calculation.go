@@ -13,7 +13,7 @@ type Change uint8
 const (
 	Externals Change = iota // LSAs of type 5 and 7
 	Summaries               // LSAs of border routers
-	Prefixes                // intra-area-prefix-LSAs: the graph is as it was
+	Prefixes                // intra-area-prefix-LSAs, and stub links of others' router-LSAs: the graph is as it was
 	Topology                // router-, network- and link-LSAs, neighbours, interfaces, areas
 )
 
@@ -86,6 +86,7 @@ func (c *Calculation) stage1() {
 	c.first = newTable(len(c.first.routes))
 	for i, g := range c.graphs {
 		g.in, g.area = c.in, &c.in.Areas[i]
+		g.renew()
 		c.intra(g)
 	}
 	c.sorted[0] = c.first.sorted()

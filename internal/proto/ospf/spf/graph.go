@@ -82,6 +82,18 @@ func (g *graph) addRouter(l *LSA) {
 	g.vertices[v].lsas = append(g.vertices[v].lsas, l)
 }
 
+// renew has the stub links read from the router-LSAs of now, which in version 2 are where the prefixes are.
+func (g *graph) renew() {
+	if g.in.Version != wire.V2 {
+		return
+	}
+	for _, l := range g.area.Routers {
+		if v, ok := g.routers[l.Header.Router]; ok {
+			g.vertices[v].lsas[0] = l
+		}
+	}
+}
+
 // takesPart is the V6-bit: without it a router does not route IPv6 (RFC 5340 A.2). In other address families it means
 // nothing (RFC 5838 section 2.4).
 func (g *graph) takesPart(o wire.Options) bool {
