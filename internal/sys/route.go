@@ -27,7 +27,7 @@ const maxBatch = 256
 const (
 	worthWaiting = 64
 	nextOne      = 3 * time.Millisecond
-	allOfThem    = 50 * time.Millisecond
+	allOfThem    = 400 * time.Millisecond // 100,000 take the RIB a quarter of a second
 )
 
 // waits are how long routes wait for one more, and for all of them.
