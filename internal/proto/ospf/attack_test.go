@@ -57,22 +57,29 @@ func TestMaxAgeGoesWhileANeighborIsStuck(t *testing.T) {
 
 // Anybody can call itself many routers: memory and our hellos stay bounded.
 func TestNeighborsWithoutEnd(t *testing.T) {
-	w := newWorld(t, 1)
-	a := w.add("a", oneArea("1.1.1.1", p2p("e0")), "e0 s 10.0.0.1/8")
-	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
-	h := f.hello()
-	for k := range uint32(20000) {
-		f.sayFrom(wire.RouterID(0x14000000+k), wire.Addr4(0x0a100000+k), h)
-	}
-	if n := a.m.Instances(w.now)[0].Neighbors; n > maxNeighbors {
-		t.Errorf("%d neighbours are kept", n)
-	}
-	w.run(15 * time.Second)
-	if a.loop.Panics[Name] > 0 {
-		t.Error("a handler failed: the hello is larger than a packet")
-	}
-	if !strings.Contains(a.problems(), "limit") {
-		t.Errorf("problems %q, want limit", a.problems())
+	for _, tt := range []struct {
+		network Interface
+		most    int
+	}{{p2mp("e0"), maxNeighbors}, {p2p("e0"), mostOnALink}} {
+		w := newWorld(t, 1)
+		a := w.add("a", oneArea("1.1.1.1", tt.network), "e0 s 10.0.0.1/8")
+		f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+		h := f.hello()
+		for k := range uint32(tt.most + 20) {
+			f.sayFrom(wire.RouterID(0x14000000+k), wire.Addr4(0x0a100000+k), h)
+		}
+		if n := a.m.Instances(w.now)[0].Neighbors; n != tt.most {
+			t.Errorf("%d neighbours are kept, want %d", n, tt.most)
+		}
+		largest := 0
+		w.spy = func(_ *router, p core.SendIP) { largest = max(largest, len(p.Payload)) }
+		w.run(15 * time.Second)
+		if a.loop.Panics[Name] > 0 || largest < 4*tt.most {
+			t.Errorf("%d handlers failed; a hello of %d octets", a.loop.Panics[Name], largest)
+		}
+		if !strings.Contains(a.problems(), "limit") {
+			t.Errorf("problems %q, want limit", a.problems())
+		}
 	}
 }
 

@@ -180,6 +180,9 @@ func (n *neighbor) tookMTU() bool {
 }
 
 func (i *iface) neighborAt(a netip.Addr) *neighbor {
+	if i.byAddress() {
+		return i.neighbors[a]
+	}
 	for _, n := range i.neighbors {
 		if n.address == a {
 			return n

@@ -8,11 +8,11 @@
 //	area.go        an area; interface.go and election.go its interfaces (RFC 2328 9)
 //	transport.go   packets in and out: checks, authentication, replay
 //	hello.go       finding neighbours; neighbor.go their states (10); exchange.go telling each other the databases (10.6 to 10.9)
-//	flood.go       flooding, acknowledging, retransmitting (13)
+//	flood.go       flooding, acknowledging, retransmitting (13); overload.go when there is too much of it
 //	lsdb.go        the databases; age.go the age of what is in them (14)
 //	originate.go   what we say of ourselves (12.4), originate3.go in OSPFv3; abr.go as a border router; external.go of
 //	               what is outside, NSSAs included (RFC 3101)
-//	schedule.go    when routes are computed, by package spf, and where they go
+//	schedule.go    when routes are computed, by package spf, and where they go; discard.go blackholes of what is told as one
 //	restart.go     graceful restart, ours and others' (RFC 3623)
 //	diagnose.go    problems; snapshot.go show; why.go why
 //

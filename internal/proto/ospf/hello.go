@@ -47,9 +47,12 @@ func (i *iface) sayHelloSoon(env *core.Env) {
 // greet says hello to one router alone, at once: it has just been met, or just become able to hear us, and would otherwise
 // wait for our next hello. On point-to-multipoint nobody asks whom else we hear, which at a hub is thousands.
 func (i *iface) greet(env *core.Env, a netip.Addr) {
-	h := i.hello()
-	for _, n := range i.sorted() {
-		if (n.address == a || i.cfg.Network.designates()) && !n.isHeld(env) {
+	h, list := i.hello(), []*neighbor{i.neighborAt(a)}
+	if i.cfg.Network.designates() {
+		list = i.sorted()
+	}
+	for _, n := range list {
+		if n != nil && !n.isHeld(env) {
 			h.Neighbors = append(h.Neighbors, n.router)
 		}
 	}
@@ -200,7 +203,7 @@ func (i *iface) sees(h *wire.Hello) bool { return slices.Contains(h.Neighbors, i
 func (i *iface) meet(env *core.Env, p *wire.Packet, ev core.ReceivedIP) *neighbor {
 	key := i.keyOf(p.Router, ev.Source)
 	n := i.neighbors[key]
-	if n == nil && !i.byAddress() {
+	if n == nil && !i.byAddress() && len(i.neighbors) < i.mostNeighbors() {
 		n = i.neighborAt(ev.Source)
 	}
 	if n != nil && n.router != p.Router {
@@ -210,9 +213,9 @@ func (i *iface) meet(env *core.Env, p *wire.Packet, ev core.ReceivedIP) *neighbo
 	if n != nil && n.address != ev.Source && i.cfg.Network != PointToPoint && n.heardWithin(env, i.cfg.Hello+i.cfg.Hello/2) {
 		return nil // there are two of the router ID, and one of them is enough
 	}
-	if n == nil && len(i.neighbors) >= maxNeighbors {
+	if n == nil && len(i.neighbors) >= i.mostNeighbors() {
 		i.count("dropped-neighbor")
-		i.problem(env, netip.Addr{}, TooMany, "more than "+strconv.Itoa(maxNeighbors)+" neighbors: the others are not listened to")
+		i.problem(env, netip.Addr{}, TooMany, "more than "+strconv.Itoa(i.mostNeighbors())+" neighbors: the others are not listened to")
 		return nil
 	}
 	if n == nil {
@@ -227,6 +230,16 @@ func (i *iface) meet(env *core.Env, p *wire.Packet, ev core.ReceivedIP) *neighbo
 
 // maxNeighbors is how many an interface has at most: a hello names them all, and is one packet.
 const maxNeighbors = 8192
+
+// mostOnALink is how many a point-to-point link has, which should have one: a spoke in a cloud has a few hubs on it.
+const mostOnALink = 256
+
+func (i *iface) mostNeighbors() int {
+	if i.cfg.Network == PointToPoint {
+		return mostOnALink
+	}
+	return maxNeighbors
+}
 
 func (i *iface) add(n *neighbor) {
 	i.neighbors[n.key], i.order = n, nil
