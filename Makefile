@@ -43,7 +43,7 @@ bench: build ## figures of docs/performance.md
 	@sh test/bench/run
 
 docs: ## the generated references
-	$(GO) test ./internal/conf ./internal/query ./cmd/spokeway -run 'Reference|Docs|Man' -update
+	$(GO) test ./internal/conf ./internal/query ./cmd/spokeway -run 'Reference|Docs|Man|Generated' -update
 
 install: build ## binary, man page and systemd unit
 	install -D $(BIN) $(DESTDIR)/usr/bin/spokeway

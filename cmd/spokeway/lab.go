@@ -25,6 +25,11 @@ func (a *app) labCommand() *cobra.Command {
 	}, a.labRunCommand(), a.labUpCommand(), a.labDownCommand(), a.labExecCommand(), a.labListCommand(), labForwarderCommand())
 }
 
+// variantFlag chooses among the variants of a lab file.
+func variantFlag(c *cobra.Command) *string {
+	return c.Flags().String("variant", "", "tell the file in this `VARIANT` (default: its first)")
+}
+
 // labFlags are the flags of the commands that bring a lab up.
 func labFlags(c *cobra.Command) *lab.Options {
 	var opts lab.Options
@@ -42,9 +47,9 @@ func (a *app) labRunCommand() *cobra.Command {
 			"the steps follows; the exit code is 1 when one failed. `spokeway sim run FILE` plays the same file without root.",
 		Args: exactly(1, "FILE"),
 	}
-	opts := labFlags(c)
+	opts, variant := labFlags(c), variantFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		f, err := loadScenario(args[0])
+		f, err := loadScenario(args[0], *variant)
 		if err != nil {
 			return err
 		}
@@ -54,8 +59,8 @@ func (a *app) labRunCommand() *cobra.Command {
 }
 
 // loadScenario reads a lab file; what is wrong in it is of the same weight as in a configuration.
-func loadScenario(path string) (*scenario.File, error) {
-	f, err := scenario.Load(path)
+func loadScenario(path, variant string) (*scenario.File, error) {
+	f, err := scenario.LoadVariant(path, variant)
 	if err != nil {
 		return nil, &exitError{exitCheck, err}
 	}
@@ -105,9 +110,9 @@ func (a *app) labUpCommand() *cobra.Command {
 		Short: "bring a lab up to play with; no step is played",
 		Args:  exactly(1, "FILE"),
 	}
-	opts := labFlags(c)
+	opts, variant := labFlags(c), variantFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		f, err := loadScenario(args[0])
+		f, err := loadScenario(args[0], *variant)
 		if err != nil {
 			return err
 		}

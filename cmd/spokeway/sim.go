@@ -29,13 +29,14 @@ func (a *app) simRunCommand() *cobra.Command {
 		Long: "Play the steps of a lab file on the virtual clock. Steps that need a real host are skipped. One seed gives one\n" +
 			"run, packet for packet; the exit code is 1 when a step failed.",
 		Args: exactly(1, "FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			f, err := loadScenario(args[0])
-			if err != nil {
-				return err
-			}
-			return a.outcome(scenario.Run(sim.NewStage(seed), f, a.progress()))
-		},
+	}
+	variant := variantFlag(c)
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		f, err := loadScenario(args[0], *variant)
+		if err != nil {
+			return err
+		}
+		return a.outcome(scenario.Run(sim.NewStage(seed), f, a.progress()))
 	}
 	c.Flags().Uint64Var(&seed, "seed", 1, "the `SEED` of all chance")
 	return c

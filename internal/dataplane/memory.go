@@ -320,5 +320,8 @@ func (m *Memory) Close() error { return nil }
 // FlowHash is the same for all packets of a flow.
 func FlowHash(d *Datagram) uint32 {
 	h := hashAddr(d.Source)*31 + hashAddr(d.Destination)*17 + uint64(d.Protocol())
+	if u, ok := d.Body.(UDP); ok {
+		h += uint64(u.SourcePort)*0x9e3779b97f4a7c15 + uint64(u.DestinationPort)
+	}
 	return uint32(h ^ h>>32)
 }

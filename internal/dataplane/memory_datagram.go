@@ -21,8 +21,9 @@ type Datagram struct {
 type (
 	// Echo is an ICMP echo request or reply.
 	Echo struct {
-		ID, Seq uint16
-		Reply   bool
+		ID    uint16
+		Seq   uint32 // ICMP's own has 16 bits; this one counts all
+		Reply bool
 	}
 
 	// ICMPError is what a router or host says of a datagram it could not pass on.
@@ -142,7 +143,7 @@ func (d *Datagram) Head() []byte {
 	if e, ok := d.Body.(Echo); ok {
 		b = append(b, d.echoType(e.Reply), 0, 0, 0)
 		b = binary.BigEndian.AppendUint16(b, e.ID)
-		b = binary.BigEndian.AppendUint16(b, e.Seq)
+		b = binary.BigEndian.AppendUint16(b, uint16(e.Seq))
 	}
 	return b
 }

@@ -32,6 +32,8 @@ var routerSysctls = append([][2]string{
 	{"ipv4/ip_forward", "1"},
 	{"ipv6/conf/all/forwarding", "1"},
 	{"ipv6/conf/default/forwarding", "1"},
+	{"ipv4/conf/all/send_redirects", "0"}, // a host would go on sending to the router it was told of when that is dead
+	{"ipv4/conf/default/send_redirects", "0"},
 }, nodeSysctls...)
 
 // newNode makes a node with its links, addresses, routes and address translation.

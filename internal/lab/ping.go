@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"runtime"
@@ -209,14 +210,25 @@ func (e *echoSocket) quoted(b []byte, what string) (answer, bool) {
 	return answer{number: uint32(binary.BigEndian.Uint16(b[6:])), what: what}, true
 }
 
+// close ends what waits in receive.
+func (e *echoSocket) close() { e.conn.Close() }
+
+// echoer is what requests leave by: an ICMP socket, or a flow of UDP or TCP.
+type echoer interface {
+	send(number uint32, size int) error
+	receive(buf []byte) (answer, error) // net.ErrClosed or io.EOF when there will be no more
+	close()
+}
+
 // pinger is a ping in progress.
 type pinger struct {
 	world *world
 	ping  scenario.Ping
-	sock  *echoSocket
+	flows []echoer // requests are dealt to them in turn
+	end   func()   // closes the far end of flows
 	stop  chan struct{}
-	sent  chan struct{} // closed after the last request
-	read  chan struct{} // closed when nothing is received any more
+	sent  chan struct{}  // closed after the last request
+	read  sync.WaitGroup // those that receive
 
 	mu     sync.Mutex
 	result scenario.PingResult
@@ -228,7 +240,26 @@ func (w *world) newPinger(name string, p scenario.Ping) (*pinger, error) {
 	if err != nil {
 		return nil, err
 	}
-	sock, err := newEcho(n.space, p.To, p.From)
+	q := &pinger{world: w, ping: p, stop: make(chan struct{}), sent: make(chan struct{}), end: func() {}}
+	q.result = scenario.PingResult{Flows: p.Flows, Stream: p.Protocol == scenario.TCP}
+	switch p.Protocol {
+	case scenario.UDP, scenario.TCP:
+		q.flows, q.end, err = w.newFlows(n, p)
+	default:
+		q.flows, err = newICMP(n.space, p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range q.flows {
+		q.read.Go(func() { q.receive(f) })
+	}
+	go q.send()
+	return q, nil
+}
+
+func newICMP(s *space, p scenario.Ping) ([]echoer, error) {
+	sock, err := newEcho(s, p.To, p.From)
 	if err != nil {
 		return nil, err
 	}
@@ -239,13 +270,9 @@ func (w *world) newPinger(name string, p scenario.Ping) (*pinger, error) {
 		err = sock.dontFragment()
 	}
 	if err != nil {
-		sock.conn.Close()
-		return nil, err
+		sock.close()
 	}
-	q := &pinger{world: w, ping: p, sock: sock, stop: make(chan struct{}), sent: make(chan struct{}), read: make(chan struct{})}
-	go q.receive()
-	go q.send()
-	return q, nil
+	return []echoer{sock}, err
 }
 
 // send keeps to a schedule that does not drift. It has a thread: a timer of the Go runtime can be a millisecond late.
@@ -275,7 +302,7 @@ func (q *pinger) request(number uint32) {
 	q.result.Echoes = append(q.result.Echoes, scenario.Echo{Sent: q.world.Now()})
 	q.wait++
 	q.mu.Unlock()
-	if err := q.sock.send(number, q.ping.Size); err != nil {
+	if err := q.flows[int(number)%len(q.flows)].send(number, q.ping.Size); err != nil {
 		q.mu.Lock()
 		q.complain(fmt.Sprintf("not sent: %v", rootCause(err)))
 		q.mu.Unlock()
@@ -296,12 +323,11 @@ func (q *pinger) complain(what string) {
 	}
 }
 
-func (q *pinger) receive() {
-	defer close(q.read)
+func (q *pinger) receive(flow echoer) {
 	buf := make([]byte, 1<<16)
 	for {
-		a, err := q.sock.receive(buf)
-		if errors.Is(err, net.ErrClosed) {
+		a, err := flow.receive(buf)
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {
 			return
 		}
 		if err == nil {
@@ -342,8 +368,11 @@ func (q *pinger) finish() (scenario.PingResult, error) {
 	for !q.answered() && time.Now().Before(deadline) && q.world.ctx.Err() == nil {
 		time.Sleep(2 * time.Millisecond)
 	}
-	q.sock.conn.Close()
-	<-q.read
+	for _, f := range q.flows {
+		f.close()
+	}
+	q.end()
+	q.read.Wait()
 	if q.world.ctx.Err() != nil {
 		return q.result, errInterrupted
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,13 +47,9 @@ func TestLabExamples(t *testing.T) {
 	binary := spokeway(t)
 	for _, path := range files {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			f, err := scenario.Load(path)
-			if err != nil {
-				t.Fatal(err)
-			}
 			opts := options()
 			opts.Binary = binary
-			sum := play(t, f, opts)
+			sum := playShipped(t, path, opts)
 			if n := sum.Count(scenario.Skipped); n > 0 {
 				t.Errorf("%d steps were skipped", n)
 			}
@@ -61,6 +58,34 @@ func TestLabExamples(t *testing.T) {
 			}
 		})
 	}
+}
+
+// busy is the variant for hosts that have other work to do.
+const busy = "busy"
+
+// tries is how often a file is played that measures what is lost in milliseconds: those of the host are not ours. The simulator
+// plays every variant, and judges exactly.
+const tries = 3
+
+// playShipped plays a file, in the variant that is for busy hosts where there is one; that is played again when it fails.
+func playShipped(t *testing.T, path string, opts Options) scenario.Summary {
+	t.Helper()
+	f, err := scenario.Load(path)
+	if err == nil && slices.Contains(f.Variants, busy) {
+		f, err = scenario.LoadVariant(path, busy)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for try := 1; f.Variant == busy && try < tries; try++ {
+		sum := Run(context.Background(), f, opts, nil)
+		at := slices.IndexFunc(sum.Results, func(r scenario.Result) bool { return r.Outcome == scenario.Fail })
+		if at < 0 {
+			return sum
+		}
+		t.Logf("try %d of %d: line %d: %s: %s", try, tries, sum.Results[at].Line, sum.Results[at].Title, sum.Results[at].Detail)
+	}
+	return play(t, f, opts)
 }
 
 const lifecycle = `

@@ -320,7 +320,7 @@ func (w *world) cable(t scenario.Target, cut bool) error {
 		return w.part(t.Between, cut)
 	}
 	for at, p := range w.links {
-		if at == (link{t.Node, t.Interface}) || p.network.Name == t.Network {
+		if at == (link{t.Node, t.Interface}) || at.node == t.Node && t.Interface == "" || p.network.Name == t.Network {
 			if err := p.set(cut); err != nil {
 				return fmt.Errorf("%s:%s: %w", at.node, at.name, err)
 			}

@@ -20,14 +20,25 @@ func TestExamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, n := range f.Nodes {
-				if n.Kind != scenario.Router {
-					continue
+			check(t, f)
+			for _, v := range f.Variants {
+				if f, err = scenario.LoadVariant(path, v); err != nil {
+					t.Fatal(err)
 				}
-				if _, _, err := conf.Parse(n.Name+".yaml", n.Config); err != nil {
-					t.Errorf("node %s: %v\n%s", n.Name, err, n.Config)
-				}
+				check(t, f)
 			}
 		})
+	}
+}
+
+func check(t *testing.T, f *scenario.File) {
+	t.Helper()
+	for _, n := range f.Nodes {
+		if n.Kind != scenario.Router {
+			continue
+		}
+		if _, _, err := conf.Parse(n.Name+".yaml", n.Config); err != nil {
+			t.Errorf("variant %q, node %s: %v\n%s", f.Variant, n.Name, err, n.Config)
+		}
 	}
 }

@@ -10,6 +10,8 @@ type File struct {
 	Path     string
 	Name     string
 	Summary  string
+	Variants []string // names of all; the file is told in one of them
+	Variant  string   // which; "" when it has none
 	Networks []Network
 	Nodes    []Node
 	Steps    []Step

@@ -10,23 +10,28 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// Load reads and parses a file.
-func Load(path string) (*File, error) {
+// Load reads and parses a file, in the first of its variants.
+func Load(path string) (*File, error) { return LoadVariant(path, "") }
+
+// LoadVariant reads and parses a file in one of its variants; "" is the first.
+func LoadVariant(path, variant string) (*File, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return Parse(path, text)
+	return parse(path, variant, text)
 }
 
 // Parse reads a scenario; name stands in its errors, and config-file is looked for beside it.
-func Parse(name string, text []byte) (*File, error) {
+func Parse(name string, text []byte) (*File, error) { return parse(name, "", text) }
+
+func parse(name, variant string, text []byte) (*File, error) {
 	r := &reader{file: name}
 	root := r.parseTree(text)
 	if root == nil {
 		return nil, r.err()
 	}
-	f := r.fileOf(root)
+	f := r.fileOf(root, variant)
 	if len(r.errs) == 0 {
 		r.check(f)
 	}
@@ -36,9 +41,10 @@ func Parse(name string, text []byte) (*File, error) {
 	return f, nil
 }
 
-func (r *reader) fileOf(root ast.Node) *File {
+func (r *reader) fileOf(root ast.Node, variant string) *File {
 	o := r.object(root, "scenario")
 	f := &File{Path: r.file, Name: o.text("name"), Summary: strings.TrimSpace(o.text("summary"))}
+	f.Variants, f.Variant = r.vary(o, variant)
 	if f.Name == "" {
 		f.Name = strings.TrimSuffix(filepath.Base(r.file), filepath.Ext(r.file))
 	}
@@ -51,8 +57,27 @@ func (r *reader) fileOf(root ast.Node) *File {
 	for _, n := range o.list("steps") {
 		f.Steps = append(f.Steps, r.step(f, n))
 	}
-	o.done("scenario", "name", "summary", "networks", "nodes", "steps")
+	o.done("scenario", "name", "summary", "variants", "networks", "nodes", "steps")
 	return f
+}
+
+// vary reads the variants of a file and settles what `$name` stands for in the one that is wanted.
+func (r *reader) vary(o *object, want string) (names []string, chosen string) {
+	r.vars = map[string]ast.Node{}
+	for i, v := range r.object(o.get("variants"), "variants").all() {
+		names = append(names, v.name)
+		if v.name != want && (want != "" || i > 0) {
+			continue
+		}
+		chosen = v.name
+		for _, f := range r.object(v.value, "variant "+v.name).all() {
+			r.vars[f.name] = f.value
+		}
+	}
+	if want != chosen && want != "" {
+		r.fail(o.node, "there is no variant %q%s", want, suggest(want, names))
+	}
+	return names, chosen
 }
 
 // all is every field, for mappings whose keys are names.

@@ -125,7 +125,7 @@ func TestParseErrors(t *testing.T) {
 		{"rate", "networks: {i: {rate: fast}}\n" + nodes, "x.yaml:1:22: rate: \"fast\" is not a rate such as 10Mbit or 1Gbit"},
 		{"name", "nodes:\n  A_b: {kind: host}", "x.yaml: \"A_b\" cannot be a name: want small letters, digits and dashes, at most 24"},
 		{"one name for two", "networks: {a: {}}\n" + nodes, "x.yaml: \"a\" names two things; nodes and networks share their names"},
-		{"no verb", nodes + "steps:\n  - say: hello\n", "x.yaml:5:5: a step needs a verb: wait, expect, why, ping, path, iperf3, probe, probe-report, cut, mend, start, stop, restart, kill, reload, exec, sleep"},
+		{"no verb", nodes + "steps:\n  - say: hello\n", "x.yaml:5:5: a step needs a verb: wait, expect, why, ping, path, kernel, iperf3, probe, probe-report, cut, mend, start, stop, restart, kill, power-off, power-on, reload, exec, sleep"},
 		{"two verbs", nodes + "steps:\n  - sleep: 1s\n    exec: {node: a, run: ls}\n", "x.yaml:5:5: a step has one verb, this one has a second: sleep"},
 		{"unknown verb", nodes + "steps:\n  - sleep: 1s\n    withn: 1s\n", "x.yaml:6:5: step: unknown key \"withn\"; did you mean \"within\"?"},
 		{"no time", nodes + "steps:\n  - sleep: 5\n", "x.yaml:5:12: sleep: \"5\" is not a time such as 200ms or 5s"},
@@ -133,7 +133,7 @@ func TestParseErrors(t *testing.T) {
 		{"router of a step", nodes + "steps:\n  - stop: a\n", "x.yaml:5:11: a is a host; only a router runs spokeway"},
 		{"expects nothing", strings.TrimSpace(good), "x.yaml:36:11: expect: it expects nothing: give rows, absent, count or where"},
 		{"ping to a node without address", nodes + "steps:\n  - ping: {from: a, to: b}\n", "x.yaml:5:25: ping: b has no address of that family"},
-		{"link of a cut", nodes + "steps:\n  - cut: a\n", "x.yaml:5:10: \"a\" is no link: want NODE:INTERFACE, a network, or NODE <-> NODE"},
+		{"link of a cut", nodes + "steps:\n  - cut: z\n", "x.yaml:5:10: \"z\" is no link: want NODE:INTERFACE, a node, a network, or NODE <-> NODE"},
 		{"pattern", strings.TrimSpace(strings.Replace(good, "show: nhrp}", "show: nhrp, rows: [{a: \"~ (\"}]}", 1)), "x.yaml:36:46: a: \"~ (\" is not a value or a comparison"},
 		{"alias", nodes + "steps: *nowhere\n", "x.yaml:4:8: no anchor is named \"nowhere\""},
 	} {

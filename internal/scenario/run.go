@@ -283,6 +283,10 @@ func (p path) do(s *stage) (string, error) {
 }
 
 func (p path) isHop(want string, have netip.Addr) bool {
+	return slices.ContainsFunc(alternatives(want), func(one string) bool { return p.isOne(one, have) })
+}
+
+func (p path) isOne(want string, have netip.Addr) bool {
 	if want == "*" {
 		return true
 	}
@@ -307,6 +311,29 @@ func (p path) describe(hops []netip.Addr) string {
 	return strings.Join(all, " → ")
 }
 
+func (k kernelRoute) do(s *stage) (string, error) {
+	hops, err := s.w.Routes(k.node, k.prefix)
+	if err != nil {
+		return "", err
+	}
+	var have []string
+	for _, h := range hops {
+		have = append(have, h.String())
+	}
+	slices.Sort(have)
+	if !slices.Equal(have, k.via) {
+		return "", fmt.Errorf("it goes by %s, want %s", among(have), among(k.via))
+	}
+	return among(have), nil
+}
+
+func among(hops []string) string {
+	if len(hops) == 0 {
+		return "nothing"
+	}
+	return strings.Join(hops, ", ")
+}
+
 func (i iperf) do(s *stage) (string, error) {
 	r, err := s.w.Iperf(i.Iperf)
 	if err != nil {
@@ -327,10 +354,15 @@ func (p probe) do(s *stage) (string, error) {
 		return "", final{fmt.Errorf("a probe %q is already running", p.name)}
 	}
 	running, err := s.w.StartPing(p.from, p.ping)
+	switch {
+	case errors.Is(err, ErrUnsupported):
+		s.probes[p.name] = unsupported{err}
+	case err == nil:
+		s.probes[p.name] = running
+	}
 	if err != nil {
 		return "", err
 	}
-	s.probes[p.name] = running
 	return "", nil
 }
 
@@ -341,6 +373,9 @@ func (p probeReport) do(s *stage) (string, error) {
 	}
 	delete(s.probes, p.name)
 	r, err := running.Stop()
+	if errors.Is(err, ErrUnsupported) {
+		return "", err
+	}
 	if err == nil {
 		err = p.judge(r)
 	}
@@ -349,6 +384,12 @@ func (p probeReport) do(s *stage) (string, error) {
 	}
 	return describePing(r), nil
 }
+
+// unsupported is a probe that this world does not have; its report is skipped like itself.
+type unsupported struct{ error }
+
+// Stop says so.
+func (u unsupported) Stop() (PingResult, error) { return PingResult{}, u.error }
 
 // final is an error that reads as it is and ends the trying.
 type final struct{ error }
@@ -371,6 +412,8 @@ func (p process) do(s *stage) (string, error) {
 		return "", s.w.Stop(p.node)
 	case "kill":
 		return "", s.w.Kill(p.node, p.signal)
+	case "power-off", "power-on":
+		return "", s.w.Power(p.node, p.verb == "power-on")
 	case "reload":
 		return "", s.w.Reload(p.node, p.config.Text)
 	}

@@ -22,6 +22,7 @@ type fake struct {
 	echoes []Echo
 	errs   []string
 	hops   []netip.Addr
+	routes []Hop
 }
 
 func (f *fake) call(format string, args ...any) error {
@@ -40,6 +41,10 @@ func (f *fake) Mend(t Target) error           { return f.call("mend %s", t) }
 func (f *fake) Start(n string) error          { return f.call("start %s", n) }
 func (f *fake) Stop(n string) error           { return f.call("stop %s", n) }
 func (f *fake) Kill(n, s string) error        { return f.call("kill %s %s", n, s) }
+func (f *fake) Power(n string, on bool) error { return f.call("power %s %v", n, on) }
+func (f *fake) Routes(n string, p netip.Prefix) ([]Hop, error) {
+	return f.routes, f.call("routes %s %s", n, p)
+}
 func (f *fake) Logs(n string, _ int) []string { return []string{"last words of " + n} }
 func (f *fake) Reload(n string, c []byte) error {
 	return f.call("reload %s %d", n, strings.Count(string(c), "tun"))
@@ -129,6 +134,15 @@ func TestSteps(t *testing.T) {
 		{"path: {from: h, to: 10.0.0.9, hops: [r]}", fake{hops: []netip.Addr{hop("10.0.0.9")}}, "the way was 10.0.0.9, want r", false, ""},
 		{"path: {from: h, to: 10.0.0.9, hops: [r]}", fake{}, "the way was empty, want r", false, ""},
 		{"path: {from: h, to: 10.0.0.9, hops: [r]}", fake{hops: []netip.Addr{{}}}, "the way was *, want r", false, ""},
+		{"path: {from: h, to: 10.0.0.9, hops: [h or r, 10.0.0.9]}", fake{hops: []netip.Addr{hop("10.9.0.1"), hop("10.0.0.9")}}, "10.9.0.1 → 10.0.0.9", true, ""},
+		{"path: {from: h, to: 10.0.0.9, hops: [h or 10.0.0.7, 10.0.0.9]}", fake{hops: []netip.Addr{hop("10.9.0.1"), hop("10.0.0.9")}}, "the way was", false, ""},
+		{"kernel: {node: r, prefix: 10.8.0.1/24, via: [10.0.0.3, eth0]}", fake{routes: []Hop{{Interface: "eth0"}, {Via: hop("10.0.0.3"), Interface: "eth0"}}}, "10.0.0.3, eth0", true, "routes r 10.8.0.0/24"},
+		{"kernel: {node: r, prefix: 10.8.0.0/24, via: 10.0.0.3}", fake{routes: []Hop{{Via: hop("10.0.0.4")}}}, "it goes by 10.0.0.4, want 10.0.0.3", false, ""},
+		{"kernel: {node: r, prefix: 10.8.0.0/24, absent: true}", fake{}, "nothing", true, ""},
+		{"kernel: {node: r, prefix: 10.8.0.0/24, absent: true}", fake{routes: []Hop{{Interface: "eth0"}}}, "it goes by eth0, want nothing", false, ""},
+		{"power-off: r", fake{}, "", true, "power r false"},
+		{"power-on: r", fake{}, "", true, "power r true"},
+		{"cut: r", fake{}, "", true, "cut r"},
 		{"iperf3: {from: h, to: r, at-least: 50Mbit}", fake{}, "50.0 Mbit/s", true, "iperf h r"},
 		{"iperf3: {from: h, to: r, at-least: 51Mbit}", fake{}, "50.0 Mbit/s, want at least 51.0 Mbit/s", false, ""},
 		{"cut: r:eth0", fake{}, "", true, "cut r:eth0"},
@@ -245,6 +259,30 @@ func TestOutage(t *testing.T) {
 		if got := (PingResult{Echoes: c.echoes}).Outage(); got != c.want*time.Millisecond {
 			t.Errorf("%v: %v, want %d ms", c.echoes, got, c.want)
 		}
+	}
+}
+
+// A flow's outage is its own, however well others do; of a stream the longest wait is one.
+func TestOutageOfFlows(t *testing.T) {
+	all := []Echo{echo(0, 1), echo(1, 0), echo(2, 1), echo(3, 0), echo(4, 1), echo(5, 7)}
+	for _, c := range []struct {
+		r    PingResult
+		want time.Duration
+	}{
+		{PingResult{Echoes: all}, 1}, {PingResult{Echoes: all, Flows: 2}, 4}, {PingResult{Echoes: all, Flows: 3}, 3},
+		{PingResult{Echoes: all, Stream: true}, 7},
+	} {
+		if got := c.r.Outage(); got != c.want*time.Millisecond {
+			t.Errorf("%d flows, stream %v: %v, want %d ms", c.r.Flows, c.r.Stream, got, c.want)
+		}
+	}
+}
+
+func TestAProbeThatAWorldCannotIsSkippedWithItsReport(t *testing.T) {
+	f := &fake{fail: map[string]error{"start ping h": ErrUnsupported}}
+	sum := runSteps(t, f, "  - probe: {name: p, from: h, to: r, protocol: tcp}\n  - probe-report: {name: p}\n")
+	if !sum.OK() || sum.Results[1].Outcome != Skipped || sum.Results[2].Outcome != Skipped {
+		t.Errorf("%+v", sum.Results)
 	}
 }
 

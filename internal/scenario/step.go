@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -47,6 +48,7 @@ var verbs = []verb{
 	{"why", 0, (*reader).why},
 	{"ping", 0, (*reader).ping},
 	{"path", 0, (*reader).path},
+	{"kernel", 0, (*reader).kernel},
 	{"iperf3", 0, (*reader).iperf},
 	{"probe", 0, (*reader).probe},
 	{"probe-report", 0, (*reader).probeReport},
@@ -56,6 +58,8 @@ var verbs = []verb{
 	{"stop", 0, (*reader).stop},
 	{"restart", 0, (*reader).restart},
 	{"kill", 0, (*reader).kill},
+	{"power-off", 0, (*reader).powerOff},
+	{"power-on", 0, (*reader).powerOn},
 	{"reload", 0, (*reader).reload},
 	{"exec", 0, (*reader).exec},
 	{"sleep", 0, (*reader).sleep},
@@ -195,7 +199,7 @@ type limits struct {
 	noDuplicates   bool
 }
 
-var pingKeys = []string{"from", "to", "ipv6", "source", "count", "interval", "timeout", "size", "ttl", "dont-fragment"}
+var pingKeys = []string{"from", "to", "ipv6", "source", "count", "interval", "timeout", "size", "ttl", "dont-fragment", "protocol", "flows"}
 var limitKeys = []string{"max-lost", "fails", "answer-ttl", "min-rtt", "max-rtt", "error", "max-outage", "no-duplicates"}
 
 func (r *reader) ping(f *File, n ast.Node) Action {
@@ -218,6 +222,18 @@ func (o *object) pingOf(f *File) Ping {
 	}
 	if p.Timeout == 0 {
 		p.Timeout = time.Second
+	}
+	p.Protocol, p.Flows = Protocol(cmp.Or(o.text("protocol"), string(ICMP))), max(o.number("flows"), 1)
+	switch p.Protocol {
+	case ICMP, UDP, TCP:
+	default:
+		o.r.fail(o.get("protocol"), "ping: protocol %q is none of icmp, udp and tcp", string(p.Protocol))
+	}
+	if p.Protocol != UDP && p.Flows > 1 || p.Flows > 1000 {
+		o.r.fail(o.get("flows"), "ping: flows are of udp, and at most 1000")
+	}
+	if p.Protocol != ICMP && (p.TTL > 0 || p.DontFragment || p.From.IsValid()) {
+		o.r.fail(o.node, "ping: ttl, dont-fragment and source are of icmp alone")
 	}
 	if p.Size > 65000 || p.TTL > 255 {
 		o.r.fail(o.node, "ping: size is at most 65000, ttl at most 255")
@@ -252,8 +268,10 @@ func (r *reader) path(f *File, n ast.Node) Action {
 		p.trace.Timeout = time.Second
 	}
 	for i, h := range o.list("hops") {
-		if _, err := netip.ParseAddr(p.hops[i]); err != nil && p.hops[i] != "*" {
-			r.mustNode(f, h, p.hops[i])
+		for _, one := range alternatives(p.hops[i]) {
+			if _, err := netip.ParseAddr(one); err != nil && one != "*" {
+				r.mustNode(f, h, one)
+			}
 		}
 	}
 	if len(p.hops) == 0 {
@@ -263,7 +281,34 @@ func (r *reader) path(f *File, n ast.Node) Action {
 	return p
 }
 
+// alternatives of a hop: `hub1 or hub2`.
+func alternatives(hop string) []string { return strings.Split(hop, " or ") }
+
 func (p path) String() string { return "path " + p.from + " → " + p.to }
+
+// kernelRoute compares a route in a node's kernel with next hops.
+type kernelRoute struct {
+	node   string
+	prefix netip.Prefix
+	via    []string // addresses or interfaces, in any order
+}
+
+func (r *reader) kernel(f *File, n ast.Node) Action {
+	o := r.object(n, "kernel")
+	k := kernelRoute{node: o.nodeName(f, "node", "kernel"), via: o.texts("via")}
+	k.prefix = read(o, "prefix", "a prefix such as 10.0.0.0/8", netip.ParsePrefix).Masked()
+	if !k.prefix.IsValid() {
+		r.fail(n, "kernel: prefix is missing")
+	}
+	if (len(k.via) == 0) != o.flag("absent") {
+		r.fail(n, "kernel: want via (next hops, or interfaces), or absent: true")
+	}
+	slices.Sort(k.via)
+	o.done("kernel", "node", "prefix", "via", "absent")
+	return k
+}
+
+func (k kernelRoute) String() string { return k.node + ": kernel's route to " + k.prefix.String() }
 
 type iperf struct {
 	Iperf
@@ -342,8 +387,11 @@ func (r *reader) target(f *File, n ast.Node) Target {
 		}
 		return Target{Node: node, Interface: name}
 	}
+	if f.Node(s) != nil {
+		return Target{Node: s}
+	}
 	if f.Network(s) == nil {
-		r.fail(n, "%q is no link: want NODE:INTERFACE, a network, or NODE <-> NODE", s)
+		r.fail(n, "%q is no link: want NODE:INTERFACE, a node, a network, or NODE <-> NODE", s)
 	}
 	return Target{Network: s}
 }
@@ -370,6 +418,10 @@ func (r *reader) processOf(f *File, verb string, n ast.Node) Action {
 func (r *reader) start(f *File, n ast.Node) Action   { return r.processOf(f, "start", n) }
 func (r *reader) stop(f *File, n ast.Node) Action    { return r.processOf(f, "stop", n) }
 func (r *reader) restart(f *File, n ast.Node) Action { return r.processOf(f, "restart", n) }
+func (r *reader) powerOff(f *File, n ast.Node) Action {
+	return r.processOf(f, "power-off", n)
+}
+func (r *reader) powerOn(f *File, n ast.Node) Action { return r.processOf(f, "power-on", n) }
 
 // kill is a name, or {node, signal}.
 func (r *reader) kill(f *File, n ast.Node) Action {

@@ -44,6 +44,13 @@ type World interface {
 	Stop(node string) error
 	Kill(node, signal string) error
 	Reload(node string, config []byte) error
+	// Power takes a router's power away between two packets, or gives it back: it has its links again then, none of
+	// the routes it had made, and starts.
+	Power(node string, on bool) error
+
+	// Routes is what a node's kernel does with packets for exactly this prefix: the next hops of the best route,
+	// nil when there is none.
+	Routes(node string, prefix netip.Prefix) ([]Hop, error)
 
 	// Logs is what the node said last, for the report of a failure. It may be nil.
 	Logs(node string, lines int) []string
@@ -55,6 +62,19 @@ type Pinging interface {
 	Stop() (PingResult, error)
 }
 
+// Hop is one next hop of a route in a kernel.
+type Hop struct {
+	Via       netip.Addr // the zero Addr when the destination is on the interface
+	Interface string
+}
+
+func (h Hop) String() string {
+	if !h.Via.IsValid() {
+		return h.Interface
+	}
+	return h.Via.String()
+}
+
 // Trace asks for a path. TTL is the longest one, 0 for 12.
 type Trace struct {
 	To      netip.Addr
@@ -63,15 +83,17 @@ type Trace struct {
 	Timeout time.Duration // for one answer
 }
 
-// Target is what a cut goes through: one link, a whole network, or all packets between two nodes.
+// Target is what a cut goes through: one link, all links of a node, a whole network, or all packets between two nodes.
 type Target struct {
-	Node, Interface string
+	Node, Interface string // without Interface it is all links of Node
 	Network         string
 	Between         [2]string
 }
 
 func (t Target) String() string {
 	switch {
+	case t.Node != "" && t.Interface == "":
+		return t.Node
 	case t.Node != "":
 		return t.Node + ":" + t.Interface
 	case t.Network != "":

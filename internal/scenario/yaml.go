@@ -34,7 +34,8 @@ func (e *Error) Error() string {
 type reader struct {
 	file    string
 	anchors map[string]ast.Node
-	budget  int // nodes that may still be visited: aliases multiply
+	vars    map[string]ast.Node // what $name stands for in this variant
+	budget  int                 // nodes that may still be visited: aliases multiply
 	errs    []*Error
 }
 
@@ -128,10 +129,21 @@ func (r *reader) err() error {
 	return errors.Join(all...)
 }
 
-// resolve sees through anchors and aliases; nil for nothing.
+// resolve sees through anchors, aliases and what differs between variants; nil for nothing.
 func (r *reader) resolve(n ast.Node) ast.Node {
 	for range 100 {
 		switch v := n.(type) {
+		case *ast.StringNode:
+			name, ok := strings.CutPrefix(v.Value, "$")
+			if !ok || r.vars == nil || v.Token.Type != token.StringType {
+				return n
+			}
+			target, ok := r.vars[name]
+			if !ok {
+				r.fail(n, "no variant says what $%s is", name)
+				return nil
+			}
+			n = target
 		case *ast.AnchorNode:
 			n = v.Value
 		case *ast.AliasNode:

@@ -110,7 +110,7 @@ func (c *cloud) spoke(k int, link Link) *Node {
 	inside := netip.AddrFrom4([4]byte{100, 64, byte(k >> 8), byte(k)})
 	n := c.world.addNode(name)
 	n.attach("eth0", box.byName["inside"].net, Link{}, netip.PrefixFrom(inside, 10))
-	n.addRoute(netip.PrefixFrom(netip.IPv4Unspecified(), 0), boxInside)
+	n.addRoute(netip.PrefixFrom(netip.IPv4Unspecified(), 0), boxInside, 0)
 	n.run(cfg)
 	n.overlay, n.nbma = cfg.Tunnels[0].Addresses[0].Addr(), box.nbma
 	return n

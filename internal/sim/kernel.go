@@ -202,6 +202,12 @@ func (n *Node) deliver(d *dataplane.Datagram) {
 	switch body := d.Body.(type) {
 	case dataplane.Echo:
 		n.echo(d, body)
+	case dataplane.UDP:
+		if e, ok := body.Body.(dataplane.Echo); ok {
+			n.echo(d, e)
+		} else if !n.toPlane(d) {
+			n.complain(n.local[d.Destination], d, dataplane.PortUnreachable, 0)
+		}
 	case dataplane.ICMPError:
 		n.problem(d, body)
 	default:
@@ -232,7 +238,11 @@ func (n *Node) echo(d *dataplane.Datagram, e dataplane.Echo) {
 	}
 	reply := *d
 	reply.Source, reply.Destination, reply.TTL = d.Destination, d.Source, 64
-	reply.Body = dataplane.Echo{ID: e.ID, Seq: e.Seq, Reply: true}
+	e.Reply = true
+	reply.Body = e
+	if u, ok := d.Body.(dataplane.UDP); ok {
+		reply.Body = dataplane.UDP{SourcePort: u.DestinationPort, DestinationPort: u.SourcePort, Body: e}
+	}
 	n.send(&reply)
 }
 
@@ -240,7 +250,11 @@ func (n *Node) problem(d *dataplane.Datagram, p dataplane.ICMPError) {
 	if p.Kind == dataplane.TooBig {
 		n.pathMTU[p.About.Destination] = p.MTU
 	}
-	if e, ok := p.About.Body.(dataplane.Echo); ok {
+	body := p.About.Body
+	if u, ok := body.(dataplane.UDP); ok {
+		body = u.Body
+	}
+	if e, ok := body.(dataplane.Echo); ok {
 		n.answered(e, d, &p)
 	}
 }

@@ -31,11 +31,14 @@ func (n *Node) startPing(ask scenario.Ping) (*ping, error) {
 	if ask.From.IsValid() && n.local[ask.From] == nil {
 		return nil, errors.New(ask.From.String() + " is no address of " + n.Name)
 	}
+	if ask.Protocol == scenario.TCP {
+		return nil, notHere("tcp")
+	}
 	if ask.Interval <= 0 {
 		ask.Interval = time.Second
 	}
 	n.echoID++
-	p := &ping{node: n, id: n.echoID, ask: ask}
+	p := &ping{node: n, id: n.echoID, ask: ask, result: scenario.PingResult{Flows: ask.Flows}}
 	n.echoes[p.id] = p
 	p.send()
 	return p, nil
@@ -46,7 +49,7 @@ func (p *ping) send() {
 		return
 	}
 	w := p.node.world
-	seq := uint16(len(p.result.Echoes))
+	seq := uint32(len(p.result.Echoes))
 	p.result.Echoes = append(p.result.Echoes, scenario.Echo{Sent: w.Now()})
 	if !p.node.send(p.request(seq)) {
 		p.remark("network unreachable")
@@ -54,15 +57,28 @@ func (p *ping) send() {
 	w.clock.after(p.ask.Interval, p.send)
 }
 
-func (p *ping) request(seq uint16) *dataplane.Datagram {
+func (p *ping) request(seq uint32) *dataplane.Datagram {
 	ttl := p.ask.TTL
 	if ttl == 0 {
 		ttl = defaultTTL
 	}
 	return &dataplane.Datagram{
 		Source: p.ask.From, Destination: p.ask.To, TTL: uint8(ttl), DF: p.ask.DontFragment,
-		Size: dataplane.HeaderLen(p.ask.To) + icmpHeader + p.ask.Size, Body: dataplane.Echo{ID: p.id, Seq: seq},
+		Size: dataplane.HeaderLen(p.ask.To) + icmpHeader + p.ask.Size, Body: p.body(seq),
 	}
+}
+
+// echoPort is the UDP port of the echo service, RFC 862, which every simulated node has.
+const echoPort = 7
+
+// body is an echo request, in UDP from the port of the flow whose turn it is.
+func (p *ping) body(seq uint32) any {
+	e := dataplane.Echo{ID: p.id, Seq: seq}
+	if p.ask.Protocol != scenario.UDP {
+		return e
+	}
+	flow := seq % uint32(max(p.ask.Flows, 1))
+	return dataplane.UDP{SourcePort: 20000 + p.id*100 + uint16(flow), DestinationPort: echoPort, Body: e}
 }
 
 // answered is the way back of an echo, or of an error about it.

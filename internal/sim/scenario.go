@@ -82,21 +82,21 @@ func (s *Stage) Down() error {
 func (s *Stage) build(spec *scenario.Node) {
 	n := s.world.addNode(spec.Name)
 	n.forwarding = spec.Kind == scenario.NAT
-	for _, i := range spec.Interfaces {
+	for at, i := range spec.Interfaces {
 		iface := n.attach(i.Name, s.networks[i.Network], Link{Link: i.Link}, i.Addresses...)
 		iface.nat = i.Name == spec.Outside
 		if s.file.Network(i.Network).Kind == scenario.Provider {
-			n.routeBy(iface)
+			n.routeBy(iface, 1024+at)
 		}
 	}
 	if spec.Kind == scenario.NAT {
 		n.nat = newNAT(n)
 	}
 	for _, g := range spec.Gateways {
-		n.addRoute(netip.PrefixFrom(unspecified(g), 0), g)
+		n.addRoute(netip.PrefixFrom(unspecified(g), 0), g, 0)
 	}
 	for _, r := range spec.Routes {
-		n.addRoute(r.To, r.Via)
+		n.addRoute(r.To, r.Via, 0)
 	}
 }
 
@@ -108,10 +108,10 @@ func unspecified(like netip.Addr) netip.Addr {
 }
 
 // routeBy gives the node default routes by the provider's routers on an interface's sites.
-func (n *Node) routeBy(i *Interface) {
+func (n *Node) routeBy(i *Interface, metric int) {
 	for _, p := range i.addrs {
 		if g := scenario.Gateway(p); g != p.Addr() {
-			n.addRoute(netip.PrefixFrom(unspecified(g), 0), g)
+			n.addRoute(netip.PrefixFrom(unspecified(g), 0), g, metric)
 		}
 	}
 }
@@ -120,13 +120,13 @@ func (n *Node) routeBy(i *Interface) {
 const protoBoot = 3
 
 // addRoute is `ip route add` on the node.
-func (n *Node) addRoute(to netip.Prefix, via netip.Addr) {
+func (n *Node) addRoute(to netip.Prefix, via netip.Addr, metric int) {
 	for _, i := range n.interfaces {
 		if !slices.ContainsFunc(i.addrs, func(p netip.Prefix) bool { return p.Contains(via) }) {
 			continue
 		}
 		n.fib.add(kernel.Learned{
-			Route:    kernel.Route{Prefix: to.Masked(), NextHops: []rib.NextHop{{Via: via, Interface: i.Name}}},
+			Route:    kernel.Route{Prefix: to.Masked(), Metric: uint32(metric), NextHops: []rib.NextHop{{Via: via, Interface: i.Name}}},
 			Protocol: protoBoot,
 		})
 		return
@@ -222,10 +222,14 @@ func (s *Stage) cut(t scenario.Target, on bool) error {
 			return err
 		}
 		i := n.byName[t.Interface]
-		if i == nil {
+		if i == nil && t.Interface != "" {
 			return fmt.Errorf("%s has no interface %q", t.Node, t.Interface)
 		}
-		i.cut = on
+		for _, each := range n.interfaces {
+			if each.net != nil && (i == nil || i == each) {
+				each.cut = on
+			}
+		}
 	default:
 		s.world.block(s.onWire(t.Between[0]), s.onWire(t.Between[1]), on)
 	}
@@ -295,6 +299,44 @@ func (s *Stage) Kill(node, signal string) error {
 		return notHere("signal " + signal)
 	}
 	return nil
+}
+
+// Power takes a router's power away, or gives it back.
+func (s *Stage) Power(node string, on bool) error {
+	links := scenario.Target{Node: node}
+	if !on {
+		return errors.Join(s.Cut(links), s.Kill(node, "KILL"))
+	}
+	n, err := s.node(node)
+	if err != nil {
+		return err
+	}
+	for _, l := range n.fib.all() {
+		if l.Ours {
+			n.fib.delete(l.Key())
+		}
+	}
+	clear(n.pathMTU)
+	return errors.Join(s.Mend(links), s.Start(node))
+}
+
+// Routes is what the node's kernel does with packets for a prefix.
+func (s *Stage) Routes(node string, prefix netip.Prefix) ([]scenario.Hop, error) {
+	n, err := s.node(node)
+	if err != nil {
+		return nil, err
+	}
+	if n.router != nil {
+		n.router.run() // what has come by now has its effect
+	}
+	routes, _ := n.fib.table.Get(prefix)
+	var all []scenario.Hop
+	for _, r := range routes[:min(len(routes), 1)] {
+		for _, h := range r.NextHops {
+			all = append(all, scenario.Hop{Via: h.Via, Interface: h.Interface})
+		}
+	}
+	return all, nil
 }
 
 func (s *Stage) running(node string) (*Node, error) {

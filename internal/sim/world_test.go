@@ -143,10 +143,10 @@ func chain(t *testing.T, mtu int) (w *World, a, r, b *Node) {
 	b.attach("eth0", right, small, p("10.0.1.1/24"), p("fd01::1/64"))
 	r.forwarding = true
 	for _, via := range []string{"10.0.0.254", "fd00::fe"} {
-		a.addRoute(netip.PrefixFrom(unspecified(netip.MustParseAddr(via)), 0), netip.MustParseAddr(via))
+		a.addRoute(netip.PrefixFrom(unspecified(netip.MustParseAddr(via)), 0), netip.MustParseAddr(via), 0)
 	}
 	for _, via := range []string{"10.0.1.254", "fd01::fe"} {
-		b.addRoute(netip.PrefixFrom(unspecified(netip.MustParseAddr(via)), 0), netip.MustParseAddr(via))
+		b.addRoute(netip.PrefixFrom(unspecified(netip.MustParseAddr(via)), 0), netip.MustParseAddr(via), 0)
 	}
 	return w, a, r, b
 }
@@ -206,7 +206,7 @@ func TestAddressTranslator(t *testing.T) {
 		w, in1, box, out = chain(t, 1500)
 		in2 = w.addNode("in2")
 		in2.attach("eth0", w.networks[0], Link{}, netip.MustParsePrefix("10.0.0.3/24"))
-		in2.addRoute(netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr("10.0.0.254"))
+		in2.addRoute(netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr("10.0.0.254"), 0)
 		box.nat = newNAT(box)
 		box.byName["eth1"].nat = true
 		heard = new([]*dataplane.Datagram)
