@@ -45,7 +45,8 @@ func (e *peerEnd) start(c bfdLoad, end int, file, config string) error {
 	cmd := exec.CommandContext(e.l.ctx, peersFolder+"/peer", e.name, "--kernel", "host", "--netns", e.l.prefix+"lan", "--nic", e.name+"@br0", "--config", folder)
 	cmd.Env = append(os.Environ(), "LAB_RUN="+e.l.dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("start %s: %w: %s", e.name, err, out)
+		all := strings.Split(strings.TrimSpace(string(out)), "\n")
+		return fmt.Errorf("start %s: %w: %s", e.program, err, strings.TrimPrefix(all[len(all)-1], "peer: "))
 	}
 	return e.l.until(e.program+" runs", 10*time.Second, func() bool { return len(e.pids()) > 0 })
 }
@@ -87,8 +88,7 @@ func frrBFD(l *lab, c bfdLoad, end int) (bfdEnd, error) {
 	var s strings.Builder
 	s.WriteString("bfd\n")
 	for k := range c.sessions {
-		at := c.pair(k)
-		fmt.Fprintf(&s, " peer %s local-address %s interface eth0\n  transmit-interval %d\n  receive-interval %[3]d\n", bfdAddress(1-end, at[1-end]), bfdAddress(end, at[end]), c.interval.Milliseconds())
+		fmt.Fprintf(&s, " peer %s local-address %s interface eth0\n  transmit-interval %d\n  receive-interval %[3]d\n", bfdAddress(1-end, k), bfdAddress(end, k), c.interval.Milliseconds())
 	}
 	s.WriteString("exit\n")
 	e := &peerEnd{l: l, name: fmt.Sprint("f", end), program: "bfdd", count: frrCount}
@@ -125,8 +125,7 @@ func birdBFD(l *lab, c bfdLoad, end int) (bfdEnd, error) {
 	var s strings.Builder
 	fmt.Fprintf(&s, "log \"/lab/log/bird.log\" all;\nrouter id 10.0.0.%d;\nprotocol device {}\nprotocol bfd {\n debug { events };\n interface \"eth0\" { interval %d ms; multiplier 3; };\n", end+1, c.interval.Milliseconds())
 	for k := range c.sessions {
-		at := c.pair(k)
-		fmt.Fprintf(&s, " neighbor %s dev \"eth0\" local %s;\n", bfdAddress(1-end, at[1-end]), bfdAddress(end, at[end]))
+		fmt.Fprintf(&s, " neighbor %s dev \"eth0\" local %s;\n", bfdAddress(1-end, k), bfdAddress(end, k))
 	}
 	s.WriteString("}\n")
 	e := &peerEnd{l: l, name: fmt.Sprint("b", end), program: "bird", count: birdCount}

@@ -100,8 +100,7 @@ func (e *oursEnd) begin(o options, c bfdLoad, end int, index string) {
 	e.loop.Post(bfd.Name, core.Request{Body: bfd.Configure{Interfaces: map[string]bfd.Parameters{"eth0": {Interval: c.interval, Multiplier: 3}}}})
 	go e.live()
 	for k := range c.sessions {
-		at := c.pair(k)
-		t := liveness.Target{Peer: netip.MustParseAddr(bfdAddress(1-end, at[1-end])), Local: netip.MustParseAddr(bfdAddress(end, at[end])), Interface: "eth0"}
+		t := liveness.Target{Peer: netip.MustParseAddr(bfdAddress(1-end, k)), Local: netip.MustParseAddr(bfdAddress(end, k)), Interface: "eth0"}
 		e.put(func() { e.loop.Post("watcher", core.Request{Body: liveness.Watch{Target: t}}) })
 	}
 }
