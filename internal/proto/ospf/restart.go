@@ -30,6 +30,7 @@ func (inst *instance) learned(env *core.Env, from *neighbor, e *entry) {
 	}
 	if e.flushed {
 		if n.grace != nil {
+			n.lastHello = env.Now() // it has just been heard, though its first hello may still be to come
 			n.grace.end(env, "it is back")
 		}
 		return
