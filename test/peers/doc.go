@@ -14,6 +14,8 @@
 //	protect*_test.go   protection at our end, and tshark's opinion of it
 //	profiles_test.go   the protections, in our words and in those of strongSwan
 //	*swan_test.go      protection at the guests' end
+//	ospf_place_test.go what a router in a topology of OSPF is, whatever its make; ospf_{ours,frr,bird}_test.go say it
+//	ospf_world_test.go such topologies on this machine's kernel; ospf_database_test.go compares link-state databases
 //	bfd_scene_test.go  routers of three makes on links of this machine, for BFD
 //	*_cases_test.go    the cases, one file a topology
 //
