@@ -220,6 +220,7 @@ accepted, 503 when too many ask at once. Keys may be added, never changed.
 | GET /metrics | | Prometheus text |
 | POST /v1/clear/NAME | filter | cleared: number |
 | POST /v1/reload | | changes: texts |
+| POST /v1/restart | | restarting: true |
 | POST /v1/debug | peer, on (true or false) | debugged: peers |
 `
 
