@@ -30,9 +30,17 @@ func inArea(id int) map[int]area {
 	return map[int]area{id: {kind: areaKinds[id].kind}}
 }
 
+// areaVersions leaves FRR's OSPFv3 out: when many routers begin at once ospf6d may keep LSAs that everybody else has dropped.
+func areaVersions(make string) []string {
+	if make == "frr" {
+		return []string{v2}
+	}
+	return nil
+}
+
 // borderPlace is a border router of all areas.
 func borderPlace(name, make string, number int) place {
-	p := place{name: name, make: make, number: number, areas: areaKinds}
+	p := place{name: name, make: make, number: number, areas: areaKinds, versions: areaVersions(make)}
 	for id := range 6 {
 		p.ports = append(p.ports, port{segment: id, area: id})
 	}
@@ -41,7 +49,7 @@ func borderPlace(name, make string, number int) place {
 
 // innerPlace is a router in one area, with a LAN of its own.
 func innerPlace(name, make string, number, id int, x *externals) place {
-	return place{name: name, make: make, number: number, areas: inArea(id), externals: x, ports: []port{
+	return place{name: name, make: make, number: number, areas: inArea(id), versions: areaVersions(make), externals: x, ports: []port{
 		{segment: id, area: id}, {segment: 140 + number, area: id, passive: true, cost: 1}}}
 }
 
@@ -95,6 +103,9 @@ func (w *world) alike(limit time.Duration) {
 	for _, group := range w.groups() {
 		for _, ipv6 := range []bool{false, true} {
 			for _, m := range group[1:] {
+				if ipv6 && !m.speaks(v3) {
+					continue
+				}
 				w.within(limit, fmt.Sprintf("%s has the routes that %s has, IPv6 %v", m.name, group[0].name, ipv6), func() error {
 					return sameRoutes(group[0], m, ipv6)
 				})
@@ -126,7 +137,7 @@ func sameRoutes(a, b *member, ipv6 bool) error {
 		return err
 	}
 	if b.make == "frr" && len(b.areas) > 1 { // it takes the default route that other border routers tell a stub area of
-		than = slices.DeleteFunc(than, func(row string) bool { return strings.HasPrefix(row, "0.0.0.0/0 ") || strings.HasPrefix(row, "::/0 ") })
+		than = withoutDefault(than)
 	}
 	for _, x := range []*member{a, b} {
 		of, than = withoutTo(of, x, ipv6), withoutTo(than, x, ipv6)
@@ -134,31 +145,14 @@ func sameRoutes(a, b *member, ipv6 bool) error {
 	if len(of) == 0 {
 		return fmt.Errorf("%s has but %v", a.name, of)
 	}
-	if ipv6 && b.make == "frr" {
-		return samePrefixes(a, b, of, than)
+	if ipv6 && b.make == "bird" && a.areas[a.ports[0].area].kind == "nssa" { // of equal defaults of border routers it takes one
+		of, than = withoutDefault(of), withoutDefault(than)
 	}
 	return differ("kernel", a, b, of, than)
 }
 
-// samePrefixes compares what ours has with what ospf6d has: it keeps one next hop of what lies in other areas, and gives the
-// kernel no route to an external whose forwarding address is on a network of its own.
-func samePrefixes(ours, frr *member, of, than []string) error {
-	have := map[string]string{}
-	for _, row := range than {
-		prefix, hops, _ := strings.Cut(row, " ")
-		have[prefix] = hops
-	}
-	for _, row := range of {
-		prefix, hops, _ := strings.Cut(row, " ")
-		if !strings.Contains(hops, have[prefix]) || have[prefix] == "" && !strings.HasPrefix(hops, "via fd00:") {
-			return fmt.Errorf("%s has %s, %s %q", ours.name, row, frr.name, have[prefix])
-		}
-		delete(have, prefix)
-	}
-	if len(have) > 0 {
-		return fmt.Errorf("%s alone has %v", frr.name, have)
-	}
-	return nil
+func withoutDefault(rows []string) []string {
+	return slices.DeleteFunc(rows, func(row string) bool { return strings.HasPrefix(row, "0.0.0.0/0 ") || strings.HasPrefix(row, "::/0 ") })
 }
 
 // withoutTo leaves out the routes to what a router has itself, and those by it.
