@@ -1,0 +1,57 @@
+package ospf
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spokeway/spokeway/internal/core"
+	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
+	"github.com/spokeway/spokeway/internal/rib"
+)
+
+// RFC 2328 12.4, 14: five thousand LSAs live for a day. Each is refreshed before it is too old, and they do not come all at
+// once, however soon after each other they were originated.
+func TestADayOfManyLSAs(t *testing.T) {
+	const many = 5000
+	w := pair(t, 1, func(_, b *Config) { b.Redistribute = []Redistribute{{Protocol: rib.Static, Metric: 7}} })
+	a, b := w.routers["a"], w.routers["b"]
+	for i := range many {
+		b.loop.Post("others", static(fmt.Sprintf("10.%d.%d.0/24", 16+i/256, i%256)))
+	}
+	w.run(time.Minute)
+	if n := strings.Count(a.routes(), "\n"); n < many {
+		t.Fatalf("%d lines of routes after a minute, want %d", n, many)
+	}
+	refreshed, octets := 0, map[time.Duration]int{}
+	w.spy = func(from *router, e core.SendIP) {
+		p, err := wire.Parse(wire.V2, e.Payload, e.Source, e.Destination)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u, ok := p.Body.(*wire.Update); ok && from == b {
+			refreshed += len(u.LSAs)
+			octets[w.now.Truncate(time.Second)] += len(e.Payload)
+		}
+	}
+	w.run(24 * time.Hour)
+	w.wantEqual(0, "a", "b")
+	w.wantStates("a", "2.2.2.2 full")
+	if n := strings.Count(a.routes(), "\n"); n < many {
+		t.Errorf("%d lines of routes a day later, want %d", n, many)
+	}
+	if refreshed < 48*many || refreshed > 55*many {
+		t.Errorf("%d LSAs sent in a day: want each every 27 to 30 minutes", refreshed)
+	}
+	most := 0
+	for _, n := range octets {
+		most = max(most, n)
+	}
+	if most > 20_000 {
+		t.Errorf("%d octets of updates in one second: refreshes come in a burst", most)
+	}
+	if n := a.m.Neighbors(w.now)[0].Events; n > 8 {
+		t.Errorf("the neighbour changed its state %d times", n)
+	}
+}
