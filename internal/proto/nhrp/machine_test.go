@@ -117,11 +117,15 @@ func (r *router) linkUp(address string) {
 
 // route sets a static route, or a connected one without via.
 func (r *router) route(prefix, via, iface string) {
-	a, _ := netip.ParseAddr(via)
 	protocol := rib.Static
-	if !a.IsValid() {
+	if via == "" {
 		protocol = rib.Connected
 	}
+	r.routeOf(protocol, prefix, via, iface)
+}
+
+func (r *router) routeOf(protocol rib.Protocol, prefix, via, iface string) {
+	a, _ := netip.ParseAddr(via)
 	c, _ := r.loop.RIB().Set(rib.Route{
 		Prefix: netip.MustParsePrefix(prefix), Protocol: protocol, Distance: protocol.Distance(),
 		NextHops: []rib.NextHop{{Via: a, Interface: iface}},

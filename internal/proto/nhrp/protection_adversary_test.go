@@ -12,6 +12,7 @@ import (
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
 	"github.com/spokeway/spokeway/internal/protect"
+	"github.com/spokeway/spokeway/internal/rib"
 )
 
 func prefixes(list ...string) []netip.Prefix {
@@ -783,6 +784,9 @@ func TestAddressesThatAreNoTunnelAddressesRFC2332Section523(t *testing.T) {
 		{"/32: a network elsewhere, and bound to it", "32", prefixes("172.16.0.77/32"), [3]string{"172.16.0.0/12", "10.0.0.254", "eth0"}, "172.16.0.77", Success},
 		{"/32: a host of another spoke's LAN", "32", nil, [3]string{"192.168.11.0/24", "10.100.0.11", testTunnel}, "192.168.11.5", AdminProhibited},
 		{"/32: a host of its own LAN", "32", nil, [3]string{"192.168.66.0/24", "10.100.0.66", testTunnel}, "192.168.66.5", Success},
+		{"/32: a host of another spoke's", "32", nil, [3]string{"192.168.11.5/32", "10.100.0.11", testTunnel}, "192.168.11.5", AdminProhibited},
+		{"/32: its own, that OSPF heard by way of another spoke", "32", nil, [3]string{"10.101.0.77/32", "10.100.0.11", "ospf"}, "10.101.0.77", Success},
+		{"/32: a host of another spoke's LAN that OSPF heard of", "32", nil, [3]string{"192.168.11.0/24", "10.100.0.11", "ospf"}, "192.168.11.5", AdminProhibited},
 		{"/32: in a range that goes to another hub", "32", nil, [3]string{"10.96.0.0/11", "10.100.0.200", testTunnel}, "10.101.0.77", Success},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -790,7 +794,10 @@ func TestAddressesThatAreNoTunnelAddressesRFC2332Section523(t *testing.T) {
 			hub := w.addProtected("hub", "10.0.0.1", "10.0.0.1", "10.100.0.1/"+c.mask, hubConfig)
 			w.addProtected("spoke1", "10.0.0.11", "10.0.0.11", "10.100.0.11/24", spokeConfig)
 			insider := w.addProtected("insider", "10.0.0.66", "10.0.0.66", "10.100.0.66/24", spokeConfig)
-			if c.route[0] != "" {
+			switch {
+			case c.route[2] == "ospf":
+				hub.routeOf(rib.OSPF, c.route[0], c.route[1], testTunnel)
+			case c.route[0] != "":
 				hub.route(c.route[0], c.route[1], c.route[2])
 			}
 			w.allowed = map[string][]netip.Prefix{"insider.example": c.allowed}

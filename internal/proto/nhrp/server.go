@@ -258,6 +258,9 @@ func (t *tunnel) isBehindAnother(env *core.Env, protocol netip.Addr, as client) 
 	if out == nil {
 		return true
 	}
+	if r.Protocol == rib.OSPF && r.Prefix == host(protocol) { // RFC 2328 12.4.1.4: a router's own address in the cloud, heard by way of another
+		return false
+	}
 	b := out.bindings[nh]
 	return b != nil && b.client != nil && out.identity(b.client.place) != as.identity
 }
