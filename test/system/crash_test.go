@@ -3,6 +3,7 @@ package system
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -10,8 +11,12 @@ import (
 
 // kernel is the interfaces, addresses and routes of a host, without what only counts down.
 func (h *host) kernel() string {
-	return h.ip("-br", "link") + h.ip("-o", "-4", "address") + h.ip("-o", "-6", "address") + h.ip("route") + h.ip("-6", "route")
+	text := h.ip("-br", "link") + h.ip("-o", "-4", "address") + h.ip("-o", "-6", "address") + h.ip("route") + h.ip("-6", "route")
+	return nexthopObject.ReplaceAllString(text, "")
 }
+
+// nexthopObject is what a route says of the object it shares, before the next hop itself.
+var nexthopObject = regexp.MustCompile(`nhid \d+ `)
 
 // A daemon that was killed in the middle of traffic leaves routes and addresses. The next takes over what it wants
 // too, without a gap, and removes the rest; what is another's stays. SIGTERM
