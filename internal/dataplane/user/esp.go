@@ -111,10 +111,10 @@ func (r *receiver) opened(in *dataplane.Inbound, from netip.AddrPort, class uint
 		pl.post(dataplane.Roamed{SA: in.SA, Local: r.local(), Remote: from})
 	}
 	if next != esp.NoNextHeader {
-		s := stream{in: in, from: from, class: class}
-		copy(s.header[:], payload) // the frame may be written over it
+		var header [len(r.stream.header)]byte
+		copy(header[:], payload) // the frame may be written over it
 		r.payload(in, from, class, payload, next)
-		r.remember(s, next)
+		r.remember(stream{in: in, from: from, class: class, header: header}, next)
 	}
 	r.countSA(in, len(payload)-(r.landing.at-r.landing.payload))
 }
@@ -152,7 +152,7 @@ func (r *receiver) continued(from netip.AddrPort, class uint8, payload []byte) b
 // remember notes what let a packet in, if that is the last of the frame now and a plain one.
 func (r *receiver) remember(s stream, next uint8) {
 	s.prefix = r.landing.at - r.landing.payload
-	if !r.merge.adopted || r.merge.closed || next != packet.GREIP || s.prefix > len(s.header) {
+	if r.landing.where != inMerger || !r.merge.adopted || r.merge.closed || next != packet.GREIP || s.prefix > len(s.header) {
 		return
 	}
 	s.tunnel, s.peer = r.run.tunnel, r.run.peer
