@@ -5,8 +5,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 BIN     := bin/spokeway
 export CGO_ENABLED = 0
 
-# Tests with real traffic. Scenes with peers wait for the peers' timers most of the time, and go beside the packages that
-# compute. What is about how soon something happens, or that nothing is lost meanwhile, has the machine to itself.
+# Tests with real traffic. Scenes with peers wait for the peers' timers most of the time, many at once, and go after the packages
+# that compute. What is about how soon something happens, or that nothing is lost meanwhile, has the machine to itself.
 PEERS   := /test/peers$$
 ALONE   := /internal/(lab|sys|dataplane/user)$$|/test/(bench|system)$$
 
@@ -25,7 +25,8 @@ test: ## everything; installs what it needs when root
 	@all=$$($(GO) list ./...) && \
 	among() { echo "$$all" | grep -E "$$1"; } && \
 	run() { $(GO) test -json -count=1 -timeout 20m "$$@"; } && \
-	{ run -p 3 $$(among '$(PEERS)') $$(echo "$$all" | grep -vE '$(PEERS)|$(ALONE)'); \
+	{ run -p 2 $$(echo "$$all" | grep -vE '$(PEERS)|$(ALONE)'); \
+	  run -p 1 $$(among '$(PEERS)'); \
 	  run -p 1 $$(among '$(ALONE)'); \
 	} | $(GO) run ./test/summary $(if $(CI),-no-skips) -slow 60s
 
