@@ -88,6 +88,22 @@ func (inst *instance) expire(env *core.Env, e *entry) {
 	inst.flood(env, e, nil, nil)
 }
 
+// maxSpent bounds the sequence numbers that are remembered of a database.
+const maxSpent = 1 << 16
+
+// spend remembers the sequence number of an LSA of ours that is gone. Others may keep it for a while after they acknowledged
+// it, at MaxAge, and an instance of the same number would be the older one there (RFC 2328 13.1). It is not the last number,
+// after which the first comes again (12.1.6).
+func (e *entry) spend() {
+	if !e.own || e.Header.Sequence == wire.MaxSequence {
+		return
+	}
+	if len(e.db.spent) == maxSpent {
+		clear(e.db.spent)
+	}
+	e.db.spent[e.key()] = e.Header.Sequence
+}
+
 // sweepFlushed drops LSAs at MaxAge that nobody has to acknowledge any more, while no neighbour is told what the database
 // holds (RFC 2328 14).
 func (inst *instance) sweepFlushed(env *core.Env) {
@@ -100,6 +116,7 @@ func (inst *instance) sweepFlushed(env *core.Env) {
 			continue
 		}
 		inst.remove(env, e)
+		e.spend()
 		if o := e.db.own[e.key()]; o != nil {
 			inst.gone = append(inst.gone, o)
 		}

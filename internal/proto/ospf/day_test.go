@@ -55,3 +55,26 @@ func TestADayOfManyLSAs(t *testing.T) {
 		t.Errorf("the neighbour changed its state %d times", n)
 	}
 }
+
+// RFC 2328 13.1: what was flushed and is originated again has a higher sequence number, since others may still hold what was
+// flushed, which would be newer than an instance of the same number.
+func TestOriginatedAgainIsNewer(t *testing.T) {
+	w := pair(t, 1, func(_, b *Config) { b.Redistribute = []Redistribute{{Protocol: rib.Static, Metric: 7}} })
+	b := w.routers["b"]
+	route := static("172.16.0.0/16")
+	for n, want := range []string{"0x80000001", "0x80000002", "0x80000003"} {
+		b.loop.Post("others", route)
+		w.run(time.Minute)
+		var got []string
+		for _, d := range w.routers["a"].m.Database(w.now) {
+			if d.LSAScope == wire.ScopeAS {
+				got = append(got, d.Sequence)
+			}
+		}
+		if len(got) != 1 || got[0] != want {
+			t.Errorf("time %d: sequence numbers %v, want %s", n+1, got, want)
+		}
+		b.loop.Post("others", route.Key())
+		w.run(time.Minute)
+	}
+}

@@ -21,6 +21,7 @@ type database struct {
 	lsas  map[wire.LSAKey]*entry
 	order []*entry                // sorted; nil once an LSA has come or gone
 	own   map[wire.LSAKey]*origin // what we originate
+	spent map[wire.LSAKey]int32   // the last sequence numbers of what we flushed
 	ids   map[idKey]uint32        // LS IDs of the prefixes among them
 	used  map[idUse]netip.Prefix
 	last  uint32
@@ -29,7 +30,7 @@ type database struct {
 }
 
 func newDatabase(inst *instance, a *area, i *iface) *database {
-	return &database{inst: inst, area: a, iface: i, lsas: map[wire.LSAKey]*entry{}, own: map[wire.LSAKey]*origin{},
+	return &database{inst: inst, area: a, iface: i, lsas: map[wire.LSAKey]*entry{}, own: map[wire.LSAKey]*origin{}, spent: map[wire.LSAKey]int32{},
 		ids: map[idKey]uint32{}, used: map[idUse]netip.Prefix{}}
 }
 

@@ -98,6 +98,9 @@ func (o *origin) emit(env *core.Env) {
 	}
 	env.Stop(&o.timer)
 	next := wire.InitialSequence
+	if last, ok := o.db.spent[o.key]; ok {
+		next = last + 1
+	}
 	if e := o.db.lsas[o.key]; e != nil {
 		if e.Header.Sequence == wire.MaxSequence {
 			inst.expire(env, e)
