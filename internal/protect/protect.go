@@ -58,6 +58,7 @@ type (
 		Local  netip.Addr
 		Remote dataplane.Endpoint
 		Reason string
+		Closed bool // by the peer, which needed it no more: nothing has failed
 	}
 
 	// Failed tells that an attempt to make an SA with an ensured peer came to nothing.

@@ -408,8 +408,22 @@ func TestInformational(t *testing.T) {
 		}},
 		{"RFC 7296 1.4.1: Delete of the IKE SA gets an empty answer, and all children go", func(t *testing.T) {
 			_, _, b := met(t, plain)
-			if p := b.ask(b.ike(), wire.Informational, &wire.Delete{Protocol: wire.ProtocolIKE}); len(p) != 0 || !b.idle() || len(b.downs) != 1 {
+			if p := b.ask(b.ike(), wire.Informational, &wire.Delete{Protocol: wire.ProtocolIKE}); len(p) != 0 || !b.idle() || len(b.downs) != 1 || !b.downs[0].Closed {
 				t.Error(p, b.downs)
+			}
+		}},
+		{"RFC 7296 1.4.1: Delete of the last child is no failure either, a peer that is silent is one", func(t *testing.T) {
+			w, a, b := met(t, plain)
+			a.call(func(env *core.Env) { a.child().close(env, "test") })
+			w.pass(3 * time.Second)
+			if len(b.downs) != 1 || !b.downs[0].Closed || a.downs[0].Closed {
+				t.Error(a.downs, b.downs)
+			}
+			w, a, b = met(t, func(p *Profile) { p.DPD = 5 * time.Second })
+			w.wire = func(*node, dataplane.SendIKE) []time.Duration { return nil }
+			w.pass(2 * time.Minute)
+			if len(b.downs) != 1 || b.downs[0].Closed {
+				t.Error(b.downs)
 			}
 		}},
 		{"RFC 7296 1.4.1: both ends delete the IKE SA at once", func(t *testing.T) {

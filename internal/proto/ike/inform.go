@@ -264,10 +264,13 @@ func (s *sa) ended(env *core.Env) {
 	}
 	if s.peer != nil {
 		s.log(env, core.Info, "closed", "cause", "by the peer")
-		s.peer.drain(env, s, "closed by the peer") // packets overtake each other
+		s.peer.drain(env, s, closedByPeer) // packets overtake each other
 	}
-	s.destroy(env, "closed by the peer")
+	s.destroy(env, closedByPeer)
 }
+
+// closedByPeer is the one reason for an end that is no failure: a Delete of the peer's, RFC 7296 section 1.4.1.
+const closedByPeer = "closed by the peer"
 
 // dismissed ends the children that the peer deletes, and deletes their other halves (section 1.4.1). What we are
 // deleting ourselves needs no answer (2.25.1).
@@ -288,7 +291,7 @@ func (s *sa) dismissed(env *core.Env, d *wire.Delete) wire.Payloads {
 		if n := c.successor; n != nil && !n.redundant && !n.drained {
 			n.begin(env)
 		}
-		c.drain(env, "closed by the peer")
+		c.drain(env, closedByPeer)
 	}
 	if len(spis) == 0 {
 		return nil

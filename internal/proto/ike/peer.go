@@ -239,7 +239,7 @@ func (p *peer) down(env *core.Env, reason string) {
 	p.up = false
 	p.stopProbing(env)
 	env.Emit(dataplane.DeleteSA{SA: p.handle})
-	env.Publish(protect.Down{SA: p.handle, Local: p.local, Remote: p.to, Reason: reason})
+	env.Publish(protect.Down{SA: p.handle, Local: p.local, Remote: p.to, Reason: reason, Closed: reason == closedByPeer})
 	env.Log(core.Info, "down", "peer", p.to, "identity", p.identity.String(), "cause", reason)
 }
 

@@ -17,10 +17,11 @@ import (
 type binding struct {
 	t        *tunnel
 	protocol netip.Addr
-	server   *registration // we are registered there
-	client   *client       // it is registered here
-	peer     *peer         // we resolved it
-	cuts     []*shortcut   // that go through it
+	server   *registration      // we are registered there
+	client   *client            // it is registered here
+	peer     *peer              // we resolved it
+	cuts     []*shortcut        // that go through it
+	was      dataplane.Endpoint // of the peer that is gone: what went through it ends after it
 
 	since     time.Duration // when it got its adjacency
 	adjacency dataplane.SetAdjacency
@@ -69,12 +70,15 @@ func (b *binding) place() place {
 	return place{}
 }
 
-// endpoint is where the router is, or is looked for.
+// endpoint is where the router is, or is looked for; where it was when nothing is known any more.
 func (b *binding) endpoint() dataplane.Endpoint {
-	if b.server == nil && b.client == nil && b.peer != nil {
+	switch {
+	case b.server != nil || b.client != nil:
+		return b.t.where(b.place())
+	case b.peer != nil:
 		return b.peer.endpoint()
 	}
-	return b.t.where(b.place())
+	return b.was
 }
 
 func (b *binding) claimed() netip.Addr {

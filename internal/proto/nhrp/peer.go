@@ -246,18 +246,24 @@ func (x *peer) fail(env *core.Env, why string) {
 	x.dropAt(env, stage, fmt.Sprintf("direct path to %v at %v failed: %s; staying on the hub", x.b.protocol, x.nbma, why))
 }
 
-// lostProtection hears that the SA of a peer that was up is gone.
-func (x *peer) lostProtection(env *core.Env, next dataplane.SA, reason string) {
+// lostProtection hears that the SA of a peer that was up is gone. One that the peer closed, since it did not need it any
+// more, can be had again: the next packet that goes by the hub asks for it. A peer that closes at once what it has just
+// made does not want us, and is left alone for a while as one that fails.
+func (x *peer) lostProtection(env *core.Env, next dataplane.SA, reason string, closed bool) {
 	t := x.b.t
-	if next == 0 {
-		t.log(env, core.Info, "peer-lost", "peer", x.endpoint(), "protocol", x.b.protocol, "cause", reason)
-		x.dropAt(env, stageProtection, fmt.Sprintf("direct path to %v at %v was lost: %s; back on the hub", x.b.protocol, x.nbma, reason))
+	if next != 0 {
+		x.stop(env)
+		x.place.sa, x.tries = next, 0
+		x.b.settle(env)
+		x.probe(env)
 		return
 	}
-	x.stop(env)
-	x.place.sa, x.tries = next, 0
-	x.b.settle(env)
-	x.probe(env)
+	t.log(env, core.Info, "peer-lost", "peer", x.endpoint(), "protocol", x.b.protocol, "cause", reason)
+	if closed && env.Now()-x.since >= negativeFirst {
+		x.drop(env, "")
+		return
+	}
+	x.dropAt(env, stageProtection, fmt.Sprintf("direct path to %v at %v was lost: %s; back on the hub", x.b.protocol, x.nbma, reason))
 }
 
 // replied: the path works, if it is the peer that answers, for its own address.
@@ -363,8 +369,9 @@ func (x *peer) end(env *core.Env) {
 func (x *peer) drop(env *core.Env, reason string) { x.dropAt(env, "", reason) }
 
 func (x *peer) dropAt(env *core.Env, stage, reason string) {
-	x.end(env)
 	b := x.b
+	b.was = x.endpoint()
+	x.end(env)
 	b.peer = nil
 	if reason != "" {
 		b.t.peerFailed(env, b, stage, reason)

@@ -1,6 +1,7 @@
 package nhrp
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -112,7 +113,7 @@ func (m *Module) unprotected(env *core.Env, down protect.Down) {
 	a.Local = netip.Addr{} // usable no more, by nobody
 	for _, t := range m.sorted() {
 		if t.up && t.link.Protected {
-			t.lose(env, &gone, next, down.Reason)
+			t.lose(env, &gone, next, down)
 		}
 		delete(t.speaks, down.SA)
 	}
@@ -307,10 +308,8 @@ func (t *tunnel) settleUsers(env *core.Env, sa dataplane.SA, moved bool) {
 }
 
 // lose ends what goes through an SA, or has its successor take it over.
-func (t *tunnel) lose(env *core.Env, gone *association, next dataplane.SA, reason string) {
-	if reason == "" {
-		reason = "the security association was closed"
-	}
+func (t *tunnel) lose(env *core.Env, gone *association, next dataplane.SA, down protect.Down) {
+	reason := cmp.Or(down.Reason, "the security association was closed")
 	for _, h := range t.byPriority() {
 		h.unlearn(gone.SA)
 		if h.sa == gone.SA {
@@ -327,7 +326,7 @@ func (t *tunnel) lose(env *core.Env, gone *association, next dataplane.SA, reaso
 			c.lostProtection(env, next, reason)
 		}
 		if x := b.peer; x != nil && x.place.sa == gone.SA {
-			x.lostProtection(env, next, reason)
+			x.lostProtection(env, next, reason, down.Closed)
 		}
 	}
 }

@@ -261,6 +261,12 @@ func (l *lookup) fail(env *core.Env, reason string) {
 		return
 	}
 	t.log(env, core.Info, "resolution-failed", "destination", l.dst, "peer", t.where(l.asked), "cause", reason)
+	l.rest(env, reason)
+}
+
+// rest has the destination not be asked for again for a while.
+func (l *lookup) rest(env *core.Env, reason string) {
+	delete(l.t.byID, l.id)
 	l.state, l.reason = negative, reason
 	env.Arm(&l.timer, l.backOff())
 	l.fails++

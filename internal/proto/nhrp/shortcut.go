@@ -241,7 +241,7 @@ func (t *tunnel) peerFailed(env *core.Env, b *binding, stage, reason string) {
 		}
 		l.renews = nil
 		s.end(env, reason)
-		l.fail(env, reason)
+		l.rest(env, reason)
 		l.stage = stage
 	}
 }
