@@ -38,6 +38,7 @@ func check(r *reader, c *Config) {
 	}
 	k.protection()
 	k.routes()
+	k.ospf()
 }
 
 func pathOf(t *Tunnel) string { return join("tunnels", t.Name) }

@@ -484,9 +484,6 @@ func (r *reader) checkOSPFInterface(path string, f *OSPFInterface, v wire.Versio
 	} else if want != (f.Instance >= 64 && f.Instance <= 95) && (want || v == wire.V3 && f.Instance > 31) {
 		r.failAt(join(path, "instance"), "instance: %d is not of this address family: want 0 to 31 for IPv6, 64 to 95 for IPv4 (RFC 5838 section 2.1)", f.Instance)
 	}
-	if f.FloodOwn && slices.Contains([]string{"broadcast", "nbma", "loopback"}, f.network) {
-		r.failAt(join(path, "flood"), "flood: the routers of a %s network tell each other what any of them knows: want network point-to-multipoint or point-to-point", f.network)
-	}
 	for i, k := range f.keys {
 		p := item(join(path, "authentication"), i)
 		switch {
@@ -587,6 +584,19 @@ func underlay(t Tunnel) (list []netip.Addr) {
 	return list
 }
 
+// ospfNetwork is the kind of an interface's network: as it is written, or by what the interface is.
+func (c *Config) ospfNetwork(f *OSPFInterface) ospf.Network {
+	switch {
+	case f.network != "":
+		return f.Network
+	case c.tunnel(f.Name) != nil:
+		return ospf.PointToMultipoint
+	case f.Name == "lo":
+		return ospf.Loopback
+	}
+	return ospf.Broadcast
+}
+
 func (c *Config) ospfInterface(f OSPFInterface, passive bool) ospf.Interface {
 	out := f.Interface
 	out.Passive = cmp.Or(f.passive, strconv.FormatBool(passive)) == "true"
@@ -598,15 +608,7 @@ func (c *Config) ospfInterface(f OSPFInterface, passive bool) ospf.Interface {
 			watch = t.BFD
 		}
 	}
-	if f.network == "" {
-		out.Network = ospf.Broadcast
-		switch {
-		case t != nil:
-			out.Network = ospf.PointToMultipoint
-		case f.Name == "lo":
-			out.Network = ospf.Loopback
-		}
-	}
+	out.Network = c.ospfNetwork(&f)
 	if watch != nil {
 		out.Liveness = &ospf.Liveness{Interval: watch.Interval, Multiplier: watch.Multiplier, Demand: watch.Demand}
 	}
