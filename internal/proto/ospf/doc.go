@@ -7,7 +7,8 @@
 //	instance.go    one router: areas, timers, what is done once an event is handled
 //	area.go        an area; interface.go and election.go its interfaces (RFC 2328 9)
 //	transport.go   packets in and out: checks, authentication, replay
-//	hello.go       finding neighbours; neighbor.go their states (10); exchange.go telling each other the databases (10.6 to 10.9)
+//	hello.go       finding neighbours; neighbor.go their states (10); exchange.go telling each other the databases (10.6 to 10.9),
+//	               patience.go when what was not answered is said again
 //	flood.go       flooding, acknowledging, retransmitting (13); overload.go when there is too much of it
 //	lsdb.go        the databases; age.go the age of what is in them (14)
 //	originate.go   what we say of ourselves (12.4), originate3.go in OSPFv3; abr.go as a border router; external.go of

@@ -1,6 +1,7 @@
 package ospf
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,6 +27,7 @@ func (n *neighbor) describe(env *core.Env, flags uint8, headers []wire.LSAHeader
 		MTU: n.i.announcedMTU(), Options: n.i.area.options() | optionO(n.inst().version()),
 		Flags: flags, Sequence: n.sequence, Headers: headers,
 	}
+	n.described = question{asked: env.Now()}
 	n.repeatDescription(env)
 }
 
@@ -48,7 +50,10 @@ func (n *neighbor) repeatDescription(env *core.Env) {
 	if !n.answering {
 		n.i.send(env, n.sendTo(), n.last)
 	}
-	if n.state == exStart || n.state == exchange {
+	switch {
+	case n.state == exchange && n.master:
+		env.Arm(&n.description, n.patience())
+	case n.state == exStart || n.state == exchange:
 		env.Arm(&n.description, n.i.cfg.Retransmit)
 	}
 }
@@ -63,6 +68,8 @@ func (n *neighbor) descriptionDue(env *core.Env) {
 	case n.state == exchange && !n.master:
 		env.Arm(&n.description, n.i.cfg.Retransmit)
 	default:
+		n.described.again = true
+		n.loses()
 		n.repeatDescription(env)
 	}
 }
@@ -245,6 +252,7 @@ func (n *neighbor) exchange(env *core.Env, d *wire.DatabaseDescription) {
 	case n.master && d.Sequence != n.sequence || !n.master && d.Sequence != n.sequence+1:
 		n.mismatched(env, "it sent a description out of order")
 	default:
+		n.learn(env, n.described)
 		n.accept(env, d)
 	}
 }
@@ -378,14 +386,15 @@ func (n *neighbor) exchanged(env *core.Env) {
 	}
 }
 
-// sendRequest asks for the next LSAs, or for what was not answered again, RFC 2328 10.9.
+// sendRequest asks for the next LSAs, RFC 2328 10.9, and first for those that were asked for and did not come.
 func (n *neighbor) sendRequest(env *core.Env) {
 	if len(n.requests) == 0 || n.state < exchange {
 		return
 	}
 	n.asked = n.toAsk(max(n.i.room()/12, 1))
+	n.requested = question{asked: env.Now()}
 	n.i.send(env, n.sendTo(), &wire.Request{Keys: n.asked})
-	env.Arm(&n.request, n.i.cfg.Retransmit)
+	env.Arm(&n.request, n.patience())
 }
 
 // toAsk is the first of the LSAs on the request list, at most so many.
@@ -407,12 +416,15 @@ func (n *neighbor) toAsk(most int) (keys []wire.LSAKey) {
 
 // requestDue asks again for what did not come, unless nothing has come for too long.
 func (n *neighbor) requestDue(env *core.Env) {
-	if !n.stalled(env) {
-		n.sendRequest(env)
+	if n.stalled(env) {
+		return
 	}
+	n.loses()
+	n.sendRequest(env)
+	n.requested.again = true
 }
 
-// answered strikes an LSA off the request list, and asks for more once all of a request came.
+// answered strikes an LSA off the request list.
 func (n *neighbor) answered(env *core.Env, k wire.LSAKey) {
 	delete(n.requests, k)
 	n.progress = env.Now()
@@ -425,17 +437,27 @@ func (n *neighbor) answered(env *core.Env, k wire.LSAKey) {
 	}
 }
 
-// continueRequests asks for the next once nothing of the last request is missing.
+// continueRequests asks for the next LSAs once none of the last request is missing.
 func (n *neighbor) continueRequests(env *core.Env) {
-	if n.asked == nil || len(n.requests) == 0 {
+	if n.asked != nil && !slices.ContainsFunc(n.asked, n.asksFor) {
+		n.sendRequest(env)
+	}
+}
+
+// heardAnswer looks how far an update has brought the answer to a request, of which so many were open before. Neighbours
+// answer in the order of the request: what is missing when its last LSA has come was lost, and is asked for with the next.
+func (n *neighbor) heardAnswer(env *core.Env, u *wire.Update, open int) {
+	if n.asked == nil || len(n.requests) == open {
 		return
 	}
-	for _, k := range n.asked {
-		if _, missing := n.requests[k]; missing {
-			return
-		}
+	n.learn(env, n.requested)
+	last := n.asked[len(n.asked)-1]
+	if slices.ContainsFunc(u.LSAs, func(l wire.LSA) bool { return l.LSAKey == last }) {
+		n.sendRequest(env)
+		return
 	}
-	n.sendRequest(env)
+	env.Arm(&n.request, n.patience())
+	n.continueRequests(env)
 }
 
 // receiveRequest is RFC 2328 10.7.

@@ -22,12 +22,13 @@ func (n *neighbor) receiveUpdate(env *core.Env, u *wire.Update, dst netip.Addr) 
 	if n.state < exchange {
 		return
 	}
+	open := len(n.requests)
 	for _, l := range u.LSAs {
 		if !n.receiveLSA(env, l) || n.state < exchange {
 			return
 		}
 	}
-	n.continueRequests(env)
+	n.heardAnswer(env, u, open)
 }
 
 // receiveLSA is the steps of RFC 2328 13; false when the exchange begins anew.
@@ -167,6 +168,9 @@ func (i *iface) floods(env *core.Env, e *entry, from *neighbor) bool {
 			c := wire.Compare(e.header(env.Now()), asked)
 			if c >= 0 {
 				n.answered(env, e.key())
+			}
+			if c >= 0 && n != from {
+				n.continueRequests(env) // its own answer may have been lost
 			}
 			if c <= 0 {
 				continue

@@ -26,6 +26,7 @@ type world struct {
 	loss    float64
 	cut     map[string]bool // segments that carry nothing
 	spy     func(from *router, p core.SendIP)
+	lose    func(from *router, p core.SendIP) bool // what is lost beside chance
 	seq     int
 	last    map[[2]*port]time.Duration
 }
@@ -162,7 +163,7 @@ func (w *world) carry(from *router, e core.SendIP) {
 		w.spy(from, e)
 	}
 	p := from.ports[e.Interface]
-	if !p.link.Up || w.cut[p.segment] || from.off {
+	if !p.link.Up || w.cut[p.segment] || from.off || w.lose != nil && w.lose(from, e) {
 		return
 	}
 	for _, r := range w.order {
@@ -210,6 +211,19 @@ func (w *world) run(d time.Duration) {
 			return
 		}
 	}
+}
+
+// until lets time pass until something is so, and says how long that took.
+func (w *world) until(most time.Duration, so func() bool) time.Duration {
+	w.t.Helper()
+	began := w.now
+	for !so() {
+		if w.now-began >= most {
+			w.t.Fatalf("not so after %v", most)
+		}
+		w.run(10 * time.Millisecond)
+	}
+	return w.now - began
 }
 
 func (w *world) due() bool {

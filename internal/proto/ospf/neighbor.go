@@ -52,6 +52,9 @@ type neighbor struct {
 	progress     time.Duration // when the exchange came on last
 	failures     int           // exchanges in a row that began anew
 	unheard      int           // retransmissions in a row without an acknowledgment
+	pace         time.Duration // how long its answers are waited for; 0 until it has answered
+	described    question      // our last description
+	requested    question      // our last request
 	held         time.Duration // not adjacent until then: it brought too much
 
 	mtu      int  // of its interface, as it says in descriptions
@@ -308,7 +311,7 @@ func (n *neighbor) forget(env *core.Env) {
 	}
 	clear(n.waits)
 	clear(n.requests)
-	n.asked, n.order, n.toTell, n.last, n.unacked, n.unheard = nil, nil, nil, nil, nil, 0
+	n.asked, n.order, n.toTell, n.last, n.unacked, n.unheard, n.pace = nil, nil, nil, nil, nil, 0, 0
 	if n.queued {
 		n.queued = false
 		inst := n.inst()
