@@ -72,9 +72,10 @@ func (e *Env) Notify(to string, body any) {
 
 // Publish tells every module, this one excepted.
 func (e *Env) Publish(body any) {
+	var n Event = Notice{From: e.module.Name(), Body: body} // one for all of them
 	for _, m := range e.loop.modules {
 		if m != e.module {
-			e.loop.queue = append(e.loop.queue, item{m, Notice{From: e.module.Name(), Body: body}})
+			e.loop.queue = append(e.loop.queue, item{m, n})
 		}
 	}
 }

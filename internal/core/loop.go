@@ -36,6 +36,7 @@ type Loop struct {
 
 type module struct {
 	Module
+	env    Env
 	routes bool // wants rib.Change
 }
 
@@ -69,6 +70,7 @@ func (l *Loop) Add(m Module, start Start) {
 	}
 	_, routes := m.(RouteSubscriber)
 	mod := &module{Module: m, routes: routes}
+	mod.env = Env{loop: l, module: mod}
 	l.modules = append(l.modules, mod)
 	l.byName[m.Name()] = mod
 	l.queue = append(l.queue, item{mod, start})
@@ -140,10 +142,9 @@ func (l *Loop) Timers(f func(module string, t *Timer)) {
 }
 
 func (l *Loop) handle(m *module, ev Event) {
-	env := Env{loop: l, module: m}
-	if !l.try(m.Handle, &env, ev) {
+	if !l.try(m.Handle, &m.env, ev) {
 		if r, ok := m.Module.(Recoverer); ok {
-			l.try(r.Recover, &env, ev)
+			l.try(r.Recover, &m.env, ev)
 		}
 	}
 	for i := 0; i < len(l.effects); i++ {
@@ -173,9 +174,10 @@ func (l *Loop) changed(c rib.Change, ok bool) {
 	if !ok {
 		return
 	}
+	var ev Event = c // one for all of them
 	for _, m := range l.modules {
 		if m.routes {
-			l.queue = append(l.queue, item{m, c})
+			l.queue = append(l.queue, item{m, ev})
 		}
 	}
 }

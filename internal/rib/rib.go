@@ -120,7 +120,7 @@ type RIB struct {
 }
 
 type entry struct {
-	offers   []Route // best first
+	offers   []*Route // best first; none of them changes
 	selected *Route
 }
 
@@ -144,9 +144,9 @@ func (t *RIB) Set(r Route) (c Change, ok bool) {
 		if e.offers[i].same(r) {
 			return Change{}, false
 		}
-		e.offers[i] = r
+		e.offers[i] = &r
 	} else {
-		e.offers = append(e.offers, r)
+		e.offers = append(e.offers, &r)
 	}
 	slices.SortStableFunc(e.offers, better)
 	return e.reselect(r.VRF, r.Prefix)
@@ -189,10 +189,10 @@ func (t *RIB) Delete(k Key) (c Change, ok bool) {
 }
 
 func (e *entry) find(k Key) int {
-	return slices.IndexFunc(e.offers, func(r Route) bool { return r.Key() == k })
+	return slices.IndexFunc(e.offers, func(r *Route) bool { return r.Key() == k })
 }
 
-func better(a, b Route) int {
+func better(a, b *Route) int {
 	return cmp.Or(cmp.Compare(a.Distance, b.Distance), cmp.Compare(a.Metric, b.Metric),
 		cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Source, b.Source))
 }
@@ -207,22 +207,26 @@ func (e *entry) reselect(vrf string, p netip.Prefix) (Change, bool) {
 }
 
 // selection is the first of the offers, with the next hops of an override among them.
-func selection(offers []Route) *Route {
+func selection(offers []*Route) *Route {
 	if len(offers) == 0 {
 		return nil
 	}
 	best := offers[0]
 	if best.Protocol != Connected && best.Kind == Unicast {
-		if i := slices.IndexFunc(offers, func(r Route) bool { return r.Override }); i > 0 {
-			best.NextHops, best.Override = offers[i].NextHops, true
+		if i := slices.IndexFunc(offers, func(r *Route) bool { return r.Override }); i > 0 {
+			over := *best
+			over.NextHops, over.Override = offers[i].NextHops, true
+			best = &over
 		}
 	}
 	if best.Override {
-		if i := slices.IndexFunc(offers, func(r Route) bool { return !r.Override }); i >= 0 {
-			best.Beneath = offers[i].NextHops
+		if i := slices.IndexFunc(offers, func(r *Route) bool { return !r.Override }); i >= 0 {
+			over := *best
+			over.Beneath = offers[i].NextHops
+			best = &over
 		}
 	}
-	return &best
+	return best
 }
 
 // Lookup is the longest match for an address among the selected routes.
@@ -236,11 +240,12 @@ func (t *RIB) LookupExcept(vrf string, a netip.Addr, skip func(Route) bool) (Rou
 	if tab == nil || !a.IsValid() {
 		return Route{}, false
 	}
+	skipped := func(r *Route) bool { return skip(*r) }
 	for _, e := range tab.Supernets(netip.PrefixFrom(a, a.BitLen())) {
-		if !slices.ContainsFunc(e.offers, skip) {
+		if !slices.ContainsFunc(e.offers, skipped) {
 			return *e.selected, true
 		}
-		if r := selection(slices.DeleteFunc(slices.Clone(e.offers), skip)); r != nil {
+		if r := selection(slices.DeleteFunc(slices.Clone(e.offers), skipped)); r != nil {
 			return *r, true
 		}
 	}
@@ -249,12 +254,20 @@ func (t *RIB) LookupExcept(vrf string, a netip.Addr, skip func(Route) bool) (Rou
 
 // Get is the selected route for exactly this prefix.
 func (t *RIB) Get(vrf string, p netip.Prefix) (Route, bool) {
-	if tab := t.tables[vrf]; tab != nil {
-		if e, ok := tab.Get(p.Masked()); ok {
-			return *e.selected, true
-		}
+	if r := t.Selected(vrf, p); r != nil {
+		return *r, true
 	}
 	return Route{}, false
+}
+
+// Selected is what Get is, without a copy: nobody may change it, and the RIB does not either. It is nil when there is none.
+func (t *RIB) Selected(vrf string, p netip.Prefix) *Route {
+	if tab := t.tables[vrf]; tab != nil {
+		if e, ok := tab.Get(p.Masked()); ok {
+			return e.selected
+		}
+	}
+	return nil
 }
 
 // Offers is every route of a VRF in order of prefix, best first, and whether it is the selected one.
@@ -267,9 +280,9 @@ func (t *RIB) Offers(vrf string) iter.Seq2[Route, bool] {
 		for _, e := range tab.AllSorted() {
 			for i, r := range e.offers {
 				if i == 0 {
-					r = *e.selected
+					r = e.selected
 				}
-				if !yield(r, i == 0) {
+				if !yield(*r, i == 0) {
 					return
 				}
 			}
@@ -287,8 +300,10 @@ func (t *RIB) OffersAt(vrf string, p netip.Prefix) []Route {
 	if !ok {
 		return nil
 	}
-	offers := slices.Clone(e.offers)
-	offers[0] = *e.selected
+	offers := []Route{*e.selected}
+	for _, r := range e.offers[1:] {
+		offers = append(offers, *r)
+	}
 	return offers
 }
 

@@ -60,7 +60,7 @@ func TestOursThatTheViewMissedIsReplaced(t *testing.T) {
 	h := start(t, "")
 	h.Do(install("10.1.0.0/16", 10, via("192.0.2.2", "se0")))
 	until(h, "first", learned("10.1.0.0/16", 10))
-	h.view.wrote(nil, []kernel.Key{{Prefix: prefix("10.1.0.0/16"), Metric: 10}})
+	h.view.wrote([]*change{{key: kernel.Key{Prefix: prefix("10.1.0.0/16"), Metric: 10}}})
 	h.Do(install("10.1.0.0/16", 10, via("192.0.2.3", "se0")))
 	l := until(h, "second", learned("10.1.0.0/16", 10))
 	if l.NextHops[0].Via != addr("192.0.2.3") {

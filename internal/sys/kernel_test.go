@@ -3,10 +3,13 @@ package sys
 import (
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/proto/kernel"
@@ -16,7 +19,7 @@ import (
 
 // small is a router of two modules, kernel and static, on the real kernel.
 type small struct {
-	t     *testing.T
+	t     testing.TB
 	edge  *Edge
 	loop  *core.Loop
 	tasks chan func()
@@ -26,7 +29,7 @@ type small struct {
 
 func (s *small) Do(e core.Effect) { s.edge.Do(e) }
 
-func startSmall(t *testing.T, routes ...static.Route) *small {
+func startSmall(t testing.TB, routes ...static.Route) *small {
 	t.Helper()
 	needNamespace(t)
 	s := &small{t: t, tasks: make(chan func(), 1<<16), stop: make(chan struct{}), ended: make(chan struct{})}
@@ -129,4 +132,76 @@ func TestKernelModuleOnARealKernel(t *testing.T) {
 	s.post(kernel.Name, core.Stop{})
 	kernelHas(t, "10.1.0.0/16", "gone after a goodbye", nothing)
 	s.kill()
+}
+
+// offers is a module that offers host routes by a next hop, as OSPF does when it has computed them; without one it takes
+// them back.
+type offers struct {
+	n   int
+	hop rib.NextHop
+}
+
+func (offers) Name() string { return "offers" }
+
+func (offers) Handle(env *core.Env, ev core.Event) {
+	o, ok := ev.(offers)
+	if !ok {
+		return
+	}
+	for i := range o.n {
+		r := rib.Route{Prefix: nthHost(i), Protocol: rib.OSPF, Distance: 110, NextHops: []rib.NextHop{o.hop}}
+		if o.hop.Interface == "" {
+			env.Unroute(r.Key())
+		} else {
+			env.Route(r)
+		}
+	}
+}
+
+func nthHost(i int) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
+}
+
+// BenchmarkRoutes brings routes from the RIB into the kernel, moves all to another next hop, and takes them out: with the
+// processor time that the process takes for each, the kernel's part of it included.
+func BenchmarkRoutes(b *testing.B) {
+	pair(b, "sr0", "sr1", "192.0.2.1/24")
+	pair(b, "sr2", "sr3", "192.0.3.1/24")
+	s := startSmall(b)
+	defer s.kill()
+	s.tasks <- func() { s.loop.Add(offers{}, core.Start{}) }
+	last := kernel.Key{Prefix: nthHost(b.N - 1), Metric: 110}
+	for _, step := range []struct {
+		name string
+		hop  rib.NextHop
+	}{{"in", via("192.0.2.2", "sr0")}, {"moved", via("192.0.3.2", "sr2")}, {"out", rib.NextHop{}}} {
+		begin, used := time.Now(), processorTime()
+		s.post("offers", offers{b.N, step.hop})
+		for {
+			s.edge.view.mu.RLock()
+			l, ok := s.edge.view.routes[last]
+			s.edge.view.mu.RUnlock()
+			if ok == (step.hop.Interface != "") && (!ok || l.NextHops[0].Via == step.hop.Via) {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		s.settled()
+		b.ReportMetric(float64(b.N)/time.Since(begin).Seconds(), step.name+"-routes/s")
+		b.ReportMetric(float64((processorTime()-used).Nanoseconds())/float64(b.N), step.name+"-cpu-ns/route")
+	}
+}
+
+// settled waits until the loop has handled what it has been told.
+func (s *small) settled() {
+	done := make(chan struct{})
+	s.tasks <- func() { close(done) }
+	<-done
+}
+
+// processorTime is what the process has used so far.
+func processorTime() time.Duration {
+	var u unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -23,15 +23,21 @@ import (
 const maxBatch = 256
 
 // Routes that leave a nexthop object wait for the others that lead by it: when all of them go the same way, the object is
-// changed instead, in one message. Few are not worth waiting for.
+// changed instead, in one message. Few are not worth waiting for, nor those that come slower than they could be written.
 const (
 	worthWaiting = 64
 	nextOne      = 3 * time.Millisecond
-	allOfThem    = 400 * time.Millisecond // 100,000 take the RIB a quarter of a second
+	toBegin      = 100 * time.Millisecond
+	forEach      = 20 * time.Microsecond // that has come
 )
 
-// waits are how long routes wait for one more, and for all of them.
-type waits struct{ one, all time.Duration }
+// waits are how long routes wait for one more, and for all of them: so long, and for each that has come.
+type waits struct{ one, all, each time.Duration }
+
+// over reports whether those that leave an object have waited enough.
+func (w waits) over(m *move) bool {
+	return time.Since(m.since) >= w.all+time.Duration(len(m.changes))*w.each
+}
 
 // router writes routes. Its methods belong to one goroutine.
 type router struct {
@@ -46,7 +52,9 @@ type router struct {
 	moves    map[uint32]*move // by the object that is left
 	waiting  map[kernel.Key]*change
 	outs     map[wanted]found // of this round
-	sent     int              // messages, ever
+	last     map[kernel.Key]int
+	changes  []change
+	sent     int // messages, ever
 	waits    waits
 }
 
@@ -64,11 +72,13 @@ type found struct {
 // change is one route on its way into the kernel or out of it.
 type change struct {
 	key     kernel.Key
-	install *kernel.Route // nil: remove
+	install *kernel.Route // the one below; nil: remove
+	route   kernel.Route
 	hops    []outHop
-	to      string // the next hops as a key, where they are to be an object's
-	by      *way   // the object
-	again   bool   // tried a second time
+	only    [1]outHop // where hops is kept when there is but one
+	to      string    // the next hops as a key, where they are to be an object's
+	by      *way      // the object
+	again   bool      // tried a second time
 	err     error
 }
 
@@ -88,7 +98,7 @@ type request struct {
 }
 
 func newRouter(v *view, c *conn, tell func([]core.Event)) *router {
-	return &router{view: v, conn: c, tell: tell, moves: map[uint32]*move{}, waiting: map[kernel.Key]*change{}, outs: map[wanted]found{}, waits: waits{nextOne, allOfThem}}
+	return &router{view: v, conn: c, tell: tell, moves: map[uint32]*move{}, waiting: map[kernel.Key]*change{}, outs: map[wanted]found{}, last: map[kernel.Key]int{}, waits: waits{nextOne, toBegin, forEach}}
 }
 
 // serve writes routes as they come, until the queue is closed and empty.
@@ -110,23 +120,26 @@ func (r *router) serve(q *queue[core.Effect]) {
 // do writes the routes of the effects, and reports what came of it. Without effects, what waits has waited enough.
 func (r *router) do(effects []core.Effect) {
 	clear(r.outs)
-	patient := len(effects) > 0
+	if len(effects) == 0 {
+		r.round(nil, false)
+	}
 	for len(effects) > 0 {
 		if l, ok := effects[0].(kernel.Linger); ok {
 			effects = append(r.linger(l), effects[1:]...)
 			continue
 		}
-		n := slices.IndexFunc(effects, func(f core.Effect) bool { _, is := f.(kernel.Linger); return is })
-		if n < 0 {
-			n = len(effects)
+		n := min(len(effects), maxBatch)
+		if l := slices.IndexFunc(effects[:n], lingers); l > 0 {
+			n = l
 		}
-		n = min(n, maxBatch)
 		r.round(effects[:n], true)
 		effects = effects[n:]
 	}
-	if !patient {
-		r.round(nil, false)
-	}
+}
+
+func lingers(f core.Effect) bool {
+	_, is := f.(kernel.Linger)
+	return is
 }
 
 // linger is what to write so that the routes by these interfaces do without objects, which the kernel drops with the carrier.
@@ -177,18 +190,20 @@ func (r *router) recheck() {
 
 // sort prepares the effects, the last of each key, and returns those to be written now. The others wait for company.
 func (r *router) sort(effects []core.Effect) (now []*change) {
-	last := map[kernel.Key]int{}
+	clear(r.last)
 	for i, f := range effects {
 		k, _ := routeKey(f)
-		last[k] = i
+		r.last[k] = i
 	}
+	changes := r.room(len(effects))
 	for i, f := range effects {
 		k, ok := routeKey(f)
-		if !ok || last[k] != i {
+		if !ok || r.last[k] != i {
 			continue
 		}
 		r.unwait(k)
-		c := r.prepare(f)
+		c := &changes[i]
+		r.prepare(c, k, f)
 		switch {
 		case c.err != nil:
 			r.refuse(c)
@@ -197,6 +212,15 @@ func (r *router) sort(effects []core.Effect) (now []*change) {
 		}
 	}
 	return now
+}
+
+// room is for the changes of a round, the same as before unless some of those wait.
+func (r *router) room(n int) []change {
+	if len(r.waiting) > 0 || len(r.changes) < n {
+		r.changes = make([]change, n)
+	}
+	clear(r.changes)
+	return r.changes[:n]
 }
 
 func routeKey(f core.Effect) (kernel.Key, bool) {
@@ -256,7 +280,7 @@ func (r *router) advance(id uint32, patient bool) []*change {
 	case w != nil && m.to != "" && len(m.changes) == w.refs && len(m.changes) > 1 && r.repoint(w, m):
 		r.settle(id)
 		return nil
-	case w != nil && m.to != "" && patient && len(m.changes) < w.refs && w.refs >= worthWaiting && time.Since(m.since) < r.waits.all:
+	case w != nil && m.to != "" && patient && len(m.changes) < w.refs && w.refs >= worthWaiting && !r.waits.over(m):
 		return nil
 	}
 	return r.settle(id)
@@ -481,17 +505,10 @@ func (r *router) written(changes []*change) {
 	if len(changes) == 0 {
 		return
 	}
-	var installed []kernel.Route
-	var removed []kernel.Key
 	for _, c := range changes {
 		r.view.objects.use(c.key, c.by)
-		if c.install != nil {
-			installed = append(installed, *c.install)
-		} else {
-			removed = append(removed, c.key)
-		}
 	}
-	r.tell(r.view.wrote(installed, removed))
+	r.tell(r.view.wrote(changes))
 }
 
 // exists tries again when the route in the way is one of ours that we did not know of. The kernel deletes by
@@ -539,17 +556,16 @@ func (r *router) give(q request, id uint32) {
 }
 
 // prepare finds what a route needs of the host.
-func (r *router) prepare(f core.Effect) *change {
-	k, _ := routeKey(f)
-	c := &change{key: k}
+func (r *router) prepare(c *change, k kernel.Key, f core.Effect) {
+	c.key = k
 	if k.VRF != "" {
 		c.err = fmt.Errorf("VRF %s has no table in the kernel: only the main table is served", k.VRF)
 	}
 	in, ok := f.(kernel.Install)
 	if !ok {
-		return c
+		return
 	}
-	c.install = &in.Route
+	c.route, c.install, c.hops = in.Route, &c.route, c.only[:0]
 	for _, h := range in.NextHops {
 		o, err := r.hop(in.Prefix, h)
 		c.hops, c.err = append(c.hops, o), cmp.Or(c.err, err)
@@ -557,7 +573,6 @@ func (r *router) prepare(f core.Effect) *change {
 	if r.view.objects.can && len(c.hops) > 0 && c.err == nil {
 		c.to = r.key(c.hops, k.Prefix.Addr().Is6())
 	}
-	return c
 }
 
 // key is that of next hops, which it puts in order.

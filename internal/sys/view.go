@@ -332,21 +332,22 @@ func (v *view) ours(k kernel.Key) bool {
 }
 
 // wrote takes in what we have written, and returns what to tell.
-func (v *view) wrote(installed []kernel.Route, removed []kernel.Key) []core.Event {
+func (v *view) wrote(changes []*change) []core.Event {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	tell := make([]core.Event, 0, len(installed)+len(removed))
-	for _, r := range installed {
-		l := kernel.Learned{Route: r, Protocol: kernel.Protocol, Ours: true}
-		v.routes[r.Key()] = l
-		tell = append(tell, l)
-	}
-	for _, k := range removed {
-		if l, found := v.routes[k]; found && !l.Ours {
+	tell := make([]core.Event, 0, len(changes))
+	for _, c := range changes {
+		if c.install != nil {
+			l := kernel.Learned{Route: *c.install, Protocol: kernel.Protocol, Ours: true}
+			v.routes[c.key] = l
+			tell = append(tell, l)
+			continue
+		}
+		if l, found := v.routes[c.key]; found && !l.Ours {
 			continue // it has taken the place of ours
 		}
-		delete(v.routes, k)
-		tell = append(tell, kernel.Forgotten(k))
+		delete(v.routes, c.key)
+		tell = append(tell, kernel.Forgotten(c.key))
 	}
 	return tell
 }

@@ -137,10 +137,14 @@ func (m *Module) learned(env *core.Env, l Learned) {
 	}
 	if old := e.at(l.Metric); old != nil && old.Ours == l.Ours && old.Connected == l.Connected {
 		*old = l // in place: the RIB shall see a change, not a loss
-		delete(e.leaving, l.Metric)
+		e.stays(l.Metric)
 	} else {
 		m.drop(env, e, l.Metric)
 		e.actual = append(e.actual, l)
+	}
+	if e.echoes(l) {
+		m.present(env, e, nil)
+		return
 	}
 	slices.SortStableFunc(e.actual, func(a, b Learned) int { return cmp.Compare(a.Metric, b.Metric) })
 	m.offer(env, e, l)
@@ -165,7 +169,7 @@ func (m *Module) forgotten(env *core.Env, k Key) {
 
 // drop takes the route with this metric out of the mirror, and out of the RIB unless it was ours.
 func (m *Module) drop(env *core.Env, e *entry, metric uint32) {
-	delete(e.leaving, metric)
+	e.stays(metric)
 	l := e.at(metric)
 	if l == nil {
 		return
@@ -208,8 +212,8 @@ func (m *Module) offerConnected(env *core.Env, e *entry) {
 // reconcile asks the edge for what is missing, then removes what is too much, so that there is no gap.
 func (m *Module) reconcile(env *core.Env, e *entry) {
 	e.selected = nil
-	if r, ok := env.RIB().Get(e.table.vrf, e.table.prefix); ok && !m.stopped {
-		e.selected = &r
+	if !m.stopped {
+		e.selected = env.RIB().Selected(e.table.vrf, e.table.prefix)
 	}
 	want, lent, problem := m.plan(e)
 	if problem != "" && problem != e.refused {
@@ -238,13 +242,10 @@ func (m *Module) tidy(e *entry) {
 
 // remove asks for the removal of a route of ours, once.
 func (m *Module) remove(env *core.Env, e *entry, k Key) {
-	if e.leaving[k.Metric] {
+	if slices.Contains(e.leaving, k.Metric) {
 		return
 	}
-	if e.leaving == nil {
-		e.leaving = map[uint32]bool{}
-	}
-	e.leaving[k.Metric] = true
+	e.leaving = append(e.leaving, k.Metric)
 	env.Emit(Remove(k))
 }
 
@@ -256,7 +257,7 @@ func (m *Module) write(env *core.Env, e *entry, want *Route, problem string) {
 		e.asked, e.refused = want, ""
 	case e.asked == nil || !e.asked.Equal(*want):
 		e.asked, e.refused = want, ""
-		delete(e.leaving, want.Metric)
+		e.stays(want.Metric)
 		env.Emit(Install{*want})
 	}
 }
@@ -291,8 +292,8 @@ func (m *Module) refused(env *core.Env, r Refused) {
 		return
 	}
 	if e == nil || e.asked == nil || !e.asked.Equal(r.Route) {
-		if e != nil && e.leaving[r.Metric] { // a removal: it is due again
-			delete(e.leaving, r.Metric)
+		if e != nil && slices.Contains(e.leaving, r.Metric) { // a removal: it is due again
+			e.stays(r.Metric)
 			m.failed[e.table] = true
 			if !m.retry.Armed() {
 				env.Arm(&m.retry, RetryTime)

@@ -16,7 +16,7 @@ type entry struct {
 	shown    []dataplane.NextHop // what the data plane was told; nil = nothing
 	host     bool                // the prefix is an address of the host
 	refused  string              // why the kernel refused asked
-	leaving  map[uint32]bool     // metrics of routes of ours whose Remove has not come back
+	leaving  []uint32            // metrics of routes of ours whose Remove has not come back
 	guards   guards
 }
 
@@ -45,7 +45,17 @@ func (e *entry) at(metric uint32) *Learned {
 
 func (e *entry) has(r Route) bool {
 	l := e.at(r.Metric)
-	return l != nil && l.Ours && l.Equal(r) && !e.leaving[r.Metric]
+	return l != nil && l.Ours && l.Equal(r) && !slices.Contains(e.leaving, r.Metric)
+}
+
+// stays takes in that the route with the metric is not leaving, or not any more.
+func (e *entry) stays(metric uint32) {
+	e.leaving = slices.DeleteFunc(e.leaving, func(m uint32) bool { return m == metric })
+}
+
+// echoes reports whether l is but what we asked for, and all there is: nothing follows from it but what the data plane sees.
+func (e *entry) echoes(l Learned) bool {
+	return l.Ours && len(e.actual) == 1 && len(e.leaving) == 0 && e.asked != nil && e.asked.Equal(l.Route)
 }
 
 func (e *entry) empty() bool {
@@ -75,13 +85,11 @@ func (m *Module) plan(e *entry) (write *Route, lent []rib.NextHop, problem strin
 
 // usable leaves out next hops that the kernel would refuse because their interface is down or not there.
 func (m *Module) usable(hops []rib.NextHop) []rib.NextHop {
-	var up []rib.NextHop
-	for _, h := range hops {
-		if m.links[h.Interface].Up {
-			up = append(up, h)
-		}
+	down := func(h rib.NextHop) bool { return !m.links[h.Interface].Up }
+	if !slices.ContainsFunc(hops, down) {
+		return hops
 	}
-	return up
+	return slices.DeleteFunc(slices.Clone(hops), down)
 }
 
 func oneInterface(a, b []rib.NextHop) bool {
@@ -110,12 +118,15 @@ func freeMetric(e *entry, s rib.Route) (uint32, bool) {
 	return 0, false
 }
 
+// toKernel is what the data plane leaves to the kernel.
+var toKernel = []dataplane.NextHop{{}}
+
 // mirror is the data plane's view of the prefix.
 func (m *Module) mirror(e *entry, lent []rib.NextHop) []dataplane.NextHop {
 	b := e.best()
 	switch {
 	case b == nil && (e.host || e.guards.standing()): // for the kernel, whatever shorter prefix leads into a tunnel
-		return []dataplane.NextHop{{}}
+		return toKernel
 	case b == nil:
 		return nil
 	}
@@ -124,7 +135,10 @@ func (m *Module) mirror(e *entry, lent []rib.NextHop) []dataplane.NextHop {
 		hops = lent
 	}
 	if b.Kind != rib.Unicast { // the kernel drops, or rejects
-		return []dataplane.NextHop{{}}
+		return toKernel
+	}
+	if len(hops) == 1 && !m.tunnels[hops[0].Interface] {
+		return toKernel
 	}
 	out := make([]dataplane.NextHop, len(hops))
 	for i, h := range hops {
