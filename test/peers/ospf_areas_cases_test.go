@@ -30,7 +30,8 @@ func inArea(id int) map[int]area {
 	return map[int]area{id: {kind: areaKinds[id].kind}}
 }
 
-// areaVersions leaves FRR's OSPFv3 out: when many routers begin at once ospf6d may keep LSAs that everybody else has dropped.
+// areaVersions leaves FRR's OSPFv3 out. When many routers begin at once, ospf6d flushes LSAs of its own, takes one of them that
+// it has seen at MaxAge from a neighbour that had not yet, in answer to a request, and keeps it for an hour; ours send none such.
 func areaVersions(make string) []string {
 	if make == "frr" {
 		return []string{v2}
