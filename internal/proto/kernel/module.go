@@ -142,13 +142,16 @@ func (m *Module) learned(env *core.Env, l Learned) {
 		m.drop(env, e, l.Metric)
 		e.actual = append(e.actual, l)
 	}
+	if l.Ours && e.asksFor(l.Route) {
+		e.refused = ""
+	}
 	if e.echoes(l) {
 		m.present(env, e, nil)
 		return
 	}
 	slices.SortStableFunc(e.actual, func(a, b Learned) int { return cmp.Compare(a.Metric, b.Metric) })
 	m.offer(env, e, l)
-	if l.Ours && (e.asked == nil || !e.asked.Equal(l.Route)) {
+	if l.Ours && !e.asksFor(l.Route) {
 		m.suspect(env, e)
 	}
 	m.reconcile(env, e)
@@ -255,7 +258,7 @@ func (m *Module) write(env *core.Env, e *entry, want *Route, problem string) {
 		e.asked, e.refused = nil, problem
 	case e.asked == nil && e.has(*want): // left by an earlier process: taken over
 		e.asked, e.refused = want, ""
-	case e.asked == nil || !e.asked.Equal(*want):
+	case !e.asksFor(*want):
 		e.asked, e.refused = want, ""
 		e.stays(want.Metric)
 		env.Emit(Install{*want})
@@ -291,7 +294,7 @@ func (m *Module) refused(env *core.Env, r Refused) {
 		m.guardRefused(env, e, kind, r)
 		return
 	}
-	if e == nil || e.asked == nil || !e.asked.Equal(r.Route) {
+	if e == nil || !e.asksFor(r.Route) {
 		if e != nil && slices.Contains(e.leaving, r.Metric) { // a removal: it is due again
 			e.stays(r.Metric)
 			m.failed[e.table] = true

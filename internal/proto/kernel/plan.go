@@ -55,8 +55,10 @@ func (e *entry) stays(metric uint32) {
 
 // echoes reports whether l is but what we asked for, and all there is: nothing follows from it but what the data plane sees.
 func (e *entry) echoes(l Learned) bool {
-	return l.Ours && len(e.actual) == 1 && len(e.leaving) == 0 && e.asked != nil && e.asked.Equal(l.Route)
+	return l.Ours && len(e.actual) == 1 && len(e.leaving) == 0 && e.asksFor(l.Route)
 }
+
+func (e *entry) asksFor(r Route) bool { return e.asked != nil && e.asked.Equal(r) }
 
 func (e *entry) empty() bool {
 	return len(e.actual) == 0 && e.selected == nil && e.asked == nil && e.shown == nil && !e.host && e.guards == guards{}
