@@ -43,6 +43,7 @@ type known struct {
 	routes      map[netip.Prefix]netip.Addr // NHRP's, and their next hops
 	changed     map[netip.Prefix]bool
 	dirty       bool
+	nhrp        bool // it has handled something since it was audited
 	runs        int
 }
 
@@ -136,6 +137,9 @@ func (k *checker) of(p *process) *known {
 }
 
 func (k *checker) handled(p *process, module string, ev core.Event) {
+	if module == nhrp.Name {
+		k.of(p).nhrp = true
+	}
 	if c, ok := ev.(rib.Change); ok && module == "kernel" {
 		k.routed(p, c)
 	}
@@ -229,7 +233,8 @@ func (k *checker) ran(p *process) {
 		s.dirty = false
 		clear(s.changed)
 	}
-	if len(s.adjacencies) < 100 || s.runs%256 == 0 {
+	if s.nhrp && len(s.adjacencies) < 100 || s.runs%256 == 0 {
+		s.nhrp = false
 		k.audit(p)
 	}
 }
