@@ -27,6 +27,7 @@ type database struct {
 	last  uint32
 
 	evicted bool // a prefix has lost its LS ID to another
+	leaning bool // an LSA that is wanted no more stays until another one may go out
 }
 
 func newDatabase(inst *instance, a *area, i *iface) *database {

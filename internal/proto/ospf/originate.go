@@ -27,6 +27,10 @@ func (o *origin) expired(env *core.Env, _ *core.Timer) {
 	if o.wanted() && o.differs() {
 		o.emit(env)
 	}
+	if o.db.leaning && o.db.area != nil {
+		o.db.area.touch()
+		o.db.inst.stale = true
+	}
 }
 
 func (o *origin) wanted() bool { return o.body != nil && o.db.own[o.key] == o }
@@ -181,14 +185,23 @@ func (inst *instance) contest(env *core.Env, e *entry, o *origin, n *neighbor) {
 // selfGrace is how long after the start LSAs of ours come from the time before.
 const selfGrace = time.Minute
 
-// say brings what the database says of some functions to what is wanted: the rest is flushed.
+// sayAll brings what the database says of some functions to what is wanted: the rest is flushed.
 func (db *database) sayAll(env *core.Env, want map[wire.LSAKey]wire.LSABody, functions ...wire.Function) {
+	db.unsayRest(env, want, functions...)
+	db.tell(env, want)
+}
+
+func (db *database) unsayRest(env *core.Env, want map[wire.LSAKey]wire.LSABody, functions ...wire.Function) {
 	v := db.inst.version()
 	for _, k := range slices.SortedFunc(maps.Keys(db.own), compareKeys) {
 		if want[k] == nil && slices.Contains(functions, k.Function(v)) {
 			db.unsay(env, k)
 		}
 	}
+}
+
+// tell originates what is wanted, in order.
+func (db *database) tell(env *core.Env, want map[wire.LSAKey]wire.LSABody) {
 	for _, k := range slices.SortedFunc(maps.Keys(want), compareKeys) {
 		db.say(env, k, want[k])
 	}
@@ -242,7 +255,41 @@ func (a *area) originate(env *core.Env) {
 			a.describeV3(env, add)
 		}
 	}
-	a.db.sayAll(env, want, wire.FunctionRouter, wire.FunctionNetwork, wire.FunctionIntraAreaPrefix)
+	a.db.tell(env, want)
+	if a.db.leaning = a.db.waits(want); a.db.leaning {
+		a.keep(want)
+	}
+	a.db.unsayRest(env, want, wire.FunctionRouter, wire.FunctionNetwork, wire.FunctionIntraAreaPrefix)
+}
+
+// waits reports whether something that is wanted may not go out yet.
+func (db *database) waits(want map[wire.LSAKey]wire.LSABody) bool {
+	return slices.ContainsFunc(slices.Collect(maps.Keys(want)), func(k wire.LSAKey) bool { return db.own[k].timer.Armed() })
+}
+
+// keep wants what goes on being said until others take its place: a router-LSA that leads to a network leads nowhere when the LSA of
+// the network is flushed before the next router-LSA may go out, and the prefix would be lost for that long. What is said of an
+// interface that is down is true no more, and goes at once.
+func (a *area) keep(want map[wire.LSAKey]wire.LSABody) {
+	for k, o := range a.db.own {
+		switch k.Function(a.inst.version()) {
+		case wire.FunctionNetwork, wire.FunctionIntraAreaPrefix:
+			if want[k] == nil && a.stands(k) {
+				want[k] = o.body
+			}
+		}
+	}
+}
+
+// stands reports whether the network that an LSA of ours tells of is there.
+func (a *area) stands(k wire.LSAKey) bool {
+	v2 := a.inst.version() == wire.V2
+	for _, i := range a.ifaces {
+		if i.state > down && (v2 && k.ID == i.self() || !v2 && k.ID == i.id()) {
+			return true
+		}
+	}
+	return !v2 && k.ID == 0 // prefixes of our own
 }
 
 // flags are those of the router LSA.
