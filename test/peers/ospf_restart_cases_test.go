@@ -8,7 +8,7 @@ import (
 
 // A chain whose ends know each other by OSPF alone:
 //
-//	left ── segment 0 ── ours ── segment 1 ── frr ── segment 2 ── edge
+//	left (BIRD) ── segment 0 ── ours ── segment 1 ── frr ── segment 2 ── edge
 //
 // FRR takes the grace LSAs that a neighbour sends on several links of an area for one, so it has one link with each.
 type chain struct {
@@ -26,11 +26,11 @@ func TestOSPFRestarts(t *testing.T) {
 		place{name: "ours", make: "ours", number: 1, ports: []port{{segment: 0, network: p2p}, {segment: 1, network: p2p}},
 			text: map[string][]string{v2: graceful, v3: graceful}},
 		place{name: "frr", make: "frr", number: 2, ports: []port{{segment: 1, network: p2p}, {segment: 2, network: p2p}}, text: theirs},
-		place{name: "left", make: "frr", number: 3, ports: []port{{segment: 0, network: p2p}, {segment: 163, passive: true}}, text: theirs},
+		place{name: "left", make: "bird", number: 3, ports: []port{{segment: 0, network: p2p}, {segment: 163, passive: true}}},
 		place{name: "edge", make: "ours", number: 4, ports: []port{{segment: 2, network: p2p}, {segment: 164, passive: true}}})
 	c := &chain{world: w, ours: made[0], frr: made[1], left: made[2], edge: made[3]}
 	w.part("all are adjacent", c.settled)
-	w.part("RFC 3623: ours restarts, FRR waits", c.restartOurs)
+	w.part("RFC 3623: ours restarts, FRR and BIRD wait", c.restartOurs)
 	w.part("RFC 3623: FRR restarts, ours wait", c.restartFRR)
 	w.decoded()
 }
