@@ -268,7 +268,7 @@ func (e *Engine) Expire(now time.Duration) {
 
 // Stalled tells that who drives the engine was kept from it for a while, as all of the host may have been. Silence meanwhile
 // proves nothing: each peer for whom that was long has one interval more to be heard, so that a failure is noticed no later
-// than that.
+// than that. It counts as often as packets may be missed.
 func (e *Engine) Stalled(now, late time.Duration) {
 	e.now = now
 	for _, s := range e.byID {

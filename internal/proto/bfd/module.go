@@ -401,6 +401,9 @@ func (m *Module) report(env *core.Env, r Report) {
 	if r.State == Up && before.State != Up {
 		c.upSince = env.Now()
 	}
+	if r.Status == liveness.Unknown && c.status == liveness.Down {
+		return // of a new engine, which knows less than we do
+	}
 	if r.Status != c.status {
 		m.become(env, c, r.Status, c.why(before))
 	}
@@ -449,14 +452,17 @@ func (p *path) tell(env *core.Env, who watcher) {
 	env.Notify(who.module, s)
 }
 
-// lost takes that nothing is known of any path. The reports stay: sessions resume from them.
+// lost takes that nothing is known of any path, but that what had failed has not been seen to work since. The reports stay:
+// sessions resume from them.
 func (m *Module) lost(env *core.Env, reason string) {
 	if m.interrupted != reason { // what goes on trying says it each time
 		env.Log(core.Warn, "interrupted", "sessions", len(m.byID), "cause", reason)
 	}
 	m.interrupted = reason
 	for _, c := range m.contacts() {
-		m.become(env, c, liveness.Unknown, reason)
+		if c.status != liveness.Down {
+			m.become(env, c, liveness.Unknown, reason)
+		}
 	}
 }
 

@@ -378,6 +378,28 @@ func TestAnEngineThatDies(t *testing.T) {
 	}
 }
 
+// What was down stays so when an engine dies: nobody has seen it work since.
+func TestDownOutlivesTheEngine(t *testing.T) {
+	b := newBench(t)
+	b.ask("nhrp", watching("10.0.0.2"))
+	s := b.set()
+	b.post(up(s.ID))
+	b.post(Report{ID: s.ID, Status: liveness.Down, State: Down, Diagnostic: DetectionExpired})
+	b.told()
+	b.post(Lost{"the worker ended: killed"})
+	b.post(Ready{})
+	if got := b.took(); len(got) != 1 || got[0] != (Set{s}) {
+		t.Errorf("given to the next engine: %+v", got)
+	}
+	b.post(Report{ID: s.ID, Status: liveness.Unknown, State: Down})
+	b.mustTell()
+	if rows := b.m.Snapshot(b.loop.Now()); rows[0].State != "down" || !strings.Contains(rows[0].Reason, "no packet from the peer") {
+		t.Errorf("%+v", rows)
+	}
+	b.post(up(s.ID))
+	b.mustTell("up")
+}
+
 func TestSourcePortsAreUnique(t *testing.T) {
 	b := newBench(t)
 	seen := map[uint16]bool{}

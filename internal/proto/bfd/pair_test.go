@@ -685,3 +685,19 @@ func TestStall(t *testing.T) {
 		}
 	}
 }
+
+// A loop that is late again and again, as a thread on a host with too much to do, finds a failure all the same.
+func TestStallsWithoutEndHideNoFailure(t *testing.T) {
+	w := newWorld(t, 1, 10*ms, 3).start().up()
+	e := w.a()
+	w.flights = nil
+	for heard := w.now; e.falls == 0; {
+		w.now += 9 * ms
+		e.Stalled(w.now, 8*ms)
+		e.Expire(w.now)
+		w.collect(0)
+		if w.now > heard+time.Second {
+			t.Fatal("silent for a second, at 10 ms x 3")
+		}
+	}
+}

@@ -41,8 +41,9 @@ type session struct {
 	asked     time.Duration // when the Poll Sequence began, for demand mode
 
 	heard, sent time.Duration
-	began       bool // heard is valid
-	spoke       bool // sent is valid
+	excused     uint8 // how often silence was put down to us since the peer was heard
+	began       bool  // heard is valid
+	spoke       bool  // sent is valid
 	tx, detect  timer
 
 	flaps
@@ -168,7 +169,7 @@ func (s *session) receive(e *Engine, p *Packet) {
 	if s.closing {
 		return
 	}
-	s.heard, s.began = e.now, true
+	s.heard, s.began, s.excused = e.now, true, 0
 	demand := s.demanding()
 	s.move(e, input(p.State))
 	s.confirm(e)
@@ -365,14 +366,16 @@ func (s *session) watch(e *Engine) {
 	}
 }
 
-// excuse has the detection time end no sooner than one interval of the peer from now, where we were late by much of one.
+// excuse has the detection time end no sooner than one interval of the peer from now, where we were late by much of one. Of
+// one silence that is believed as often as packets may be missed: who is late all the time would never find a failure.
 func (s *session) excuse(now, late time.Duration) {
-	if !s.began || s.demanding() || s.remote.Multiplier == 0 {
+	if !s.began || s.demanding() || s.excused >= s.remote.Multiplier {
 		return
 	}
 	interval := s.detection() / time.Duration(s.remote.Multiplier)
-	if late >= interval/2 {
-		s.heard = max(s.heard, now+interval-s.detection())
+	if until := now + interval - s.detection(); late >= interval/2 && until > s.heard {
+		s.heard = until
+		s.excused++
 	}
 }
 
