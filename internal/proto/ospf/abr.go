@@ -1,7 +1,10 @@
 package ospf
 
 import (
+	"cmp"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/spokeway/spokeway/internal/core"
@@ -119,11 +122,8 @@ func (a *area) summaries(want map[wire.LSAKey]wire.LSABody) {
 		}
 		a.addSummary(want, r.Prefix, r.Cost)
 	}
-	for p, cost := range ranges {
-		if fixed := a.inst.rangeCost(p); fixed != 0 {
-			cost = fixed
-		}
-		a.addSummary(want, p, cost)
+	for _, p := range slices.SortedFunc(maps.Keys(ranges), netip.Prefix.Compare) {
+		a.addSummary(want, p, cmp.Or(a.inst.rangeCost(p), ranges[p]))
 	}
 }
 

@@ -64,11 +64,14 @@ func (inst *instance) armAges(env *core.Env) {
 func (inst *instance) aged(env *core.Env) {
 	for len(inst.ages) > 0 && inst.ages[0].due <= env.Now() {
 		e := heap.Pop(&inst.ages).(*entry)
-		if o := e.db.own[e.key()]; o != nil && o.wanted() {
-			o.refresh(env)
-		} else {
+		o, end := e.db.own[e.key()], e.born+wire.MaxAge*time.Second
+		if env.Now() >= end || o == nil || !o.wanted() {
 			inst.expire(env, e)
+			continue
 		}
+		e.due = end // if it is not refreshed, as it cannot be while we restart, or when it has become too long
+		heap.Push(&inst.ages, e)
+		o.emit(env)
 	}
 	inst.armAges(env)
 }
@@ -92,10 +95,10 @@ func (inst *instance) expire(env *core.Env, e *entry) {
 const maxSpent = 1 << 16
 
 // spend remembers the sequence number of an LSA of ours that is gone. Others may keep it for a while after they acknowledged
-// it, at MaxAge, and an instance of the same number would be the older one there (RFC 2328 13.1). It is not the last number,
-// after which the first comes again (12.1.6).
+// it, at MaxAge, and an instance of the same number would be the older one there (RFC 2328 13.1). After the last number the
+// first comes again (12.1.6).
 func (e *entry) spend() {
-	if !e.own || e.Header.Sequence == wire.MaxSequence {
+	if e.Header.Router != e.db.inst.router || e.Header.Sequence == wire.MaxSequence {
 		return
 	}
 	if len(e.db.spent) == maxSpent {

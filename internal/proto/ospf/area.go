@@ -96,8 +96,6 @@ func (a *area) end(env *core.Env, reason string) {
 	for _, i := range a.sorted() {
 		i.end(env, reason)
 	}
-	for _, e := range a.db.sorted() {
-		a.inst.remove(env, e)
-	}
+	a.db.end(env)
 	a.inst.changedSPF(env, "area "+a.id.String()+" left")
 }

@@ -2,6 +2,7 @@ package ospf
 
 import (
 	"bytes"
+	"iter"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -163,7 +164,7 @@ func (inst *instance) flood(env *core.Env, e *entry, from *neighbor, replaced *e
 // floods is steps 1 and 2 of 13.3: whether any neighbour of the interface needs the LSA.
 func (i *iface) floods(env *core.Env, e *entry, from *neighbor) bool {
 	needed := false
-	for _, n := range i.adjacent() {
+	for n := range i.adjacent() {
 		if asked, ok := n.requests[e.key()]; ok {
 			c := wire.Compare(e.header(env.Now()), asked)
 			if c >= 0 {
@@ -190,14 +191,14 @@ func (i *iface) floods(env *core.Env, e *entry, from *neighbor) bool {
 }
 
 // adjacent is the neighbours that exchange LSAs, in order.
-func (i *iface) adjacent() []*neighbor {
-	var list []*neighbor
-	for _, n := range i.sorted() {
-		if n.state >= exchange {
-			list = append(list, n)
+func (i *iface) adjacent() iter.Seq[*neighbor] {
+	return func(yield func(*neighbor) bool) {
+		for _, n := range i.sorted() {
+			if n.state >= exchange && !yield(n) {
+				return
+			}
 		}
 	}
-	return list
 }
 
 // wait puts an LSA on the retransmission list.
@@ -308,7 +309,7 @@ func (i *iface) floodTo() []netip.Addr {
 	if i.multicasts() {
 		to = append(to, i.group())
 	}
-	for _, n := range i.adjacent() {
+	for n := range i.adjacent() {
 		if n.unicast || !i.multicasts() {
 			to = append(to, n.address)
 		}

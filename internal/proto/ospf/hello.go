@@ -242,16 +242,23 @@ func (i *iface) mostNeighbors() int {
 }
 
 func (i *iface) add(n *neighbor) {
-	i.neighbors[n.key], i.order = n, nil
+	at, _ := i.place(n.key)
+	i.neighbors[n.key], i.order = n, slices.Concat(i.order[:at], []*neighbor{n}, i.order[at:])
 	i.routers[n.router]++
+}
+
+// place is where a neighbour stands in the order.
+func (i *iface) place(key netip.Addr) (at int, there bool) {
+	return slices.BinarySearchFunc(i.order, key, func(n *neighbor, k netip.Addr) int { return n.key.Compare(k) })
 }
 
 func (i *iface) remove(n *neighbor) {
 	if i.neighbors[n.key] != n {
 		return
 	}
+	at, _ := i.place(n.key)
 	delete(i.neighbors, n.key)
-	i.order = nil
+	i.order = slices.Concat(i.order[:at], i.order[at+1:])
 	if i.routers[n.router]--; i.routers[n.router] == 0 {
 		delete(i.routers, n.router)
 	}

@@ -213,7 +213,7 @@ func (inst *instance) leave(env *core.Env, reason string) {
 				inst.expire(env, e)
 			}
 		}
-		clear(db.own)
+		db.originateNothing(env)
 	}
 	inst.stale = false
 	inst.settle(env)
@@ -227,11 +227,6 @@ func (inst *instance) end(env *core.Env, reason string) {
 	}
 	for _, t := range []*core.Timer{&inst.ageTimer, &inst.spfTimer, &inst.stubTimer, &inst.restartTimer, &inst.externalTimer, &inst.surveyTimer, &inst.translatorTimer} {
 		env.Stop(t)
-	}
-	for _, db := range inst.databases() {
-		for _, o := range db.own {
-			env.Stop(&o.timer)
-		}
 	}
 	inst.withdraw(env)
 }

@@ -1,7 +1,6 @@
 package ospf
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -43,7 +42,7 @@ type iface struct {
 	local       netip.Addr   // what packets leave from
 	db          *database    // of link scope
 	neighbors   map[netip.Addr]*neighbor
-	order       []*neighbor           // sorted, until one comes or goes
+	order       []*neighbor           // in order of their keys; another slice when one comes or goes
 	routers     map[wire.RouterID]int // neighbours by router ID, of which there should be one
 	dr, bdr     uint32                // as they stand in hellos: address (v2) or router ID (v3)
 	groups      []netip.Addr
@@ -60,7 +59,7 @@ type iface struct {
 	hadNetworks []netip.Prefix
 	marked      bool                   // has something to send when the event is handled
 	outbox      []*entry               // to be flooded when the event is handled
-	lost        map[wire.RouterID]bool // neighbours that went, until the network's LSA tells so
+	lost        map[wire.RouterID]bool // neighbours that went, and that the network's LSA may name still
 	counters    map[string]uint64
 
 	helloTimer, waitTimer, ackTimer core.Timer
@@ -96,12 +95,7 @@ func (i *iface) unnumbered() bool {
 }
 
 // sorted is the neighbours in order of their keys. The slice is never changed, so that neighbours may go while it is read.
-func (i *iface) sorted() []*neighbor {
-	if i.order == nil {
-		i.order = slices.SortedFunc(maps.Values(i.neighbors), func(a, b *neighbor) int { return a.key.Compare(b.key) })
-	}
-	return i.order
-}
+func (i *iface) sorted() []*neighbor { return i.order }
 
 // expired implements owner.
 func (i *iface) expired(env *core.Env, t *core.Timer) {
@@ -198,19 +192,14 @@ func (i *iface) down(env *core.Env, reason string) {
 	i.dr, i.bdr, i.acks, i.outbox = 0, 0, nil, nil
 	clear(i.lost)
 	i.become(env, down)
-	for _, e := range i.db.sorted() {
-		i.inst().remove(env, e)
-	}
-	clear(i.db.own)
+	i.db.end(env)
 }
 
 // end is down for an interface that leaves the configuration.
 func (i *iface) end(env *core.Env, reason string) {
 	i.farewell(env)
 	i.down(env, reason)
-	for _, e := range i.db.sorted() {
-		i.inst().remove(env, e)
-	}
+	i.db.end(env)
 }
 
 // become changes the state and whatever hangs on it: groups, and what we originate.

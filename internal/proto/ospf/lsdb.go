@@ -85,6 +85,14 @@ func (db *database) scopeName() string {
 	return "as"
 }
 
+// end drops all that a database has, and what was still to be originated in it. Nothing is flushed.
+func (db *database) end(env *core.Env) {
+	db.originateNothing(env)
+	for _, e := range db.sorted() {
+		db.inst.remove(env, e)
+	}
+}
+
 // sorted is the LSAs in order of type, ID and router, so that one seed gives one trace. LSAs may come and go while it is
 // read: another instance of an LSA takes the place of the old one in it, so that a change costs no sorting.
 func (db *database) sorted() []*entry {

@@ -1,6 +1,7 @@
 package ospf
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -264,7 +265,7 @@ func (n *neighbor) announce(env *core.Env, old, s neighborState) {
 	}
 	if old == full {
 		if s != twoWay {
-			n.i.lost[n.router] = true
+			n.i.lose(n.router)
 		}
 		inst.urgent, inst.gather = true, n.spread()
 		inst.unadjacent(env, n)
@@ -272,6 +273,24 @@ func (n *neighbor) announce(env *core.Env, old, s neighborState) {
 	inst.allMade = inst.allMade || s == full && !inst.exchanging()
 	n.i.touch()
 	inst.changedSPF(env, "neighbor "+n.router.String()+" is "+s.String())
+}
+
+// lose notes a neighbour that went, on a network that has an LSA of its own: until that says so too, it leads there. Those
+// that no network LSA names any more are forgotten.
+func (i *iface) lose(r wire.RouterID) {
+	if !i.cfg.Network.designates() {
+		return
+	}
+	named := map[wire.RouterID]bool{}
+	for _, e := range i.area.db.lsas {
+		if l, ok := e.Body.(*wire.NetworkLSA); ok && e.usable() {
+			for _, o := range l.Routers {
+				named[o] = true
+			}
+		}
+	}
+	maps.DeleteFunc(i.lost, func(o wire.RouterID, _ bool) bool { return !named[o] })
+	i.lost[r] = true
 }
 
 // spread is how much later than this one other adjacencies can be found lost by what took this one: they are watched as

@@ -69,14 +69,22 @@ func (db *database) unsay(env *core.Env, k wire.LSAKey) {
 	}
 }
 
-// differs reports whether the database has something else than what is to be said.
+// originateNothing forgets what was to be said. What is said already stays.
+func (db *database) originateNothing(env *core.Env) {
+	for _, o := range db.own {
+		env.Stop(&o.timer)
+	}
+	clear(db.own)
+}
+
+// differs reports whether the database has something else than what is to be said, also where no LSA can say it.
 func (o *origin) differs() bool {
 	e := o.db.lsas[o.key]
 	if e == nil || e.flushed || !e.own { // one of before a restart is made ours, so that it is refreshed in time
 		return true
 	}
 	l, err := wire.Build(o.db.inst.version(), o.key, 0, wire.InitialSequence, o.body)
-	return err == nil && (l.Options != e.Header.Options || !bytes.Equal(l.Raw[wire.LSAHeaderLen:], content(e)))
+	return err != nil || l.Options != e.Header.Options || !bytes.Equal(l.Raw[wire.LSAHeaderLen:], content(e))
 }
 
 // emitThrottled originates now if the last time is long ago, else when the throttle allows (MinLSInterval, RFC 2328 12.4).
@@ -103,7 +111,8 @@ func (o *origin) emit(env *core.Env) {
 	env.Stop(&o.timer)
 	next := wire.InitialSequence
 	if last, ok := o.db.spent[o.key]; ok {
-		next = last + 1
+		next = last + 1 // once: from here on the database knows
+		delete(o.db.spent, o.key)
 	}
 	if e := o.db.lsas[o.key]; e != nil {
 		if e.Header.Sequence == wire.MaxSequence {
@@ -130,11 +139,6 @@ func (o *origin) pace(env *core.Env) {
 	}
 	o.hold = min(max(t.Hold, 2*o.hold), t.Max)
 	o.emitted, o.after = now, now+o.hold
-}
-
-// refresh originates again before the LSA grows too old.
-func (o *origin) refresh(env *core.Env) {
-	o.emit(env)
 }
 
 // resume goes on with LSAs that were flushed because their sequence numbers had run out.
