@@ -85,11 +85,7 @@ func TestNeighborsWithoutEnd(t *testing.T) {
 
 // A description without an end fills no memory: RFC 2328 10.6 puts what it names on the request list.
 func TestDescriptionWithoutEnd(t *testing.T) {
-	w := newWorld(t, 1)
-	cfg := oneArea("1.1.1.1", p2p("e0"))
-	cfg.MaxLSAs = 1000
-	a := w.add("a", cfg, "e0 s 10.0.0.1/24")
-	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+	w, a, f := withFoe(t, func(c *Config) { c.MaxLSAs = 1000 })
 	f.greet()
 	f.describe(wire.DDInit | wire.DDMore)
 	most := 0
@@ -290,9 +286,7 @@ func TestWhatIsNeverRedistributed(t *testing.T) {
 
 // What can be no destination elsewhere is not believed, whoever tells of it.
 func TestPrefixesThatAreNotBelieved(t *testing.T) {
-	w := newWorld(t, 1)
-	a := w.add("a", oneArea("1.1.1.1", p2p("e0")), "e0 s 10.0.0.1/24")
-	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+	w, _, f := withFoe(t, nil)
 	r := &wire.RouterLSA{Options: wire.OptE, Links: []wire.Link{{Kind: wire.LinkPointToPoint, ID: 0x01010101, Data: wire.Uint4(addr("10.0.0.9")), Metric: 1}}}
 	for _, p := range []string{"127.0.0.0/8", "127.0.0.1/32", "169.254.0.0/16", "224.0.0.0/4", "224.0.0.5/32", "240.0.0.0/4", "255.255.255.255/32", "0.0.0.0/8", "0.0.0.0/32", "192.168.9.0/24", "0.0.0.0/0"} {
 		q := netip.MustParsePrefix(p)
@@ -311,14 +305,7 @@ func TestPrefixesThatAreNotBelieved(t *testing.T) {
 // A shortcut that overrides a route of the same prefix is in no LSA, as a forwarding address neither.
 func TestOverriddenRouteIsToldWithoutShortcut(t *testing.T) {
 	w := newWorld(t, 1)
-	cfg := oneArea("1.1.1.1", bcast("e0", 1))
-	cfg.Redistribute = []Redistribute{{Protocol: rib.Static}}
-	a := w.add("a", cfg, "e0 s 10.0.0.1/24")
-	w.add("b", oneArea("2.2.2.2", bcast("e0", 1)), "e0 s 10.0.0.2/24")
-	out := static("192.0.2.0/24")
-	out.NextHops = []rib.NextHop{{Via: addr("203.0.113.1"), Interface: "x"}}
-	a.loop.Post("others", out)
-	w.run(90 * time.Second)
+	a, out := onLAN(w, rib.NextHop{Via: addr("203.0.113.1"), Interface: "x"})
 	before := w.routers["b"].database(0)
 	shortcut := rib.Route{Prefix: out.Prefix, Protocol: rib.NHRP, Distance: rib.NHRP.Distance(), Override: true, NextHops: []rib.NextHop{{Via: addr("10.0.0.77"), Interface: "e0"}}}
 	a.loop.Post("others", shortcut)
@@ -377,9 +364,7 @@ func TestInterfaceTakesLeave(t *testing.T) {
 
 // RFC 3623 appendix A: no neighbour is waited for longer than LSAs live without it.
 func TestGraceWithoutEnd(t *testing.T) {
-	w := newWorld(t, 1)
-	a := w.add("a", oneArea("1.1.1.1", p2p("e0")), "e0 s 10.0.0.1/24")
-	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+	w, _, f := withFoe(t, nil)
 	f.befriend()
 	g, _ := wire.Build(wire.V2, wire.GraceKey(wire.V2, f.id, 0), 1, wire.InitialSequence, &wire.Grace{Period: 0xffffffff, Reason: 1, Options: wire.OptE})
 	f.say(&wire.Update{LSAs: []wire.LSA{g}})
@@ -391,15 +376,11 @@ func TestGraceWithoutEnd(t *testing.T) {
 
 // RFC 2328 10.6: who always fails the exchange does not have us begin it as fast as packets fly.
 func TestExchangeThatAlwaysFails(t *testing.T) {
-	w := newWorld(t, 1)
-	a := w.add("a", oneArea("1.1.1.1", p2p("e0")), "e0 s 10.0.0.1/24")
-	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+	w, a, f := withFoe(t, nil)
 	began := 0
 	w.spy = func(_ *router, p core.SendIP) {
-		if q, err := wire.Parse(wire.V2, p.Payload, p.Source, p.Destination); err == nil {
-			if d, ok := q.Body.(*wire.DatabaseDescription); ok && d.Flags&wire.DDInit != 0 {
-				began++
-			}
+		if d, ok := bodyOf[*wire.DatabaseDescription](p); ok && d.Flags&wire.DDInit != 0 {
+			began++
 		}
 	}
 	f.greet()
@@ -423,9 +404,7 @@ func TestExchangeThatAlwaysFails(t *testing.T) {
 
 // A request that names one LSA a hundred times is answered with one.
 func TestRequestDoesNotMultiply(t *testing.T) {
-	w := newWorld(t, 1)
-	a := w.add("a", oneArea("1.1.1.1", p2p("e0")), "e0 s 10.0.0.1/24")
-	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+	w, _, f := withFoe(t, nil)
 	f.befriend()
 	octets := 0
 	w.spy = func(_ *router, p core.SendIP) { octets += len(p.Payload) }
@@ -442,11 +421,7 @@ func TestRequestDoesNotMultiply(t *testing.T) {
 
 // A neighbour that never acknowledges is not sent to for ever: after 25 times in vain the adjacency begins anew, and is named.
 func TestNeverAcknowledged(t *testing.T) {
-	w := newWorld(t, 1)
-	cfg := oneArea("1.1.1.1", p2p("e0"))
-	cfg.Redistribute = []Redistribute{{Protocol: rib.Static}}
-	a := w.add("a", cfg, "e0 s 10.0.0.1/24")
-	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+	_, a, f := withFoe(t, func(c *Config) { c.Redistribute = []Redistribute{{Protocol: rib.Static}} })
 	f.befriend()
 	a.loop.Post("others", static("192.0.2.0/24"))
 	f.stay(time.Minute)
@@ -535,9 +510,7 @@ func TestLSAsThatAreDroppedAreNamed(t *testing.T) {
 		}, "malformed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, 1)
-			a := w.add("a", oneArea("1.1.1.1", p2p("e0")), "e0 s 10.0.0.1/24")
-			f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+			_, a, f := withFoe(t, nil)
 			f.befriend()
 			f.say(&wire.Update{LSAs: []wire.LSA{tt.lsa(f)}})
 			if got := a.problems(); got != tt.want {
@@ -586,11 +559,7 @@ func TestPrematureAging(t *testing.T) {
 
 // RFC 2328 13.6: an LSA is sent again when its own acknowledgment is late, not when another's is.
 func TestRetransmissionsAreTimely(t *testing.T) {
-	w := newWorld(t, 1)
-	cfg := oneArea("1.1.1.1", p2p("e0"))
-	cfg.Redistribute = []Redistribute{{Protocol: rib.Static}}
-	a := w.add("a", cfg, "e0 s 10.0.0.1/24")
-	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+	w, a, f := withFoe(t, func(c *Config) { c.Redistribute = []Redistribute{{Protocol: rib.Static}} })
 	f.befriend()
 	f.stay(2 * time.Second)
 	for _, h := range a.m.Database(w.now) {
@@ -598,11 +567,9 @@ func TestRetransmissionsAreTimely(t *testing.T) {
 	}
 	at := map[uint32][]time.Duration{}
 	w.spy = func(_ *router, p core.SendIP) {
-		if q, err := wire.Parse(wire.V2, p.Payload, p.Source, p.Destination); err == nil {
-			if u, ok := q.Body.(*wire.Update); ok {
-				for _, l := range u.LSAs {
-					at[l.ID] = append(at[l.ID], w.now)
-				}
+		if u, ok := bodyOf[*wire.Update](p); ok {
+			for _, l := range u.LSAs {
+				at[l.ID] = append(at[l.ID], w.now)
 			}
 		}
 	}
@@ -675,7 +642,7 @@ func TestPriorityThatFlaps(t *testing.T) {
 	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
 	sent, before := 0, len(a.logs)
 	w.spy = func(_ *router, p core.SendIP) {
-		if q, err := wire.Parse(wire.V2, p.Payload, p.Source, p.Destination); err == nil && q.Type() == wire.TypeHello {
+		if _, ok := bodyOf[*wire.Hello](p); ok {
 			sent++
 		}
 	}

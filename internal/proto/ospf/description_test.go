@@ -60,9 +60,7 @@ func TestDescriptionsOutOfLine(t *testing.T) {
 		}, "full", wire.TypeAck},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, 1)
-			a := w.add("a", oneArea("1.1.1.1", p2p("e0")), "e0 s 10.0.0.1/24")
-			f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+			w, a, f := withFoe(t, nil)
 			if tt.from == "full" {
 				f.befriend()
 				f.stay(2 * time.Second)
@@ -97,15 +95,13 @@ func TestDescriptionsOutOfLine(t *testing.T) {
 // RFC 2328 10.9: what was asked for is asked for again, until it comes; then the adjacency is full. Of a neighbour that has
 // answered fast the answer is missed soon, and less and less soon, until it is the retransmission interval.
 func TestRequestsAreRepeated(t *testing.T) {
-	w := newWorld(t, 1)
-	a := w.add("a", oneArea("1.1.1.1", p2p("e0")), "e0 s 10.0.0.1/24")
-	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+	w, _, f := withFoe(t, nil)
 	f.greet()
 	f.describe(wire.DDInit | wire.DDMore)
 	asked, began := []string{}, w.now
 	w.spy = func(_ *router, p core.SendIP) {
-		if q, err := wire.Parse(wire.V2, p.Payload, p.Source, p.Destination); err == nil && q.Type() == wire.TypeRequest {
-			asked = append(asked, fmt.Sprint(len(q.Body.(*wire.Request).Keys), " at ", w.now-began))
+		if q, ok := bodyOf[*wire.Request](p); ok {
+			asked = append(asked, fmt.Sprint(len(q.Keys), " at ", w.now-began))
 		}
 	}
 	f.master++
@@ -125,9 +121,7 @@ func TestRequestsAreRepeated(t *testing.T) {
 func TestExchangeThatStands(t *testing.T) {
 	for _, state := range []string{"exchange", "loading"} {
 		t.Run(state, func(t *testing.T) {
-			w := newWorld(t, 1)
-			a := w.add("a", oneArea("1.1.1.1", p2p("e0")), "e0 s 10.0.0.1/24")
-			f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+			_, _, f := withFoe(t, nil)
 			f.greet()
 			f.describe(wire.DDInit | wire.DDMore)
 			if state == "loading" {

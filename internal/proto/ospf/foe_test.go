@@ -27,6 +27,16 @@ func newFoe(to *router, on, router, src string) *foe {
 	return &foe{w: to.w, to: to, on: on, id: id(router), src: addr(src), v: wire.V2, master: 100}
 }
 
+// withFoe is router a on a point-to-point link, configured as a test wants it, and a foe at the other end.
+func withFoe(t *testing.T, change func(*Config)) (*world, *router, *foe) {
+	w, cfg := newWorld(t, 1), oneArea("1.1.1.1", p2p("e0"))
+	if change != nil {
+		change(&cfg)
+	}
+	a := w.add("a", cfg, "e0 s 10.0.0.1/24")
+	return w, a, newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+}
+
 // say gives the router one packet from the foe.
 func (f *foe) say(body wire.Body) { f.sayFrom(f.id, f.src, body) }
 
@@ -135,9 +145,7 @@ func fieldsOf(line string) string {
 }
 
 func TestFoeIsBelieved(t *testing.T) {
-	w := newWorld(t, 1)
-	a := w.add("a", oneArea("1.1.1.1", p2p("e0")), "e0 s 10.0.0.1/24")
-	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+	_, _, f := withFoe(t, nil)
 	f.befriend()
 	f.stay(time.Minute)
 	if f.state() != "full" {

@@ -337,3 +337,11 @@ func sortedKeys[V any](m map[string]V) []string {
 }
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// bodyOf is what a packet of OSPFv2 says, if it is of that type.
+func bodyOf[B wire.Body](p core.SendIP) (b B, ok bool) {
+	if q, err := wire.Parse(wire.V2, p.Payload, p.Source, p.Destination); err == nil {
+		b, ok = q.Body.(B)
+	}
+	return b, ok
+}

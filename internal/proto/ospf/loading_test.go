@@ -63,8 +63,8 @@ func withExternals(t *testing.T, many int, loss float64) *world {
 }
 
 func isUpdate(p core.SendIP) bool {
-	q, err := wire.Parse(wire.V2, p.Payload, p.Source, p.Destination)
-	return err == nil && q.Type() == wire.TypeUpdate
+	_, ok := bodyOf[*wire.Update](p)
+	return ok
 }
 
 // RFC 2328 13.3 step 1 b: what another neighbour floods is asked for no more, and if that was all of a request, the next one
@@ -98,8 +98,8 @@ func TestRequestsGoOn(t *testing.T) {
 			f.describe(0, headers...)
 			asked := ""
 			w.spy = func(_ *router, p core.SendIP) {
-				if q, err := wire.Parse(wire.V2, p.Payload, p.Source, p.Destination); err == nil && q.Type() == wire.TypeRequest {
-					keys := q.Body.(*wire.Request).Keys
+				if q, ok := bodyOf[*wire.Request](p); ok {
+					keys := q.Keys
 					asked += fmt.Sprint(len(keys), " from ", keys[0].ID-headers[0].ID)
 				}
 			}

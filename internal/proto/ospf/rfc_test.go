@@ -160,17 +160,23 @@ func TestForwardingAddressIsInside(t *testing.T) {
 	w.wantRoutes("b", "192.0.2.0/24 20 10.0.0.1@e0")
 }
 
+// onLAN is two routers on a broadcast network, adjacent, of which a redistributes a static route by the next hop.
+func onLAN(w *world, hop rib.NextHop) (*router, rib.Route) {
+	cfg := oneArea("1.1.1.1", bcast("e0", 1))
+	cfg.Redistribute = []Redistribute{{Protocol: rib.Static}}
+	a := w.add("a", cfg, "e0 s 10.0.0.1/24")
+	w.add("b", oneArea("2.2.2.2", bcast("e0", 1)), "e0 s 10.0.0.2/24")
+	out := static("192.0.2.0/24")
+	out.NextHops = []rib.NextHop{hop}
+	a.loop.Post("others", out)
+	w.run(90 * time.Second)
+	return a, out
+}
+
 // RFC 2328 2.3: on a broadcast network the next hop of an external is told, so that packets take no step more.
 func TestForwardingAddressOnTheNetwork(t *testing.T) {
 	w := newWorld(t, 1)
-	a := oneArea("1.1.1.1", bcast("e0", 1))
-	a.Redistribute = []Redistribute{{Protocol: rib.Static}}
-	r := w.add("a", a, "e0 s 10.0.0.1/24")
-	w.add("b", oneArea("2.2.2.2", bcast("e0", 1)), "e0 s 10.0.0.2/24")
-	out := static("192.0.2.0/24")
-	out.NextHops = []rib.NextHop{{Via: addr("10.0.0.77"), Interface: "e0"}}
-	r.loop.Post("others", out)
-	w.run(90 * time.Second)
+	onLAN(w, rib.NextHop{Via: addr("10.0.0.77"), Interface: "e0"})
 	w.wantRoutes("b", "192.0.2.0/24 20 10.0.0.77@e0")
 }
 
@@ -485,10 +491,8 @@ func TestRefreshesAreSpread(t *testing.T) {
 	w.run(time.Minute)
 	at := map[time.Duration]int{}
 	w.spy = func(r *router, p core.SendIP) {
-		if q, err := wire.Parse(wire.V2, p.Payload, p.Source, p.Destination); err == nil {
-			if u, ok := q.Body.(*wire.Update); ok && r.name == "b" {
-				at[w.now/time.Second] += len(u.LSAs)
-			}
+		if u, ok := bodyOf[*wire.Update](p); ok && r.name == "b" {
+			at[w.now/time.Second] += len(u.LSAs)
 		}
 	}
 	w.run(2 * time.Hour)

@@ -78,9 +78,7 @@ func tableRow(page, first string) (cells []string) {
 }
 
 func TestWhySaysTheProblemFirst(t *testing.T) {
-	w := newWorld(t, 1)
-	a := w.add("a", oneArea("1.1.1.1", p2p("e0")), "e0 s 10.0.0.1/24")
-	f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+	w, a, f := withFoe(t, nil)
 	f.befriend()
 	f.say(&wire.Update{LSAs: []wire.LSA{func() wire.LSA {
 		l, _ := wire.Build(wire.V2, wire.LSAKey{Type: 8, ID: 1, Router: f.id}, 1, wire.InitialSequence, &wire.Opaque{Data: make([]byte, 16)})
@@ -131,11 +129,7 @@ func TestWhySaysHowFarItHasCome(t *testing.T) {
 		}, "waiting", "begins anew"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, 1)
-			cfg := oneArea("1.1.1.1", p2p("e0"))
-			cfg.MaxLSAs = 100
-			a := w.add("a", cfg, "e0 s 10.0.0.1/24")
-			f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+			w, a, f := withFoe(t, func(c *Config) { c.MaxLSAs = 100 })
 			tt.reach(f)
 			stages := a.m.Why("9.9.9.9", w.now)
 			if len(stages) == 0 {
