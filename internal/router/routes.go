@@ -80,6 +80,9 @@ func (v View) routesAt(places []place) (rows []query.RouteRow) {
 		for i, route := range v.Loop.RIB().OffersAt(p.vrf, p.prefix) {
 			rows = append(rows, v.routeRow(route, i == 0))
 		}
+		for _, s := range v.Modules.Static.Floating(v.Loop.RIB(), p.vrf, p.prefix) {
+			rows = append(rows, configuredRow(s, s.NextHops))
+		}
 		if p.vrf == "" {
 			rows = append(rows, v.guardRows(p.prefix)...)
 		}
@@ -170,11 +173,8 @@ func guardReason(g kernel.GuardRow) string {
 }
 
 // idleRows are a configured route that leads nowhere, or in part.
-func idleRows(s static.Standing) (rows []query.RouteRow) {
-	row := query.RouteRow{
-		VRF: s.VRF, Prefix: s.To.Masked(), Protocol: rib.Static.String(), Distance: s.Distance, Tag: s.Tag, Kind: rib.Unicast.String(),
-		NextHops: hopRows([]rib.NextHop{{Via: s.Via, Interface: s.Interface, Weight: s.Weight}}),
-	}
+func idleRows(s static.Standing) []query.RouteRow {
+	row := configuredRow(s, []rib.NextHop{{Via: s.Via, Interface: s.Interface, Weight: s.Weight}})
 	switch {
 	case s.Why != "":
 		row.Idle = s.Why
@@ -185,6 +185,13 @@ func idleRows(s static.Standing) (rows []query.RouteRow) {
 		return nil
 	}
 	return []query.RouteRow{row}
+}
+
+// configuredRow is a configured route that is not in the RIB.
+func configuredRow(s static.Standing, hops []rib.NextHop) query.RouteRow {
+	return query.RouteRow{
+		VRF: s.VRF, Prefix: s.To.Masked(), Protocol: rib.Static.String(), Distance: s.Distance, Tag: s.Tag, Kind: s.Kind().String(), NextHops: hopRows(hops),
+	}
 }
 
 // withRoute puts before the stages of the way to a destination what keeps better routes from being taken. Of a destination

@@ -26,6 +26,9 @@ routes:
   - {to: 172.18.0.0/16, reject: true, tag: 7}
   - {to: 172.19.0.0/16, via: 203.0.113.7, weight: 3}
   - {to: 172.19.0.0/16, via: 203.0.113.8}
+  - {to: 172.20.0.0/16, via: 203.0.113.7}
+  - {to: 172.20.0.0/16, via: 203.0.113.9, distance: 200}
+  - {to: 172.20.0.0/16, blackhole: true, distance: 250}
 `
 
 // uplink is a provider with the default route.
@@ -113,6 +116,8 @@ func TestShowRoutes(t *testing.T) {
 			"0.0.0.0/0 kernel installed true: taken: longest match"},
 		"172.18.0.1/32": {"172.18.0.0/16 static installed true: taken: longest match; reject", "0.0.0.0/0 kernel installed true: shorter than 172.18.0.0/16"},
 		"172.19.0.0/16": {"172.19.0.0/16 static installed true: taken: longest match", "0.0.0.0/0 kernel installed true: shorter than 172.19.0.0/16"},
+		"172.20.0.1/32": {"172.20.0.0/16 static installed true: taken: longest match", "172.20.0.0/16 static installed false: distance 200, static has 1",
+			"172.20.0.0/16 static installed false: distance 250, static has 1", "0.0.0.0/0 kernel installed true: shorter than 172.20.0.0/16"},
 		"172.16.0.1/32": {"172.16.0.0/16 static installed true: taken: longest match; no NHRP entry for 10.100.0.2",
 			"172.16.0.0/16 guard installed true: beneath the others: closes the prefix when they go", "0.0.0.0/0 kernel installed true: shorter than 172.16.0.0/16"},
 	} {

@@ -49,7 +49,8 @@ type Route struct {
 	TrackHops  uint8      // that Via is away at most, with TrackFrom; 0: two
 }
 
-func (r Route) kind() rib.Kind {
+// Kind is what becomes of packets that take the route.
+func (r Route) Kind() rib.Kind {
 	switch {
 	case r.Blackhole:
 		return rib.Blackhole
@@ -201,7 +202,7 @@ func (m *Module) evaluate(env *core.Env, d dest) {
 	}
 	m.offered[d] = true
 	env.Route(rib.Route{
-		VRF: d.vrf, Prefix: d.prefix, Protocol: rib.Static, Distance: best.Distance, Kind: best.kind(), Tag: best.Tag, NextHops: merge(shares),
+		VRF: d.vrf, Prefix: d.prefix, Protocol: rib.Static, Distance: best.Distance, Kind: best.Kind(), Tag: best.Tag, NextHops: merge(shares),
 	})
 }
 
