@@ -9,7 +9,7 @@
 // What a run makes is written into its folder under /run/spokeway-lab before it is made, with the process that
 // owns it. It is removed on every way out; what a killed run left is removed by the next one.
 //
-//	lab.go      Run, Up, Down, Exec, List
+//	lab.go      Run, Play, Up, Down, Exec, List
 //	folder.go   the run folder: owners and leftovers
 //	space.go    network namespaces, and the one thread that enters them
 //	world.go    the world of a scenario

@@ -29,6 +29,18 @@ func Run(ctx context.Context, f *scenario.File, opts Options, report func(scenar
 	return scenario.Run(newWorld(ctx, opts), f, report)
 }
 
+// Play brings a lab up, hands it to play and removes it, however that ends.
+func Play(ctx context.Context, f *scenario.File, opts Options, play func(scenario.World) error) error {
+	ctx, stop := signal.NotifyContext(ctx, endings...)
+	defer stop()
+	w := newWorld(ctx, opts)
+	err := w.Up(f)
+	if err == nil {
+		err = play(w)
+	}
+	return errors.Join(err, w.Down())
+}
+
 // Up brings a lab up and leaves it there; no step is played. The id is for [Down] and [Exec].
 func Up(ctx context.Context, f *scenario.File, opts Options) (Info, error) {
 	ctx, stop := signal.NotifyContext(ctx, endings...)

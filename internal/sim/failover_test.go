@@ -1,97 +1,138 @@
 package sim
 
 import (
-	"net/netip"
+	"flag"
+	"fmt"
+	"runtime"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/spokeway/spokeway/internal/scenario"
+	"github.com/spokeway/spokeway/internal/failover"
 )
 
-// BenchmarkFailover kills a hub of the network of the day at 50 different moments, in each variant, and tells in virtual time how
-// many packets of a millisecond's stream are lost of those flows that went by it, and how long the kernel's route took.
+// BenchmarkFailover breaks the networks of the day in each way at different moments, in each variant, repairs them, and tells in
+// virtual time how many packets of a millisecond's stream are lost, and how long the kernels' routes took. What must not be lost is
+// an error, and so is an outage that is longer than the variant promises.
 func BenchmarkFailover(b *testing.B) {
 	for _, variant := range []string{"bfd", "timers"} {
-		for _, how := range []string{"kill", "power", "cut"} {
-			b.Run(variant+"/"+how, func(b *testing.B) {
-				for range b.N {
-					reportFailures(b, variant, how)
-				}
-			})
+		for _, net := range failover.Networks() {
+			for _, kind := range net.Kinds {
+				b.Run(variant+"/"+strings.ReplaceAll(kind.Name, " ", "-"), func(b *testing.B) {
+					for range b.N {
+						reportFailures(b, variant, net, kind)
+					}
+				})
+			}
 		}
 	}
 }
 
-// failures is how many of a kind are looked at.
-const failures = 50
+var failures = flag.Int("sim.failures", 50, "moments that BenchmarkFailover looks at, for each kind of failure")
 
-func reportFailures(b *testing.B, variant, how string) {
-	var lost, turned []time.Duration
-	for k := range failures {
-		l, t := failOnce(b, variant, how, uint64(k+1), time.Duration(k)*37*time.Millisecond)
-		lost, turned = append(lost, l), append(turned, t)
-	}
-	slices.Sort(lost)
-	slices.Sort(turned)
-	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-	b.ReportMetric(ms(lost[failures/2]), "lost-median")
-	b.ReportMetric(ms(lost[failures-1]), "lost-worst")
-	b.ReportMetric(ms(turned[failures/2]), "ms-route-median")
-	b.ReportMetric(ms(turned[failures-1]), "ms-route-worst")
+// closely has each flow of a train send a packet each millisecond after a failure, and one of them after its repair, when none may
+// be lost.
+var closely = failover.Pace{
+	Every: time.Millisecond / failover.FlowsOfTrain, Back: time.Millisecond, Turn: time.Millisecond, Return: 10 * time.Millisecond, Settle: 4 * time.Second,
 }
 
-// failOnce is the outage of the worst flow from a spoke to the centre, a packet each millisecond, and the time until the spoke's
-// kernel had the route by the other hub alone. The moment shifts by phase, so that timers stand elsewhere each time.
-func failOnce(b *testing.B, variant, how string, seed uint64, phase time.Duration) (outage, turned time.Duration) {
-	f, err := scenario.LoadVariant("../../examples/lab/two-hubs-two-clouds.yaml", variant)
+// outages are the longest that an established flow may be out, by variant.
+var outages = map[string]time.Duration{"bfd": 300 * time.Millisecond, "timers": 8 * time.Second}
+
+// trial is one moment.
+type trial struct {
+	failover.Trial
+	cold time.Duration
+	err  error
+}
+
+func reportFailures(b *testing.B, variant string, net failover.Network, kind failover.Kind) {
+	trials := make([]trial, *failures)
+	var hands sync.WaitGroup
+	for hand := range runtime.GOMAXPROCS(0) {
+		hands.Go(func() {
+			for k := hand; k < *failures; k += runtime.GOMAXPROCS(0) {
+				trials[k] = failOnce(variant, net, kind, k)
+			}
+		})
+	}
+	hands.Wait()
+	for k, t := range trials {
+		if t.err != nil {
+			b.Fatalf("seed %d: %v", k+1, t.err)
+		}
+		judge(b, k, variant, kind, t)
+	}
+	report(b, kind, trials)
+}
+
+// failOnce is a failure and its repair in a world of its own. The moment shifts, so that timers of 50 ms and of seconds stand
+// elsewhere each time.
+func failOnce(variant string, net failover.Network, kind failover.Kind, k int) (t trial) {
+	f, err := net.Load("../../examples/lab", variant)
 	if err != nil {
-		b.Fatal(err)
+		return trial{err: err}
 	}
-	s := NewStage(seed)
-	if err := s.Up(f); err != nil {
-		b.Fatal(err)
+	s := NewStage(uint64(k + 1))
+	if t.err = s.Up(f); t.err != nil {
+		return t
 	}
-	s.Sleep(20*time.Second + phase)
-	var probes []scenario.Pinging
-	for range 4 {
-		p, err := s.StartPing("pc1", scenario.Ping{To: netip.MustParseAddr("192.168.0.10"), Protocol: scenario.UDP, Interval: time.Millisecond, Timeout: time.Second})
-		if err != nil {
-			b.Fatal(err)
-		}
-		probes = append(probes, p)
+	run, cold, err := failover.Begin(s, f, net, closely)
+	if err != nil {
+		return trial{err: err}
 	}
-	s.Sleep(100 * time.Millisecond)
-	start := s.Now()
-	if err := fail(s, how); err != nil {
-		b.Fatal(err)
-	}
-	for s.Now() < start+6*time.Second {
-		s.Sleep(time.Millisecond)
-		hops, _ := s.Routes("spoke1", netip.MustParsePrefix("192.168.0.0/24"))
-		if turned == 0 && len(hops) == 1 && hops[0].Via == netip.MustParseAddr("10.101.0.2") {
-			turned = s.Now() - start
-		}
-	}
-	for _, p := range probes {
-		r, err := p.Stop()
-		if err != nil {
-			b.Fatal(err)
-		}
-		outage = max(outage, time.Duration(r.Lost())*time.Millisecond)
-	}
-	if turned == 0 {
-		b.Fatalf("seed %d: the route did not turn", seed)
-	}
-	return outage, turned
+	defer run.End()
+	t.cold = cold
+	t.Trial, t.err = run.Try(kind, 2*time.Second+time.Duration(k)*137*time.Millisecond%(2*time.Second))
+	return t
 }
 
-func fail(s *Stage, how string) error {
-	switch how {
-	case "kill":
-		return s.Kill("hub1", "KILL")
-	case "power":
-		return s.Power("hub1", false)
+// judge holds a moment against what is promised.
+func judge(b *testing.B, k int, variant string, kind failover.Kind, t trial) {
+	for i, flow := range kind.Flows {
+		failed, back := t.Failed[i], t.Back[i]
+		if flow.Kept && failed.Lost > 0 || failed.Outage > outages[variant] {
+			b.Errorf("seed %d: %s: %d lost, out for %v", k+1, flow.Name, failed.Lost, failed.Outage)
+		}
+		if back.Lost > 0 {
+			b.Errorf("seed %d: repaired: %s: %d lost, out for %v", k+1, flow.Name, back.Lost, back.Outage)
+		}
 	}
-	return s.Cut(scenario.Target{Node: "hub1", Interface: "eth0"})
+}
+
+// report tells of each flow, and of the flow that lost most.
+func report(b *testing.B, kind failover.Kind, trials []trial) {
+	each := func(of func(trial) float64) (v []float64) {
+		for _, t := range trials {
+			v = append(v, of(t))
+		}
+		slices.Sort(v)
+		return v
+	}
+	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	var table strings.Builder
+	for i, flow := range kind.Flows {
+		lost := each(func(t trial) float64 { return float64(t.Failed[i].Worst) })
+		fmt.Fprintf(&table, "\n%s: lost %s", flow.Name, spread(lost))
+	}
+	turned, returned, cold := each(func(t trial) float64 { return ms(t.Turned) }), each(func(t trial) float64 { return ms(t.Returned) }), each(func(t trial) float64 { return ms(t.cold) })
+	fmt.Fprintf(&table, "\nroutes turned after, ms: %s\nwhole again after, ms: %s\ncold start, ms: %s", spread(turned), spread(returned), spread(cold))
+	b.Logf("%d moments; median, 90th percentile, worst%s", len(trials), table.String())
+	lost := each(func(t trial) (most float64) {
+		for _, c := range t.Failed {
+			most = max(most, float64(c.Worst))
+		}
+		return most
+	})
+	b.ReportMetric(lost[len(lost)/2], "lost-median")
+	b.ReportMetric(lost[len(lost)-1], "lost-worst")
+	b.ReportMetric(turned[len(turned)/2], "ms-turned-median")
+	b.ReportMetric(turned[len(turned)-1], "ms-turned-worst")
+}
+
+// spread is the median, the 90th percentile and the greatest of sorted values.
+func spread(v []float64) string {
+	return fmt.Sprintf("%.0f, %.0f, %.0f", v[len(v)/2], v[len(v)*9/10], v[len(v)-1])
 }
