@@ -21,7 +21,7 @@ const (
 	maxOfOne   = 4 << 20  // of one socket: who floods one network does not silence the others
 	leastTaken = 512      // octets that a packet counts for at least, since small ones cost as much work
 	maxUnsent  = 8192     // packets for the worker
-	rawBuffer  = 4 << 20  // octets, of each socket in the kernel: a burst of updates
+	rawBuffer  = 4 << 20  // octets, of each socket in the kernel, each way: a burst of updates
 	rawBatch   = 64       // packets taken from a socket before they are handed over
 )
 
@@ -162,8 +162,10 @@ func setRaw(fd, index int, l core.Listen) error {
 	if err := unix.BindToDevice(fd, l.Interface); err != nil {
 		return fmt.Errorf("bind to the interface: %w", err)
 	}
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, rawBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, rawBuffer)
+	for _, o := range []struct{ force, ask int }{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.force, rawBuffer) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.ask, rawBuffer)
+		}
 	}
 	level, options := unix.IPPROTO_IP, []struct{ name, value int }{
 		{unix.IP_MULTICAST_ALL, 0}, {unix.IP_MULTICAST_LOOP, 0}, {unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT},

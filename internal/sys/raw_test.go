@@ -244,6 +244,25 @@ func TestRawSocketsFragment(t *testing.T) {
 	}
 }
 
+// A burst of large updates over a slow link, as the answer to a request is, waits in the kernel and is not dropped there.
+func TestRawSocketsHoldABurst(t *testing.T) {
+	p := across(t, "rawa9", "rawb9")
+	h := start(t, "")
+	h.Do(rawListen("rawa9", false, "224.0.0.5"))
+	p.do(rawListen("rawb9", false, "224.0.0.5"))
+	repeat(t, func() { h.Do(rawSend("rawa9", "10.89.0.1", "224.0.0.5", "ready")) }, func() bool { return p.has("ready") })
+	if out, err := exec.Command("tc", "qdisc", "add", "dev", "rawa9", "root", "tbf", "rate", "20mbit", "burst", "20kb", "limit", "8mb").CombinedOutput(); err != nil {
+		t.Skipf("no slow link (tc, qdisc tbf): %v: %s", err, out)
+	}
+	large := string(bytes.Repeat([]byte("0123456789"), 2400))
+	for k := range 40 {
+		h.Do(rawSend("rawa9", "10.89.0.1", "224.0.0.5", fmt.Sprint(k, " ", large)))
+	}
+	for k := range 40 {
+		p.await(t, fmt.Sprint(k, " ", large))
+	}
+}
+
 // A socket hears what it listens for, on its interface, and not itself; it ends with a Listen without groups.
 func TestRawSocketsHearNothingElse(t *testing.T) {
 	p := across(t, "rawa2", "rawb2")
