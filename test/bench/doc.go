@@ -22,6 +22,7 @@
 //	bfd.go         thousands of BFD sessions held, and what is taken for a failure: ours (bfd_ours.go), FRR and BIRD (bfd_others.go)
 //	routes.go      a routing table into the kernel's, against ip -batch and BIRD; fibd.go is our process
 //	ospf.go        a link-state database for FRR, BIRD and us: ospf_world.go makes it, ospf_feed.go floods it
+//	failures.go    a hub, a line, a carrier, a router fails and comes back, again and again: the lab files with real processes
 //	profile.go     where the time goes while bulk TCP runs
 //
 // Left out: physical interfaces, jumbo frames, more than two routers' worth of cores, lossy paths.

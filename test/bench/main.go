@@ -23,6 +23,7 @@ type options struct {
 	time     time.Duration
 	spokes   int
 	tries    int
+	variant  string
 	hold     time.Duration
 	json     string
 	profiles string
@@ -33,23 +34,26 @@ type options struct {
 
 // part measures one thing.
 type part struct {
-	name string
-	run  func(context.Context, options) (*report, error)
+	name  string
+	run   func(context.Context, options) (*report, error)
+	tries int  // of each kind, where it tries
+	hours bool // it takes too long to be one of all
 }
 
 // parts of the whole, in the order they run.
 var parts = []part{
-	{"throughput", throughput},
-	{"hub", hub},
-	{"load", load},
-	{"handshakes", handshakes},
-	{"protected", protected},
-	{"restart", restart},
-	{"shortcut", shortcut},
-	{"routes", routesPart},
-	{"ospf", ospf},
-	{"profile", profile},
-	{"bfd", bfdBench},
+	{name: "throughput", run: throughput},
+	{name: "hub", run: hub},
+	{name: "load", run: load},
+	{name: "handshakes", run: handshakes},
+	{name: "protected", run: protected},
+	{name: "restart", run: restart},
+	{name: "shortcut", run: shortcut, tries: 100},
+	{name: "routes", run: routesPart},
+	{name: "ospf", run: ospf},
+	{name: "profile", run: profile},
+	{name: "bfd", run: bfdBench},
+	{name: "failures", run: failures, tries: 50, hours: true},
 }
 
 func main() {
@@ -91,11 +95,11 @@ func run() error {
 	fmt.Printf("%s\n\n", printed["machine"])
 	var reports []*report
 	for _, p := range parts {
-		if !slices.Contains(wanted, p.name) && !slices.Contains(wanted, "all") {
+		if !slices.Contains(wanted, p.name) && (p.hours || !slices.Contains(wanted, "all")) {
 			continue
 		}
 		begin := time.Now()
-		r, err := p.run(ctx, o)
+		r, err := p.run(ctx, o.of(p))
 		if ctx.Err() != nil {
 			return errors.New("interrupted; what was set up is removed")
 		}
@@ -124,14 +128,15 @@ func parse(args []string, help io.Writer) (o options, wanted []string, err error
 	f.IntVar(&o.rounds, "rounds", 5, "rounds of the comparisons")
 	f.DurationVar(&o.time, "time", 2*time.Second, "length of one measurement, whole seconds")
 	f.IntVar(&o.spokes, "spokes", 10000, "spokes of the load part")
-	f.IntVar(&o.tries, "tries", 100, "tries of the shortcut part")
+	f.IntVar(&o.tries, "tries", 0, "tries of the shortcut part, or of each failure of the failures part (0: 100 and 50)")
+	f.StringVar(&o.variant, "variant", "bfd", "of the lab files of the failures part: bfd, timers or busy")
 	f.DurationVar(&o.hold, "hold", 20*time.Second, "how long each load of the bfd part is held; 10m for what is to be believed")
 	f.StringVar(&o.json, "json", "bin/bench.json", "where all measurements go")
 	f.StringVar(&o.profiles, "profiles", "bin/profiles", "folder of the CPU profiles")
 	f.StringVar(&o.update, "update", "", "put the tables into this document, such as docs/performance.md")
 	f.StringVar(&o.only, "only", "", "measure only the systems whose names have one of these words, by commas: \"wireguard,ESP in UDP\"")
 	f.Usage = func() {
-		fmt.Fprintln(help, "usage: test/bench/run [flags] [throughput|hub|load|handshakes|protected|restart|shortcut|routes|ospf|profile|bfd|all] …")
+		fmt.Fprintln(help, "usage: test/bench/run [flags] [throughput|hub|load|handshakes|protected|restart|shortcut|routes|ospf|profile|bfd|failures|all] …")
 		f.PrintDefaults()
 	}
 	if err := f.Parse(args); err != nil {
@@ -146,11 +151,19 @@ func parse(args []string, help io.Writer) (o options, wanted []string, err error
 			return o, nil, fmt.Errorf("there is no part %q", w)
 		}
 	}
-	if o.rounds < 1 || o.spokes < 1 || o.spokes > maxSpokes || o.tries < 1 || o.tries > maxTries {
-		return o, nil, fmt.Errorf("want at least 1 round, 1 to %d spokes and 1 to %d tries", maxSpokes, maxTries)
+	if o.rounds < 1 || o.spokes < 1 || o.spokes > maxSpokes || o.tries < 0 || o.tries > maxTries {
+		return o, nil, fmt.Errorf("want at least 1 round, 1 to %d spokes and at most %d tries", maxSpokes, maxTries)
 	}
 	o.self, err = os.Executable()
 	return o, wanted, err
+}
+
+// of is what a part goes by.
+func (o options) of(p part) options {
+	if o.tries == 0 {
+		o.tries = p.tries
+	}
+	return o
 }
 
 // wants reports whether a system is to be measured.
