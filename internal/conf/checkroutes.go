@@ -103,6 +103,8 @@ func (k *checker) route(path string, r Route) {
 		k.failAt(join(path, "track-hops"), "track-hops: the next hops of the route to %s are watched on their links, which is one hop: give track-from", r.To)
 	case r.TrackFrom.IsValid() && r.TrackFrom.Is6() != r.Via.Is6():
 		k.failAt(join(path, "track-from"), "track-from: %s is %s and via %s is not", r.TrackFrom, family(r.TrackFrom), r.Via)
+	case r.TrackFrom.IsValid() && r.TrackFrom == r.Via:
+		k.failAt(join(path, "track-from"), "track-from: %s is via itself: give an address of this router", r.TrackFrom)
 	case r.TrackFrom.IsValid() && r.Interface != "":
 		k.failAt(join(path, "track-from"), "track-from: via %s is on %s, one hop away: remove track-from, or interface", r.Via, r.Interface)
 	case r.ViaDefault && (r.Interface != "" || r.To.Bits() == 0):

@@ -86,6 +86,7 @@ func TestErrors(t *testing.T) {
 		{"track-from without track", "version: 1\nroutes: [{to: 10.9.0.0/16, via: 10.0.0.9, track-from: 10.0.0.1}]\n", `t:2:10: route to 10.9.0.0/16 says how via is watched, and not that it is: give track: bfd`},
 		{"track-hops without track-from", "version: 1\nroutes: [{to: 10.9.0.0/16, via: 10.0.0.9, track: bfd, track-hops: 3}]\n", `t:2:67: track-hops: the next hops of the route to 10.9.0.0/16 are watched on their links, which is one hop: give track-from`},
 		{"track-from of another family", "version: 1\nroutes: [{to: 10.9.0.0/16, via: 10.0.0.9, track: bfd, track-from: fd00::1}]\n", `t:2:67: track-from: fd00::1 is IPv6 and via 10.0.0.9 is not`},
+		{"track-from that is via", "version: 1\nroutes: [{to: 10.9.0.0/16, via: 10.0.0.9, track: bfd, track-from: 10.0.0.9}]\n", `t:2:67: track-from: 10.0.0.9 is via itself: give an address of this router`},
 		{"track-from on a link", "version: 1\nroutes: [{to: 10.9.0.0/16, via: 10.0.0.9, interface: eth0, track: bfd, track-from: 10.0.0.1}]\n", `t:2:84: track-from: via 10.0.0.9 is on eth0, one hop away: remove track-from, or interface`},
 		{"track without a next hop", "version: 1\nroutes: [{to: 10.9.0.0/16, interface: eth0, track: bfd}]\n", `t:2:52: track: the route to 10.9.0.0/16 has no next hop that could be watched: give via`},
 		{"bfd too fast", with("bfd: {interval: 5ms}"), `t:6:21: interval: 5ms is out of range: want 10ms to 1m`},

@@ -378,6 +378,20 @@ func TestAnEngineThatDies(t *testing.T) {
 	}
 }
 
+// A session over several hops from an address that is nowhere here says so, until there is one.
+func TestAddressToWatchFrom(t *testing.T) {
+	b := newBench(t)
+	from := netip.MustParseAddr("10.77.77.77")
+	b.ask("nhrp", liveness.Watch{Target: liveness.Target{Peer: netip.MustParseAddr("10.9.9.9"), Local: from, Multihop: true}, Always: true})
+	b.set()
+	for _, want := range []string{"no interface here has the address 10.77.77.77 to watch from", unanswered} {
+		if rows := b.m.Snapshot(b.loop.Now()); rows[0].Reason != want {
+			t.Errorf("%q, want %q", rows[0].Reason, want)
+		}
+		b.post(core.Link{Name: "lo", Index: 1, Up: true, Addresses: []netip.Prefix{netip.PrefixFrom(from, 32)}})
+	}
+}
+
 // What was down stays so when an engine dies: nobody has seen it work since.
 func TestDownOutlivesTheEngine(t *testing.T) {
 	b := newBench(t)

@@ -29,17 +29,17 @@ type Row struct {
 func (m *Module) Snapshot(now time.Duration) []Row {
 	rows := []Row{}
 	for _, c := range m.contacts() {
-		rows = append(rows, c.row(now))
+		rows = append(rows, m.row(c, now))
 	}
 	return rows
 }
 
-func (c *contact) row(now time.Duration) Row {
+func (m *Module) row(c *contact, now time.Duration) Row {
 	r := c.report
 	row := Row{
 		Peer: c.spec.Peer, Interface: c.iface, State: Down.String(), Multiplier: c.spec.Multiplier,
 		TransmitInterval: r.Transmit.Seconds(), Detection: r.Detection.Seconds(),
-		Diagnostic: r.Diagnostic.String(), Local: c.spec.Local, Watchers: c.watchers(), Reason: c.words(),
+		Diagnostic: r.Diagnostic.String(), Local: c.spec.Local, Watchers: c.watchers(), Reason: m.words(c),
 	}
 	if r.ID != 0 {
 		row.State = r.State.String()
@@ -53,12 +53,27 @@ func (c *contact) row(now time.Duration) Row {
 	return row
 }
 
-// words are the reason of the status; of a passive session that the peer has not begun, that it is the peer's turn.
-func (c *contact) words() string {
-	if c.spec.Passive && c.status == liveness.Unknown && c.report.Remote.Discriminator == 0 && c.reason == unanswered {
+// words are the reason of the status; of a passive session that the peer has not begun, that it is the peer's turn; of one from
+// an address that is not ours, that.
+func (m *Module) words(c *contact) string {
+	switch {
+	case c.status != liveness.Unknown || c.report.Remote.Discriminator != 0 || c.reason != unanswered:
+		return c.reason
+	case c.spec.Passive:
 		return "the peer has not begun"
+	case c.spec.Multihop && !m.isOurs(c.spec.Local):
+		return fmt.Sprintf("no interface here has the address %s to watch from", c.spec.Local)
 	}
 	return c.reason
+}
+
+func (m *Module) isOurs(a netip.Addr) bool {
+	for _, l := range m.links {
+		if l.HasAddress(a) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *contact) watchers() []string {
@@ -112,7 +127,7 @@ type Session struct {
 func (m *Module) Sessions(peer netip.Addr, now time.Duration) (all []Session) {
 	for _, c := range m.contacts() {
 		if c.spec.Peer == peer.WithZone("") {
-			all = append(all, Session{c.row(now), c.status})
+			all = append(all, Session{m.row(c, now), c.status})
 		}
 	}
 	return all
