@@ -129,7 +129,7 @@ func showReference(b *strings.Builder) {
 		b.WriteString("\n\n| key | type |\n|---|---|\n")
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(c.Row)) {
 			key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			if !f.Anonymous && key != "" {
+			if !f.Anonymous && key != "" && key != "-" {
 				fmt.Fprintf(b, "| `%s` | %s |\n", key, jsonType(f.Type))
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
+	"github.com/spokeway/spokeway/internal/proto/ospf"
 )
 
 // Command is one row of the table of commands: what is typed, what is answered.
@@ -63,19 +64,23 @@ func Shows() []Command {
 			Help: "OSPF: instances, what they are and how large",
 		}, Source.OSPF),
 		show(Command{
-			Name: "ospf neighbors", Aliases: []string{"ospf neighbours", "ip ospf neighbor", "ipv6 ospf neighbor", "ospfv3 neighbor"},
+			Name: "ospf neighbors", Aliases: []string{"ospf neighbours", "ip ospf neighbor", "ip ospf neighbor detail", "ipv6 ospf neighbor", "ospfv3 neighbor"},
 			Help:    "OSPF neighbours, and how far the adjacency with each has come",
 			Metrics: ospfNeighborMetrics(),
 		}, Source.OSPFNeighbors),
 		show(Command{
+			Name: "ospf areas", Aliases: []string{"ospf area"},
+			Help: "areas of OSPF: kind, our part in them, and how large they are",
+		}, Source.OSPFAreas),
+		show(Command{
 			Name: "ospf interfaces", Aliases: []string{"ip ospf interface", "ipv6 ospf interface", "ospfv3 interface"},
 			Help: "interfaces with OSPF: area, kind of network, designated routers, cost",
 		}, Source.OSPFInterfaces),
+		ospfDatabase(),
 		show(Command{
-			Name: "ospf database", Aliases: []string{"ip ospf database", "ipv6 ospf database", "ospfv3 database"},
-			Help:    "the link-state database, LSA by LSA",
-			Metrics: ospfDatabaseMetrics(),
-		}, Source.OSPFDatabase),
+			Name: "ospf routers", Aliases: []string{"ospf border-routers", "ip ospf border-routers", "ipv6 ospf border-routers"},
+			Help: "the ways to area border routers and AS boundary routers",
+		}, Source.OSPFRouters),
 		show(Command{
 			Name: "ospf routes", Aliases: []string{"ip ospf route", "ipv6 ospf route", "ospfv3 route"},
 			Help: "the routing table of OSPF, with what others hide in `show routes`",
@@ -155,6 +160,24 @@ func rowsOf[T any](c Command, snapshot func(Source, []string) ([]T, error)) Comm
 		return rows, nil
 	}
 	return c
+}
+
+// ospfDatabase has what an LSA says worked out for those that are shown alone: a database may be large.
+func ospfDatabase() Command {
+	c := Command{
+		Name: "ospf database", Aliases: []string{"ip ospf database", "ipv6 ospf database", "ospfv3 database"},
+		Help:    "the link-state database, LSA by LSA; wide with what each says",
+		Args:    "[FILTER...]",
+		Metrics: ospfDatabaseMetrics(),
+	}
+	return rowsOf(c, func(src Source, args []string) ([]ospf.DatabaseRow, error) {
+		rows, err := Filter(src.OSPFDatabase(), args)
+		rows = slices.Clone(rows)
+		for i := range rows {
+			rows[i].Contents = rows[i].Describe()
+		}
+		return rows, err
+	})
 }
 
 func routes() Command {

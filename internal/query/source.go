@@ -23,9 +23,11 @@ type Source interface {
 	IKE() []ike.IKERow
 	BFD() []bfd.Row
 	OSPF() []ospf.InstanceRow
+	OSPFAreas() []ospf.AreaRow
 	OSPFInterfaces() []ospf.InterfaceRow
 	OSPFNeighbors() []ospf.NeighborRow
 	OSPFDatabase() []ospf.DatabaseRow
+	OSPFRouters() []ospf.RouterRow
 	OSPFRoutes() []ospf.RouteRow
 	OSPFProblems() []ospf.ProblemRow
 	Routes() []RouteRow

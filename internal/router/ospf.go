@@ -13,6 +13,9 @@ import (
 // OSPF is `show ospf`.
 func (v View) OSPF() []ospf.InstanceRow { return v.Modules.OSPF.Instances(v.now()) }
 
+// OSPFAreas is `show ospf areas`.
+func (v View) OSPFAreas() []ospf.AreaRow { return v.Modules.OSPF.Areas(v.now()) }
+
 // OSPFInterfaces is `show ospf interfaces`.
 func (v View) OSPFInterfaces() []ospf.InterfaceRow { return v.Modules.OSPF.Interfaces(v.now()) }
 
@@ -21,6 +24,9 @@ func (v View) OSPFNeighbors() []ospf.NeighborRow { return v.Modules.OSPF.Neighbo
 
 // OSPFDatabase is `show ospf database`.
 func (v View) OSPFDatabase() []ospf.DatabaseRow { return v.Modules.OSPF.Database(v.now()) }
+
+// OSPFRouters is `show ospf routers`.
+func (v View) OSPFRouters() []ospf.RouterRow { return v.Modules.OSPF.Routers(v.now()) }
 
 // OSPFRoutes is `show ospf routes`.
 func (v View) OSPFRoutes() []ospf.RouteRow { return v.Modules.OSPF.Routes(v.now()) }

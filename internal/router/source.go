@@ -44,6 +44,9 @@ func (r *Router) BFD() []bfd.Row { return get(r, View.BFD) }
 // OSPF implements [query.Source].
 func (r *Router) OSPF() []ospf.InstanceRow { return get(r, View.OSPF) }
 
+// OSPFAreas implements [query.Source].
+func (r *Router) OSPFAreas() []ospf.AreaRow { return get(r, View.OSPFAreas) }
+
 // OSPFInterfaces implements [query.Source].
 func (r *Router) OSPFInterfaces() []ospf.InterfaceRow { return get(r, View.OSPFInterfaces) }
 
@@ -52,6 +55,9 @@ func (r *Router) OSPFNeighbors() []ospf.NeighborRow { return get(r, View.OSPFNei
 
 // OSPFDatabase implements [query.Source].
 func (r *Router) OSPFDatabase() []ospf.DatabaseRow { return get(r, View.OSPFDatabase) }
+
+// OSPFRouters implements [query.Source].
+func (r *Router) OSPFRouters() []ospf.RouterRow { return get(r, View.OSPFRouters) }
 
 // OSPFRoutes implements [query.Source].
 func (r *Router) OSPFRoutes() []ospf.RouteRow { return get(r, View.OSPFRoutes) }

@@ -108,7 +108,7 @@ func (v View) hostRow(i conf.Interface) query.InterfaceRow {
 func (v View) Timers() (rows []query.TimerRow) {
 	v.Loop.Timers(func(module string, t *core.Timer) {
 		rows = append(rows, query.TimerRow{
-			Module: module, Name: t.Name, Of: nhrp.TunnelOf(t.Of), ExpiresIn: (t.At() - v.now()).Seconds(),
+			Module: module, Name: t.Name, Of: cmp.Or(nhrp.TunnelOf(t.Of), ospf.InterfaceOf(t.Of)), ExpiresIn: (t.At() - v.now()).Seconds(),
 		})
 	})
 	slices.SortFunc(rows, func(a, b query.TimerRow) int {
@@ -179,7 +179,7 @@ func (v View) Why(peer string) (stages []nhrp.Stage, err error) {
 	}
 	stages = v.withRoute(peer, stages)
 	if len(stages) == 0 {
-		return nil, fmt.Errorf("why %s: %w: neither a server, a peer nor a destination in a cloud; see `spokeway show peers`", peer, query.ErrNotFound)
+		return nil, fmt.Errorf("why %s: %w: neither a server, a peer, a neighbour of OSPF nor a destination in a cloud; see `spokeway show peers` and `spokeway show ospf neighbors`", peer, query.ErrNotFound)
 	}
 	return stages, nil
 }

@@ -46,6 +46,36 @@ type InterfaceRow struct {
 	MTU         int        `json:"mtu"`
 	Neighbors   int        `json:"neighbors"`
 	Adjacencies int        `json:"adjacencies"`
+
+	HelloIn        float64 `json:"helloIn" table:",wide"` // seconds to our next one
+	Retransmit     float64 `json:"retransmit" table:",wide"`
+	Authentication string  `json:"authentication" table:",wide"` // of what we send: an algorithm, or none
+	InstanceID     uint8   `json:"instanceId" table:",wide"`     // of OSPFv3
+	UpFor          float64 `json:"upFor" table:",wide"`          // since the state is as it is
+}
+
+// AreaRow is one area of `show ospf areas`.
+type AreaRow struct {
+	Instance    string   `json:"instance"`
+	Area        string   `json:"area"`
+	Type        string   `json:"type"`  // normal, stub or nssa
+	Roles       []string `json:"roles"` // border, no-summary, translator
+	Interfaces  int      `json:"interfaces"`
+	Adjacencies int      `json:"adjacencies"`
+	Borders     int      `json:"borderRouters"` // others, that are reached
+	Boundaries  int      `json:"boundaryRouters"`
+	LSAs        int      `json:"lsas"`
+}
+
+// RouterRow is one way to a border router or an AS boundary router of `show ospf routers`.
+type RouterRow struct {
+	Instance string     `json:"instance"`
+	RouterID string     `json:"routerId"`
+	Area     string     `json:"area"` // by which it is reached
+	Roles    []string   `json:"roles"`
+	Kind     string     `json:"kind"`
+	Cost     uint32     `json:"cost"`
+	NextHops []RouteHop `json:"nextHops"`
 }
 
 // NeighborRow is one row of `show ospf neighbors`.
@@ -84,6 +114,7 @@ type DatabaseRow struct {
 	Area     wire.AreaID    `json:"-"`
 	LSAScope wire.Scope     `json:"-"`
 	Link     string         `json:"interface,omitempty" table:",optional"`
+	Contents []string       `json:"contents" table:",wide"` // what [DatabaseRow.Describe] says, for who asked for it
 }
 
 // RouteRow is one route of `show ospf routes`.
@@ -93,7 +124,7 @@ type RouteRow struct {
 	Kind     string     `json:"kind"`
 	Area     string     `json:"area"`
 	Cost     uint32     `json:"cost"`
-	Type2    uint32     `json:"type2" table:",wide"`
+	Type2    uint32     `json:"type2" table:",optional,empty=-"` // the metric of an external of type 2, beside the cost of the way to who tells of it
 	Tag      uint32     `json:"tag" table:",optional,empty=-"`
 	Router   string     `json:"router"` // that tells of it
 	NextHops []RouteHop `json:"nextHops"`
@@ -174,7 +205,7 @@ func (i *iface) adjacencies() (n int) {
 }
 
 // Interfaces is `show ospf interfaces`.
-func (m *Module) Interfaces(time.Duration) []InterfaceRow {
+func (m *Module) Interfaces(now time.Duration) []InterfaceRow {
 	var rows []InterfaceRow
 	for _, inst := range m.sorted() {
 		for _, i := range inst.interfaces() {
@@ -183,11 +214,78 @@ func (m *Module) Interfaces(time.Duration) []InterfaceRow {
 				State: i.state.String(), Address: i.local, Cost: i.cfg.Cost, Priority: i.cfg.Priority, Hello: i.cfg.Hello.Seconds(),
 				Dead: i.cfg.Dead.Seconds(), MTU: i.host.MTU, Neighbors: len(i.neighbors), Adjacencies: i.adjacencies(),
 			}
+			row.HelloIn, row.Retransmit, row.Authentication, row.InstanceID = i.helloIn(now), i.cfg.Retransmit.Seconds(), i.key().Algorithm.String(), i.cfg.Instance
+			row.UpFor = (now - i.since).Seconds()
 			if i.cfg.Network.designates() && i.state > waiting {
 				row.DR, row.BDR = i.routerName(i.dr), i.routerName(i.bdr)
 			}
 			if i.state == down {
 				row.Reason = i.reason
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// helloIn is the time to our next hello in seconds; -1 where we send none.
+func (i *iface) helloIn(now time.Duration) float64 {
+	if !i.helloTimer.Armed() {
+		return -1
+	}
+	return (i.helloTimer.At() - now).Seconds()
+}
+
+// Areas is `show ospf areas`.
+func (m *Module) Areas(time.Duration) []AreaRow {
+	var rows []AreaRow
+	for _, inst := range m.sorted() {
+		for _, a := range inst.sortedAreas() {
+			row := AreaRow{Instance: inst.cfg.Name, Area: a.id.String(), Type: a.cfg.Kind.String(), Roles: a.roles(), Interfaces: len(a.ifaces), LSAs: len(a.db.lsas)}
+			for _, i := range a.ifaces {
+				row.Adjacencies += i.adjacencies()
+			}
+			for _, r := range inst.result.Routers {
+				if r.Area == a.id && r.Border {
+					row.Borders++
+				}
+				if r.Area == a.id && r.Boundary {
+					row.Boundaries++
+				}
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+func (a *area) roles() []string {
+	roles := []string{}
+	for _, r := range []struct {
+		is   bool
+		word string
+	}{{a.inst.border, "border"}, {a.cfg.NoSummary && a.cfg.Kind != Normal, "no-summary"}, {a.translates, "translator"}} {
+		if r.is {
+			roles = append(roles, r.word)
+		}
+	}
+	return roles
+}
+
+// Routers is `show ospf routers`.
+func (m *Module) Routers(time.Duration) []RouterRow {
+	var rows []RouterRow
+	for _, inst := range m.sorted() {
+		for _, r := range inst.result.Routers {
+			row := RouterRow{Instance: inst.cfg.Name, RouterID: r.Router.String(), Area: r.Area.String(), Roles: []string{}, Kind: r.Kind.String(), Cost: r.Cost}
+			if r.Border {
+				row.Roles = append(row.Roles, "border")
+			}
+			if r.Boundary {
+				row.Roles = append(row.Roles, "boundary")
+			}
+			for _, h := range r.NextHops {
+				row.NextHops = append(row.NextHops, RouteHop(h))
 			}
 			rows = append(rows, row)
 		}

@@ -65,7 +65,7 @@ func (n *neighbor) stage(now time.Duration) Stage {
 		w.detail, w.remedy = "it waits for its turn: others become adjacent first", ""
 	}
 	s := Stage{Name: Name, State: "waiting", Remedy: w.remedy,
-		Detail: fmt.Sprintf("%v (%v) on %s is %v since %v: %s", n.router, n.address, n.i.name(), n.state, seconds((now - n.since).Seconds()), w.detail)}
+		Detail: fmt.Sprintf("%v (%v) on %s has been %v for %v: %s", n.router, n.address, n.i.name(), n.state, seconds((now - n.since).Seconds()), w.detail)}
 	if n.state == full || n.state == twoWay && !n.queued {
 		s.State = "ok"
 	}
@@ -79,12 +79,26 @@ func seconds(s float64) time.Duration {
 	return time.Duration(s * float64(time.Second)).Round(time.Second)
 }
 
-// missing is about interfaces that are not up, and configured neighbours that are silent.
+// alone is about an interface without neighbours: it is not up, has nobody to look for, or hears nobody.
+func (i *iface) alone() []Stage {
+	w := stageWords[neighborDown]
+	switch {
+	case i.state == down:
+		return []Stage{{Name: Name, State: "failed", Detail: "no OSPF on " + i.name() + ": " + i.reason}}
+	case len(i.neighbors) > 0:
+		return nil
+	case i.cfg.Passive || i.cfg.Network == Loopback:
+		return []Stage{{Name: Name, State: "ok", Detail: "no neighbour is looked for on " + i.name() + ", which is " + i.state.String() + ": its network is told of"}}
+	}
+	return []Stage{{Name: Name, State: "waiting", Detail: "no neighbour is heard on " + i.name(), Remedy: w.remedy}}
+}
+
+// missing is about interfaces without neighbours, and configured neighbours that are silent.
 func (m *Module) missing(peer string) (stages []Stage) {
 	for _, inst := range m.sorted() {
 		for _, i := range inst.interfaces() {
-			if peer == i.name() && i.state == down {
-				stages = append(stages, Stage{Name: Name, State: "failed", Detail: "no OSPF on " + i.name() + ": " + i.reason})
+			if peer == i.name() {
+				stages = append(stages, i.alone()...)
 			}
 			for _, p := range i.cfg.Neighbors {
 				if peer == p.Address.String() && i.neighborAt(p.Address) == nil {

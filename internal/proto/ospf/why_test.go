@@ -147,3 +147,29 @@ func TestWhySaysHowFarItHasCome(t *testing.T) {
 		t.Errorf("%+v", stages)
 	}
 }
+
+// An interface without neighbours says whether any is looked for.
+func TestWhyOfAnInterfaceAlone(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(f *Interface)
+		state  string
+		want   string
+		remedy bool
+	}{
+		{"nobody is heard", func(*Interface) {}, "waiting", "no neighbour is heard on e0", true},
+		{"passive", func(f *Interface) { f.Passive = true }, "ok", "no neighbour is looked for on e0, which is passive", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, 1)
+			f := p2p("e0")
+			tt.change(&f)
+			a := w.add("a", oneArea("1.1.1.1", f), "e0 s 10.0.0.1/24")
+			w.run(time.Minute)
+			stages := a.m.Why("e0", w.now)
+			if len(stages) != 1 || stages[0].State != tt.state || !strings.Contains(stages[0].Detail, tt.want) || (stages[0].Remedy != "") != tt.remedy {
+				t.Errorf("%+v", stages)
+			}
+		})
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/spokeway/spokeway/internal/proto/ike"
 	"github.com/spokeway/spokeway/internal/proto/nhrp"
 	"github.com/spokeway/spokeway/internal/proto/ospf"
+	"github.com/spokeway/spokeway/internal/proto/ospf/wire"
 	"github.com/spokeway/spokeway/internal/query"
 )
 
@@ -47,9 +48,11 @@ func (f *Fake) SAs() []ike.SARow                       { return f.SARows }
 func (f *Fake) IKE() []ike.IKERow                      { return f.IKERows }
 func (f *Fake) BFD() []bfd.Row                         { return f.BFDRows }
 func (f *Fake) OSPF() []ospf.InstanceRow               { return f.OSPFRows.Instances }
+func (f *Fake) OSPFAreas() []ospf.AreaRow              { return f.OSPFRows.Areas }
 func (f *Fake) OSPFInterfaces() []ospf.InterfaceRow    { return f.OSPFRows.Interfaces }
 func (f *Fake) OSPFNeighbors() []ospf.NeighborRow      { return f.OSPFRows.Neighbors }
 func (f *Fake) OSPFDatabase() []ospf.DatabaseRow       { return f.OSPFRows.Database }
+func (f *Fake) OSPFRouters() []ospf.RouterRow          { return f.OSPFRows.Routers }
 func (f *Fake) OSPFRoutes() []ospf.RouteRow            { return f.OSPFRows.Routes }
 func (f *Fake) OSPFProblems() []ospf.ProblemRow        { return f.OSPFRows.Problems }
 func (f *Fake) Routes() []query.RouteRow               { return f.RouteRows }
@@ -100,9 +103,11 @@ func (f *Fake) Reload(ctx context.Context) ([]string, error) {
 // OSPFRows are the rows of the commands about OSPF.
 type OSPFRows struct {
 	Instances  []ospf.InstanceRow
+	Areas      []ospf.AreaRow
 	Interfaces []ospf.InterfaceRow
 	Neighbors  []ospf.NeighborRow
 	Database   []ospf.DatabaseRow
+	Routers    []ospf.RouterRow
 	Routes     []ospf.RouteRow
 	Problems   []ospf.ProblemRow
 }
@@ -112,6 +117,7 @@ func spokeOSPF() OSPFRows {
 	return OSPFRows{
 		Instances: []ospf.InstanceRow{{Instance: "ospf", Version: "OSPFv2", RouterID: "10.100.100.12", Roles: []string{"boundary"}, Areas: 1, Interfaces: 2,
 			Neighbors: 2, Adjacencies: 1, LSAs: 2, Routes: 2, Calculations: 7, LastReason: "router LSA of 10.100.100.1", LastAgo: 61, UpFor: 93784}},
+		Areas: []ospf.AreaRow{{Instance: "ospf", Area: "0.0.0.0", Type: "normal", Interfaces: 2, Adjacencies: 1, Boundaries: 1, LSAs: 1}},
 		Interfaces: []ospf.InterfaceRow{
 			{Instance: "ospf", Interface: "eth1", Area: "0.0.0.0", Network: "broadcast", State: "passive", Address: addr("192.168.12.1"), Cost: 10, Priority: 1, Hello: 10, Dead: 40, MTU: 1500},
 			{Instance: "ospf", Interface: "tun100", Area: "0.0.0.0", Network: "point-to-multipoint", State: "point-to-point", Address: addr("10.100.100.12"), Cost: 10,
@@ -121,8 +127,11 @@ func spokeOSPF() OSPFRows {
 				UpFor: 93744, Liveness: "up", Events: 6},
 			{Instance: "ospf", RouterID: "10.100.100.2", Address: addr("10.100.100.2"), Interface: "tun100", Area: "0.0.0.0", State: "exstart", Priority: 1, DeadIn: 38, UpFor: 12, Events: 3}},
 		Database: []ospf.DatabaseRow{
-			{Instance: "ospf", Scope: "as", Type: "external", ID: "172.16.0.0", Router: "10.100.100.12", Age: 61, Sequence: "0x80000001", Checksum: "0xbeef", Length: 36},
+			{Instance: "ospf", Scope: "as", Type: "external", ID: "172.16.0.0", Router: "10.100.100.12", Age: 61, Sequence: "0x80000001", Checksum: "0xbeef", Length: 36,
+				Body: &wire.External{Prefix: prefix("172.16.0.0/12"), Metric: 20, Type2: true, Tag: 7}},
 			{Instance: "ospf", Scope: "area 0.0.0.0", Type: "router", ID: "10.100.100.1", Router: "10.100.100.1", Age: 1200, Sequence: "0x80000123", Checksum: "0x1234", Length: 48}},
+		Routers: []ospf.RouterRow{{Instance: "ospf", RouterID: "10.100.100.1", Area: "0.0.0.0", Roles: []string{"boundary"}, Kind: "intra-area", Cost: 10,
+			NextHops: []ospf.RouteHop{{Via: addr("10.100.100.1"), Interface: "tun100"}}}},
 		Routes: []ospf.RouteRow{
 			{Instance: "ospf", Prefix: "192.168.0.0/24", Kind: "intra-area", Area: "0.0.0.0", Cost: 20, Router: "10.100.100.1", NextHops: []ospf.RouteHop{{Via: addr("10.100.100.1"), Interface: "tun100"}}},
 			{Instance: "ospf", Prefix: "192.168.12.0/24", Kind: "intra-area", Area: "0.0.0.0", Cost: 10, Router: "10.100.100.12", NextHops: []ospf.RouteHop{{Interface: "eth1"}}}},
