@@ -42,7 +42,7 @@ func furnish(t *testing.T, example string) string {
 	}
 	files := testFiles()
 	for name, from := range map[string]string{
-		"corp.psk": "corp.psk", "corp-new.psk": "old.psk", "ca.pem": "ca.pem", "ca.crl": "ca.crl", "spoke1.pem": "hub.pem", "spoke1.key": "hub.key",
+		"corp.psk": "corp.psk", "lan.password": "corp.psk", "corp-new.psk": "old.psk", "ca.pem": "ca.pem", "ca.crl": "ca.crl", "spoke1.pem": "hub.pem", "spoke1.key": "hub.key",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), files[from].Data, 0o600); err != nil {
 			t.Fatal(err)
