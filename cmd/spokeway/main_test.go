@@ -231,6 +231,7 @@ func TestExitCodes(t *testing.T) {
 		{"capture 10.9.9.9 " + socket, exitNotFound, "", "capture: no peer 10.9.9.9"},
 		{"show nhrp 10.9.9.9 " + socket, exitNotFound, "", `show nhrp: nothing matches "10.9.9.9"`},
 		{"show routes 2001:db8:2::1 " + socket, exitNotFound, "", "show routes: no route to 2001:db8:2::1"},
+		{"show ospf databse " + socket, exitNotFound, "", "show ospf: nothing matches \"databse\": not found; `show ospf` goes on with neighbors, areas, "},
 		{"clear nhrp 10.9.9.9 " + socket, exitNotFound, "", `clear nhrp: nothing matches "10.9.9.9"`},
 
 		{"show nhrp " + nobody, exitUnreachable, "", "show nhrp: cannot reach the daemon at "},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,9 @@ func (a *app) showCommand() *cobra.Command {
 
 func (a *app) show(c *cobra.Command, cmd query.Command, args []string) error {
 	data, err := a.client().Show(c.Context(), cmd.Name, args)
+	if words := further(query.Shows(), cmd.Name); err != nil && exitCode(err) == exitNotFound && len(words) > 0 {
+		return fmt.Errorf("show %s: %w; `show %s` goes on with %s", cmd.Name, err, cmd.Name, strings.Join(words, ", "))
+	}
 	if err != nil {
 		return describe("show "+cmd.Name, err)
 	}
@@ -43,6 +47,17 @@ func (a *app) show(c *cobra.Command, cmd query.Command, args []string) error {
 		return err
 	}
 	return cmd.Text(a.out, rows, a.output == "wide")
+}
+
+// further are the words by which other commands begin where this one ends: one of them may have been meant as a filter, and
+// mistyped.
+func further(table []query.Command, name string) (words []string) {
+	for _, c := range table {
+		if rest, ok := strings.CutPrefix(c.Name, name+" "); ok {
+			words = append(words, rest)
+		}
+	}
+	return words
 }
 
 // list is a table of commands for the help.
