@@ -12,7 +12,8 @@
 // A worker that dies is started again by its keeper, a process that does nothing else: the router itself has given up to
 // start programs (package sys). Meanwhile paths are unknown, not down; the sessions go on where they were in the next
 // worker, and a peer that was not silent for its detection time has not noticed. All of them end when the router does,
-// however that happens: they see the socket pair end, and the kernel kills the children of who died.
+// however that happens: they see the socket pair end, and the kernel kills the worker of a keeper that died. A confined
+// router signals nobody (Landlock), so that a keeper which somebody has stopped ends when it goes on.
 //
 //	frame.go   what goes over the socket pair
 //	socket.go  UDP in, raw out
