@@ -233,3 +233,27 @@ func TestNear(t *testing.T) {
 		}
 	}
 }
+
+// TestDiffOfOrder holds that an order which decides is told: the first key is sent with, the first match decides.
+func TestDiffOfOrder(t *testing.T) {
+	keys := func(list string) *Config {
+		return parse(t, "version: 1\nospf: {areas: {0: {interfaces: {eth1: {authentication: ["+list+"]}}}}}\n")
+	}
+	const first, second = "{id: 1, key: a}", "{id: 2, key: b}"
+	for _, tt := range []struct{ name, old, new, want string }{
+		{"the same", first + "," + second, first + "," + second, ""},
+		{"turned", first + "," + second, second + "," + first, "changed ospf.areas.0.interfaces.eth1.authentication: the order 1, 2 to 2, 1"},
+		{"one more in front", first, second + "," + first, "added ospf.areas.0.interfaces.eth1.authentication[2]"},
+		{"the first goes", first + "," + second, second, "removed ospf.areas.0.interfaces.eth1.authentication[1]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			for _, c := range Diff(keys(tt.old), keys(tt.new)) {
+				got = append(got, c.String())
+			}
+			if s := strings.Join(got, "\n"); s != tt.want {
+				t.Errorf("got %q, want %q", s, tt.want)
+			}
+		})
+	}
+}

@@ -43,7 +43,11 @@ func Diff(old, new *Config) []Change {
 
 func diffNodes(path string, old, new *node) []Change {
 	if before, after := old.children(), new.children(); len(before) > 0 && len(after) > 0 || listed(old) || listed(new) {
-		return diffChildren(path, before, after)
+		out := diffChildren(path, before, after)
+		if listed(old) && listed(new) {
+			out = append(out, reordered(path, before, after)...)
+		}
+		return out
 	}
 	c := Change{Path: path, Old: old.brief(), New: new.brief()}
 	if c.Old == c.New && old.hidden == new.hidden {
@@ -63,6 +67,36 @@ func diffChildren(path string, old, new []pair) []Change {
 		}
 	}
 	return out
+}
+
+// mostOrdered is how many labels of a list are told when their order changes.
+const mostOrdered = 8
+
+// reordered tells that the items which stay are in another order: of keys the first is sent with, of a list of matches the
+// first decides.
+func reordered(path string, old, new []pair) []Change {
+	before, after := staying(old, new), staying(new, old)
+	switch {
+	case slices.Equal(before, after):
+		return nil
+	case len(before) > mostOrdered:
+		return []Change{{Path: path, Old: "the order", New: "another"}}
+	}
+	return []Change{{Path: path, Old: "the order " + strings.Join(before, ", "), New: strings.Join(after, ", ")}}
+}
+
+// staying are the labels of a list that are in the other too.
+func staying(list, other []pair) (labels []string) {
+	there := map[string]bool{}
+	for _, p := range other {
+		there[p.key] = true
+	}
+	for _, p := range list {
+		if there[p.key] {
+			labels = append(labels, strings.Trim(p.key, "[]"))
+		}
+	}
+	return labels
 }
 
 func child(path, key string) string {
