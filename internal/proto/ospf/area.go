@@ -97,5 +97,5 @@ func (a *area) end(env *core.Env, reason string) {
 		i.end(env, reason)
 	}
 	a.db.end(env)
-	a.inst.changedSPF(env, "area "+a.id.String()+" left")
+	a.inst.changedSPF("area " + a.id.String() + " left")
 }

@@ -19,7 +19,7 @@ const (
 )
 
 // receiveUpdate is RFC 2328 13, one LSA after the other.
-func (n *neighbor) receiveUpdate(env *core.Env, u *wire.Update, dst netip.Addr) {
+func (n *neighbor) receiveUpdate(env *core.Env, u *wire.Update) {
 	if n.state < exchange {
 		return
 	}

@@ -150,7 +150,7 @@ func (n *neighbor) moved(env *core.Env, old *neighbor) {
 	n.unwatch(env)
 	n.watch(env)
 	n.i.touch()
-	n.inst().changedSPF(env, "neighbor "+n.router.String()+" has moved")
+	n.inst().changedSPF("neighbor " + n.router.String() + " has moved")
 }
 
 // heardWithin reports whether a hello has come within a time.

@@ -180,7 +180,7 @@ func (inst *instance) configure(env *core.Env, cfg *Config) {
 	}
 	inst.redistributeAll(env)
 	inst.touchAll()
-	inst.changedSPF(env, "configured")
+	inst.changedSPF("configured")
 }
 
 func same(a, b any) bool { return reflect.DeepEqual(a, b) }

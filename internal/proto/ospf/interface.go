@@ -75,11 +75,10 @@ func newInterface(a *area, cfg Interface) *iface {
 	return i
 }
 
-func (i *iface) name() string         { return i.cfg.Name }
-func (i *iface) inst() *instance      { return i.area.inst }
-func (i *iface) id() uint32           { return uint32(i.host.Index) }
-func (i *iface) count(what string)    { i.counters[what]++ }
-func (i *iface) designatedHere() bool { return i.state == designated }
+func (i *iface) name() string      { return i.cfg.Name }
+func (i *iface) inst() *instance   { return i.area.inst }
+func (i *iface) id() uint32        { return uint32(i.host.Index) }
+func (i *iface) count(what string) { i.counters[what]++ }
 
 // self is how the interface stands in the designated router fields of a hello, RFC 2328 A.3.2 and RFC 5340 A.3.2.
 func (i *iface) self() uint32 {
@@ -214,7 +213,7 @@ func (i *iface) become(env *core.Env, s ifaceState) {
 	i.state, i.since = s, env.Now()
 	i.listen(env)
 	i.touch()
-	i.inst().changedSPF(env, "interface "+i.name()+" is "+s.String())
+	i.inst().changedSPF("interface " + i.name() + " is " + s.String())
 }
 
 func (i *iface) reasonOf(s ifaceState) string {
@@ -289,7 +288,7 @@ func (i *iface) reconfigure(env *core.Env, cfg Interface) {
 		i.sayHello(env)
 	}
 	i.touch()
-	i.inst().changedSPF(env, "interface "+i.name()+" was configured")
+	i.inst().changedSPF("interface " + i.name() + " was configured")
 }
 
 // prefixes are the networks on the interface in the family of the routes, without those that

@@ -268,11 +268,11 @@ func (n *neighbor) announce(env *core.Env, old, s neighborState) {
 			n.i.lose(n.router)
 		}
 		inst.urgent, inst.gather = true, n.spread()
-		inst.unadjacent(env, n)
+		inst.unadjacent(env)
 	}
 	inst.allMade = inst.allMade || s == full && !inst.exchanging()
 	n.i.touch()
-	inst.changedSPF(env, "neighbor "+n.router.String()+" is "+s.String())
+	inst.changedSPF("neighbor " + n.router.String() + " is " + s.String())
 }
 
 // lose notes a neighbour that went, on a network that has an LSA of its own: until that says so too, it leads there. Those

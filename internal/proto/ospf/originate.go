@@ -217,7 +217,7 @@ func (inst *instance) originate(env *core.Env) {
 		for _, a := range inst.areas {
 			a.stale = true
 		}
-		inst.changedSPF(env, "border router or not")
+		inst.changedSPF("border router or not")
 	}
 	for _, a := range inst.sortedAreas() {
 		if a.stale {

@@ -215,7 +215,7 @@ func (a *area) has(l wire.Link) bool {
 }
 
 // unadjacent ends a restart that does not come to what was before.
-func (inst *instance) unadjacent(env *core.Env, n *neighbor) {
+func (inst *instance) unadjacent(env *core.Env) {
 	if inst.restarting() {
 		inst.restart.end(env, "an adjacency was lost")
 	}
@@ -244,7 +244,7 @@ func (r *restart) end(env *core.Env, reason string) {
 		}
 	}
 	inst.touchAll()
-	inst.changedSPF(env, "restarted")
+	inst.changedSPF("restarted")
 	inst.touchExternals(env)
 }
 

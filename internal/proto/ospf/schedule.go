@@ -80,7 +80,7 @@ func ways(r *wire.RouterLSA) []wire.Link {
 }
 
 // changedSPF has the whole tree computed again.
-func (inst *instance) changedSPF(_ *core.Env, why string) {
+func (inst *instance) changedSPF(why string) {
 	inst.need(spf.Topology)
 	inst.lastWhy = why
 }

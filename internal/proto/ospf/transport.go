@@ -208,7 +208,7 @@ func (i *iface) dispatch(env *core.Env, p *wire.Packet, ev core.ReceivedIP) {
 	case *wire.Request:
 		n.receiveRequest(env, body)
 	case *wire.Update:
-		n.receiveUpdate(env, body, ev.Destination)
+		n.receiveUpdate(env, body)
 	case *wire.Ack:
 		n.receiveAck(env, body)
 	}
