@@ -172,7 +172,7 @@ func (i *iface) admits(env *core.Env, p *wire.Packet, ev core.ReceivedIP) string
 		return "area"
 	}
 	if err := p.Verify(i.cfg.Keys...); err != nil {
-		i.problem(env, ev.Source, WrongKey, err.Error())
+		i.problem(env, ev.Source, WrongKey, err.(*wire.Error).Detail)
 		return reasonOf(err)
 	}
 	if p.Router == i.inst().router {

@@ -143,16 +143,24 @@ func (p *Packet) Verify(keys ...Key) error {
 		}
 		if p.Auth.Type.cryptographic() && p.Auth.KeyID != k.ID {
 			if reasonOf(err) == ReasonAuthentication {
-				err = bad(ReasonKey, "number "+strconv.FormatUint(uint64(p.Auth.KeyID), 10)+" is not configured")
+				err = bad(ReasonKey, "key number "+strconv.FormatUint(uint64(p.Auth.KeyID), 10)+" received, which is not configured")
 			}
 			continue
 		}
 		if p.proven(k) {
 			return nil
 		}
-		err = bad(ReasonDigest, "key "+strconv.FormatUint(uint64(k.ID), 10)+" is another at the sender")
+		err = bad(ReasonDigest, k.name()+" is another at the sender")
 	}
 	return err
+}
+
+// name says which key differs: that of the simple type has no number.
+func (k Key) name() string {
+	if k.Algorithm == Simple {
+		return "the password"
+	}
+	return "the secret or the algorithm of key " + strconv.FormatUint(uint64(k.ID), 10)
 }
 
 // wants is the type that packets of the key have.
