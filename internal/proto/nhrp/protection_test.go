@@ -409,6 +409,26 @@ func TestProtectedShortcutWaitsOnTheHub(t *testing.T) {
 	w.audit()
 }
 
+// A peer may answer when more than a third of the shortcut's life is over: it is renewed all the same, for as long as it is used.
+func TestShortcutThatWaitedIsRenewedWhileUsed(t *testing.T) {
+	w, hub, spoke1, spoke2 := protectedCloud(t, false)
+	spoke2.module.tunnels[testTunnel].cfg.HoldTime = 90 * time.Second // that of what it answers
+	w.blocked = func(from, to netip.Addr) bool { return from == spoke1.nbma && to == spoke2.nbma }
+	w.redirected(hub, spoke1, "192.168.11.5", "192.168.12.5")
+	w.pass(35*time.Second, true)
+	w.blocked = func(_, _ netip.Addr) bool { return false }
+	w.join(spoke2, spoke1)
+	w.run(0)
+	if row := spoke1.shortcut("192.168.12.0/24"); row.Type != "dynamic" || row.ExpiresIn > 56 {
+		t.Fatalf("it did not wait: %+v", row)
+	}
+	w.pass(5*time.Minute, true)
+	if row := spoke1.shortcut("192.168.12.0/24"); row.Type != "dynamic" {
+		t.Errorf("a shortcut in use ended: %+v", spoke1.module.Shortcuts(w.now))
+	}
+	w.audit()
+}
+
 func TestProtectedShortcutDoesNotWaitForEver(t *testing.T) {
 	w, hub, spoke1, spoke2 := protectedCloud(t, false)
 	w.blocked = func(from, to netip.Addr) bool { return from == spoke1.nbma && to == spoke2.nbma }

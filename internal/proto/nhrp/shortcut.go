@@ -107,6 +107,10 @@ func (s *shortcut) enter(env *core.Env) {
 		return
 	}
 	s.live = true
+	if !s.renew.Armed() { // a third of its life went by before the peer answered, and nobody asked
+		s.steps = 1
+		env.Emit(s.question())
+	}
 	t.log(env, core.Info, "shortcut-up", "peer", s.via.endpoint(), "prefix", s.prefix, "via", s.via.protocol)
 	if s.isRoute() {
 		env.Route(rib.Route{
@@ -193,7 +197,7 @@ func (t *tunnel) used(env *core.Env, ev dataplane.Used) {
 	}
 	switch {
 	case s.steps == 1:
-		env.Arm(&s.renew, s.hold/3)
+		env.Arm(&s.renew, min(s.hold/3, (s.expires.At()-env.Now())/2))
 	case ev.Used:
 		s.refresh(env)
 	default:
