@@ -92,6 +92,7 @@ func TestFloodOfStrangers(t *testing.T) {
 			defer unix.Close(near)
 			defer unix.Close(far)
 			to := sockaddr(tt.to, tt.port)
+			awaitReadable(t, all, false, func() { _ = unix.Sendto(near, []byte{1}, 0, to) }) // the neighbour is known then
 			for i := range junk {
 				_ = unix.Sendto(near, packet(uint32(i)), 0, to)
 				_ = unix.Sendto(near, []byte{1, 2, 3}, 0, to)
@@ -102,6 +103,7 @@ func TestFloodOfStrangers(t *testing.T) {
 			if err := unix.Sendto(near, packet(prefix|9), 0, to); err != nil {
 				t.Error(err)
 			}
+			awaitReadable(t, all, true, func() {})
 		})
 		var got []uint32
 		taken := 0
@@ -126,6 +128,24 @@ func TestFloodOfStrangers(t *testing.T) {
 		}
 		all.close()
 	}
+}
+
+// awaitReadable repeats do until one of the sockets has something: one that has what names sessions, or one of the others.
+func awaitReadable(t *testing.T, all *sockets, sessions bool, do func()) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		do()
+		var polls []unix.PollFd
+		for _, r := range all.in {
+			if r.sessions == sessions {
+				polls = append(polls, unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN})
+			}
+		}
+		if n, err := unix.Poll(polls, 50); err == nil && n > 0 {
+			return
+		}
+	}
+	t.Errorf("nothing arrived at the sockets, of sessions: %t", sessions)
 }
 
 // A worker that is stopped gives no sign of life: it is killed, and what was not watched meanwhile is unknown, not down.
