@@ -90,7 +90,7 @@ func (i *iface) alone() []Stage {
 	case i.cfg.Passive || i.cfg.Network == Loopback:
 		return []Stage{{Name: Name, State: "ok", Detail: "no neighbour is looked for on " + i.name() + ", which is " + i.state.String() + ": its network is told of"}}
 	}
-	return []Stage{{Name: Name, State: "waiting", Detail: "no neighbour is heard on " + i.name(), Remedy: w.remedy}}
+	return []Stage{{Name: Name, State: "waiting", Detail: "no neighbour has been met on " + i.name(), Remedy: w.remedy}}
 }
 
 // missing is about interfaces without neighbours, and configured neighbours that are silent.

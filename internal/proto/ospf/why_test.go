@@ -157,7 +157,7 @@ func TestWhyOfAnInterfaceAlone(t *testing.T) {
 		want   string
 		remedy bool
 	}{
-		{"nobody is heard", func(*Interface) {}, "waiting", "no neighbour is heard on e0", true},
+		{"nobody is heard", func(*Interface) {}, "waiting", "no neighbour has been met on e0", true},
 		{"passive", func(f *Interface) { f.Passive = true }, "ok", "no neighbour is looked for on e0, which is passive", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
