@@ -183,7 +183,7 @@ func TestWorkerDies(t *testing.T) {
 // Without a keeper a thread of the router goes on.
 func TestKeeperDies(t *testing.T) {
 	t.Parallel()
-	s, h := pair(t, 2, bfd.Parameters{Interval: 300 * ms, Multiplier: 3}, true)
+	s, h := pair(t, 2, bfd.Parameters{Interval: 150 * ms, Multiplier: 3}, true) // well before a thread begins, a second later
 	if err := unix.Kill(keeperIn(t, s.names[0]), unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
