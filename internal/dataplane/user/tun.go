@@ -83,10 +83,17 @@ func (t *tun) openFirst(flags uint16) (int, error) {
 	if !errors.Is(err, unix.EBUSY) {
 		return fd, err
 	}
-	if fd, why := t.openQueue(flags); why != nil {
-		err = why // it is no TUN device at all
-	} else {
-		unix.Close(fd)
+	for _, queues := range []uint16{0, unix.IFF_MULTI_QUEUE} { // to a TUN device of one queue or of several the kernel says another thing
+		fd, why := t.openQueue(flags&^unix.IFF_MULTI_QUEUE | queues)
+		switch {
+		case why == nil:
+			unix.Close(fd)
+			return 0, err
+		case errors.Is(why, unix.EBUSY):
+			return 0, err
+		case queues != 0:
+			err = why // it is no TUN device at all
+		}
 	}
 	return 0, err
 }
