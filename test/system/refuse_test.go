@@ -120,6 +120,12 @@ func TestSocketTaken(t *testing.T) {
 	t.Parallel()
 	w := quietWorld(t)
 	d := w.host("hub").daemon(hubConfig("")).start()
+	d.w.within(5*time.Second, "the device is as it is to be", func() error {
+		if mtu := fmt.Sprintf("mtu %d ", d.iface("tun0").MTU); !strings.Contains(d.state(), mtu) {
+			return fmt.Errorf("no %sin %s", mtu, d.state())
+		}
+		return nil
+	})
 	pid := d.process.Process.Pid
 	before := d.state()
 	got := d.refused()
