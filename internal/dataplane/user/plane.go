@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/spokeway/spokeway/internal/dataplane"
 )
 
@@ -28,7 +26,6 @@ type Plane struct {
 	post    func(event any) bool
 	now     func() time.Duration
 	queues  int
-	steers  int                // the program that gives network control a queue of its own; -1: there is none
 	errors  *dataplane.Limiter // of ICMP errors
 	tooBig  *dataplane.Limiter // of those that path MTU discovery lives on: a flood of others must not starve it
 	control *sources           // of control packets
@@ -75,7 +72,6 @@ func New(post func(event any) bool, o Options) (*Plane, error) {
 			p.queues = n / 2
 		}
 	}
-	p.steers = loadSteering(p.queues)
 	p.devices.Store(&map[string]*device{})
 	return p, nil
 }
@@ -263,10 +259,6 @@ func (p *Plane) Close() error {
 	for name := range *p.devices.Load() {
 		p.deleteTunnel(name)
 	}
-	if p.steers >= 0 {
-		unix.Close(p.steers)
-		p.steers = -1
-	}
 	return nil
 }
 
@@ -295,7 +287,7 @@ func (p *Plane) send(e dataplane.Send) {
 		n := copy(p.from[headroom:], e.Payload)
 		exit := p.exit(t, &to, out)
 		p.out.put(d, t, &exit, e.Protocol, classControl, room{p.from[:], headroom, headroom + n})
-		p.out.send(w, w.by(p.queues))
+		p.out.send(w, w.sockets[0])
 	}
 }
 

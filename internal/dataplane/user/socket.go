@@ -130,10 +130,6 @@ func deafen(fd int, local netip.Addr) error {
 
 // filter gives a socket a filter of what it takes, in place of the one it has.
 func filter(fd int, program []bpf.Instruction) error {
-	return attach(fd, unix.SO_ATTACH_FILTER, program)
-}
-
-func attach(fd, as int, program []bpf.Instruction) error {
 	raw, err := bpf.Assemble(program)
 	if err != nil {
 		return err
@@ -143,7 +139,7 @@ func attach(fd, as int, program []bpf.Instruction) error {
 		list[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
 	}
 	f := unix.SockFprog{Len: uint16(len(list)), Filter: &list[0]}
-	return os.NewSyscallError("setsockopt", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, as, &f))
+	return os.NewSyscallError("setsockopt", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &f))
 }
 
 type option struct {
@@ -166,7 +162,7 @@ func options(k kind, local netip.Addr, reuse bool) []option {
 	if k.bulk() {
 		list = append(list, option{unix.SOL_UDP, unix.UDP_GRO, 1, true})
 	}
-	if reuse && !k.raw() {
+	if reuse {
 		list = append(list, option{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, false})
 	}
 	return list

@@ -21,7 +21,6 @@ type wire struct {
 	at       place
 	sockets  []*socket      // the main ones, by queue
 	others   [kinds]*socket // for fragments, and what protection needs besides
-	control  [kinds]*socket // twins of those that bulk comes by, for network control
 	segments atomic.Bool    // the kernel cuts and joins datagrams (UDP_SEGMENT)
 	members  atomic.Pointer[[]member]
 	bell     *bell
@@ -76,11 +75,8 @@ func (w *wire) openSockets(queues int) error {
 	if main.raw() {
 		queues = 1
 	}
-	if err := w.alone(main); err != nil {
-		return err
-	}
 	for range queues {
-		s, err := openSocket(main, w.at.local, true, w.bell)
+		s, err := openSocket(main, w.at.local, queues > 1, w.bell)
 		if err != nil {
 			return err
 		}
@@ -97,22 +93,13 @@ func (w *wire) openSockets(queues int) error {
 		w.others[k] = s
 	}
 	w.heed()
-	return w.openControl()
-}
-
-// alone tells whether anybody else has the port: sockets that share it would share with another of our programs, too.
-func (w *wire) alone(main kind) error {
-	s, err := openSocket(main, w.at.local, false, w.bell)
-	if err == nil {
-		unix.Close(s.fd)
-	}
-	return err
+	return nil
 }
 
 // every is all of the wire's sockets.
 func (w *wire) every() []*socket {
 	list := slices.Clone(w.sockets)
-	for _, s := range slices.Concat(w.others[:], w.control[:]) {
+	for _, s := range w.others {
 		if s != nil {
 			list = append(list, s)
 		}
@@ -230,7 +217,7 @@ func (w *wire) start() {
 	for i, s := range w.sockets {
 		w.running.Go(newReceiver(w, s, i).loop)
 	}
-	for _, s := range slices.Concat(w.others[:], w.control[:]) {
+	for _, s := range w.others {
 		if s != nil && !s.kind.deaf() {
 			w.running.Go(newReceiver(w, s, 0).loop)
 		}
