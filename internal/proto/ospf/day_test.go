@@ -56,6 +56,57 @@ func TestADayOfManyLSAs(t *testing.T) {
 	}
 }
 
+// RFC 2328 13 step 5a: others discard within MinLSArrival of an LSA what says that it is gone, so it is not said so soon, and
+// not at all of what is wanted again by then.
+func TestFlushIsTaken(t *testing.T) {
+	w := pair(t, 1, func(_, b *Config) { b.Redistribute = []Redistribute{{Protocol: rib.Static, Metric: 7}} })
+	b := w.routers["b"]
+	w.run(time.Minute)
+	external := func(r *router, p core.SendIP) (ages []uint16) {
+		if u, ok := bodyOf[*wire.Update](p); ok && r == b {
+			for _, l := range u.LSAs {
+				if l.Function(wire.V2) == wire.FunctionExternal {
+					ages = append(ages, l.Age)
+				}
+			}
+		}
+		return ages
+	}
+	for _, again := range []bool{false, true} {
+		var sent, flushed int
+		var first, last time.Duration
+		w.spy = func(from *router, p core.SendIP) {
+			for _, age := range external(from, p) {
+				if sent++; sent == 1 {
+					first = w.now
+				}
+				if age == wire.MaxAge {
+					flushed++
+					last = w.now
+				}
+			}
+		}
+		route := static("172.16.0.0/16")
+		b.loop.Post("others", route)
+		w.until(10*time.Second, func() bool { return sent > 0 })
+		b.loop.Post("others", route.Key())
+		w.run(500 * time.Millisecond)
+		if again {
+			b.loop.Post("others", route)
+		}
+		w.run(time.Minute)
+		switch {
+		case again && (sent != 1 || flushed != 0):
+			t.Errorf("wanted again: sent %d times, %d times at MaxAge", sent, flushed)
+		case !again && (sent != 2 || flushed != 1 || last-first <= wire.MinLSArrival || last-first > 2*time.Second):
+			t.Errorf("sent %d times, %d times at MaxAge, %v after the first", sent, flushed, last-first)
+		}
+		w.spy = nil
+		b.loop.Post("others", route.Key())
+		w.run(time.Minute)
+	}
+}
+
 // RFC 2328 13.1: what was flushed and is originated again has a higher sequence number, since others may still hold what was
 // flushed, which would be newer than an instance of the same number.
 func TestOriginatedAgainIsNewer(t *testing.T) {

@@ -24,7 +24,10 @@ type origin struct {
 
 // expired implements owner.
 func (o *origin) expired(env *core.Env, _ *core.Timer) {
-	if o.wanted() && o.differs() {
+	switch {
+	case o.body == nil:
+		o.db.unsay(env, o.key)
+	case o.wanted() && o.differs():
 		o.emit(env)
 	}
 	if o.db.leaning && o.db.area != nil {
@@ -55,10 +58,16 @@ func (db *database) say(env *core.Env, k wire.LSAKey, body wire.LSABody) {
 	}
 }
 
-// unsay takes back what say did: the LSA is flushed.
+// unsay takes back what say did: the LSA is flushed, once others take that. Before they would discard it (MinLSArrival, RFC
+// 2328 13 step 5a) until it is sent again.
 func (db *database) unsay(env *core.Env, k wire.LSAKey) {
 	o := db.own[k]
 	if o == nil {
+		return
+	}
+	if wait := o.emitted + db.inst.cfg.LSA.Hold - env.Now(); wait > 0 && db.lsas[k] != nil {
+		o.body = nil
+		env.Arm(&o.timer, wait)
 		return
 	}
 	env.Stop(&o.timer)
