@@ -133,7 +133,22 @@ func (w *world) plane(ns string, o Options) *node {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { n.Close() })
+	w.t.Cleanup(n.tell)
 	return n
+}
+
+// tell logs what was counted where, when a test has failed.
+func (n *node) tell() {
+	if !n.w.t.Failed() {
+		return
+	}
+	for _, s := range n.Stats() {
+		n.w.t.Logf("%s: %+v", n.ns, s)
+	}
+	for _, command := range []string{"ip -s -s link", "nstat -az", "ss -uwanpm"} {
+		out, err := n.w.command(n.ns, command).CombinedOutput()
+		n.w.t.Logf("%s: %s: %v\n%s", n.ns, command, err, out)
+	}
 }
 
 // do does effects in the node's namespace.
@@ -187,6 +202,16 @@ func (n *node) drops(tunnel, reason string) uint64 {
 	for _, s := range n.Stats() {
 		if s.Tunnel == tunnel {
 			return s.Drops[reason]
+		}
+	}
+	return 0
+}
+
+// packetsIn is how many packets one tunnel counted.
+func (n *node) packetsIn(tunnel string) uint64 {
+	for _, s := range n.Stats() {
+		if s.Tunnel == tunnel {
+			return s.PacketsIn
 		}
 	}
 	return 0
