@@ -50,8 +50,8 @@ type Inbound struct {
 }
 
 // ReplayWindow is how many packets the replay window of an inbound SA has: a sender's queues each seal some ahead and wait for
-// their turn. It is the widest that takes half a KiB.
-const ReplayWindow = 2016
+// their turn, and network control overtakes what waits in a receiver's socket. It is the widest that takes a KiB.
+const ReplayWindow = 4064
 
 // wear counts what keys have protected, until the limit that is told of.
 type wear struct {

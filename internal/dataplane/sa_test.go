@@ -406,8 +406,8 @@ func TestMemoryOfAnSA(t *testing.T) {
 	})
 	per := size / spokes
 	t.Logf("%d octets for a pair", per)
-	if per > 3<<10 {
-		t.Errorf("%d octets for a pair, want 3 KiB at most", per)
+	if per > 7<<9 {
+		t.Errorf("%d octets for a pair, want 3.5 KiB at most, of which one is the replay window", per)
 	}
 	left := heapOf(func() {
 		for n := range uint32(spokes) {

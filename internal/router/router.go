@@ -92,6 +92,9 @@ func New(o Options) (*Router, error) {
 	if err != nil {
 		return nil, errors.Join(err, edge.Close(), alone.Close())
 	}
+	if err := plane.Lacks(); err != nil {
+		o.Log.Warn("dataplane.limited", "cause", err)
+	}
 	r.bfd = bfdio.Open(r.watching())
 	r.edge, r.plane, r.alone, r.taps.set = edge, plane, alone, plane.SetTap
 	r.loop = core.NewLoop(edge.Now(), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), doer{r})

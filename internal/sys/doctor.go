@@ -144,16 +144,21 @@ func checkCapabilities() Check {
 	if err := unix.Capget(&head, &data[0]); err != nil {
 		return Check{name, Skip, "cannot be read: " + err.Error(), ""}
 	}
+	has := func(bit uint) bool { return data[bit/32].Effective&(1<<(bit%32)) != 0 }
 	var missing []string
 	for word, bit := range map[string]uint{"CAP_NET_ADMIN": unix.CAP_NET_ADMIN, "CAP_NET_RAW": unix.CAP_NET_RAW} {
-		if data[0].Effective&(1<<bit) == 0 {
+		if !has(bit) {
 			missing = append(missing, word)
 		}
 	}
-	if slices.Sort(missing); len(missing) > 0 {
-		return Check{name, Fail, "missing: " + strings.Join(missing, ", "), "run as root, or: setcap cap_net_admin,cap_net_raw,cap_net_bind_service+ep $(command -v spokeway)"}
+	const remedy = "run as root, or: setcap cap_net_admin,cap_net_raw,cap_net_bind_service,cap_bpf+ep $(command -v spokeway)"
+	switch slices.Sort(missing); {
+	case len(missing) > 0:
+		return Check{name, Fail, "missing: " + strings.Join(missing, ", "), remedy}
+	case !has(unix.CAP_BPF) && !has(unix.CAP_SYS_ADMIN):
+		return Check{name, Warn, "missing: CAP_BPF: BFD and OSPF wait behind bulk on their way into a tunnel", remedy}
 	}
-	return Check{name, OK, "CAP_NET_ADMIN and CAP_NET_RAW", ""}
+	return Check{name, OK, "CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF", ""}
 }
 
 // setting judges a sysctl that has to have a value. The daemon sets those itself where it may, hence a warning at

@@ -32,7 +32,7 @@ func openDevice(p *Plane, i *dataplane.Interface) (*device, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := openTUN(i.Name, p.queues, p.kept[i.Name])
+	t, err := p.openTUN(i.Name)
 	if err != nil {
 		unix.Close(bell.fd)
 		return nil, err

@@ -13,6 +13,7 @@
 //	segment.go  cutting the kernel's superframes; merge.go making them
 //	inject.go   ICMP errors on their way to the kernel
 //	flood.go    what one peer may send to the control plane
+//	steer.go    a TUN queue for network control; control.go sockets for it
 //	tap.go      who wants to see the packets
 //	tun.go, sys.go  the device and the system calls
 //
@@ -40,6 +41,9 @@
 //
 // Several cores: a TUN device has half as many queues as there are cores, from 4 on, and so has a UDP port. A raw
 // socket cannot be shared without each getting everything. The kernel keeps a flow in one queue, so packets keep order.
+//
+// Network control, which is what has CS6, waits behind nothing: it has a TUN queue of its own, if the kernel lets us load the
+// eBPF program that steers, and sockets of its own, each served by a thread that has its turn soon.
 //
 // An SA is good at the local address that it was made for alone: tunnels elsewhere may trust others. Where its peer's
 // packets come from is not checked, but told: keys say who it is.

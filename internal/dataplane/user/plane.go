@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/spokeway/spokeway/internal/dataplane"
 )
 
@@ -26,6 +28,8 @@ type Plane struct {
 	post    func(event any) bool
 	now     func() time.Duration
 	queues  int
+	steers  int // the program that gives network control a queue of its own; -1: there is none
+	lacks   error
 	errors  *dataplane.Limiter // of ICMP errors
 	tooBig  *dataplane.Limiter // of those that path MTU discovery lives on: a flood of others must not starve it
 	control *sources           // of control packets
@@ -72,9 +76,13 @@ func New(post func(event any) bool, o Options) (*Plane, error) {
 			p.queues = n / 2
 		}
 	}
+	p.steers, p.lacks = loadSteering(p.queues)
 	p.devices.Store(&map[string]*device{})
 	return p, nil
 }
+
+// Lacks is what the plane does without because the kernel refused it, and what that means, or nil.
+func (p *Plane) Lacks() error { return p.lacks }
 
 // Do does an effect of the forwarding contract and ignores others.
 func (p *Plane) Do(effect any) {
@@ -259,6 +267,10 @@ func (p *Plane) Close() error {
 	for name := range *p.devices.Load() {
 		p.deleteTunnel(name)
 	}
+	if p.steers >= 0 {
+		unix.Close(p.steers)
+		p.steers = -1
+	}
 	return nil
 }
 
@@ -287,7 +299,7 @@ func (p *Plane) send(e dataplane.Send) {
 		n := copy(p.from[headroom:], e.Payload)
 		exit := p.exit(t, &to, out)
 		p.out.put(d, t, &exit, e.Protocol, classControl, room{p.from[:], headroom, headroom + n})
-		p.out.send(w, w.sockets[0])
+		p.out.send(w, w.by(p.queues))
 	}
 }
 

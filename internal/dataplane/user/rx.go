@@ -82,7 +82,7 @@ const (
 
 func newReceiver(w *wire, s *socket, queue int) *receiver {
 	n := rawMessages
-	if !s.kind.raw() || s != w.sockets[0] && s.kind == rawGRE { // the latter is only counted
+	if !s.kind.raw() || s != w.sockets[0] && s != w.others[rawESP] { // of the others little comes
 		n = udpMessages
 	}
 	r := &receiver{
@@ -110,6 +110,9 @@ func (r *receiver) reset(n int) {
 
 func (r *receiver) loop() {
 	s := r.socket
+	if s == r.wire.control[s.kind] {
+		hurry()
+	}
 	ready := newWaiter(s.fd, r.wire.bell)
 	for {
 		n, e := s.link.receive(r.messages)

@@ -49,7 +49,7 @@ func (k kind) raw() bool { return kindOf[k].raw }
 // deaf reports whether sockets of the kind only send.
 func (k kind) deaf() bool { return k >= cutGRE }
 
-// bulk reports whether the kernel is to cut and join datagrams.
+// bulk reports whether the kernel is to cut and join datagrams, and several sockets share the port.
 func (k kind) bulk() bool { return k == udpGRE || k == udpESP }
 
 // link moves messages. Behind it is a socket, or a test.
@@ -83,8 +83,8 @@ func (s *socket) waitWritable() bool {
 	return (n > 0 || errors.Is(err, unix.EINTR)) && w[1].Revents == 0
 }
 
-// openSocket opens one of the sockets of an address. With reuse several share the port.
-func openSocket(k kind, local netip.Addr, reuse bool, b *bell) (*socket, error) {
+// openSocket opens one of the sockets of an address: one that joins those that have the port, or one that finds it free.
+func openSocket(k kind, local netip.Addr, joins bool, b *bell) (*socket, error) {
 	family, kind := unix.AF_INET, unix.SOCK_DGRAM
 	if local.Is6() {
 		family = unix.AF_INET6
@@ -96,25 +96,35 @@ func openSocket(k kind, local netip.Addr, reuse bool, b *bell) (*socket, error) 
 	if err != nil {
 		return nil, explainSocket(err, k, local)
 	}
-	if err := prepare(fd, k, local, reuse); err != nil {
+	if err := prepare(fd, k, local, joins); err != nil {
 		unix.Close(fd)
 		return nil, explainSocket(err, k, local)
 	}
 	return &socket{kernelLink(fd), fd, k, b}, nil
 }
 
-// prepare sets what must be there before the first packet, then binds.
-func prepare(fd int, k kind, local netip.Addr, reuse bool) error {
-	for _, o := range options(k, local, reuse) {
-		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil && !o.optional {
-			return os.NewSyscallError("setsockopt", err)
+// prepare sets what must be there before the first packet, then binds. A port is shared only after it was found free: who shares
+// it from the start would share with another of our programs, too.
+func prepare(fd int, k kind, local netip.Addr, joins bool) error {
+	for _, o := range options(k, local) {
+		if err := o.set(fd); err != nil {
+			return err
+		}
+	}
+	share := option{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, false}
+	if joins && k.bulk() {
+		if err := share.set(fd); err != nil {
+			return err
 		}
 	}
 	if err := unix.Bind(fd, address(local, kindOf[k].port)); err != nil {
 		return err
 	}
-	if k.deaf() {
+	switch {
+	case k.deaf():
 		return deafen(fd, local)
+	case k.bulk():
+		return share.set(fd)
 	}
 	return nil
 }
@@ -130,6 +140,10 @@ func deafen(fd int, local netip.Addr) error {
 
 // filter gives a socket a filter of what it takes, in place of the one it has.
 func filter(fd int, program []bpf.Instruction) error {
+	return attach(fd, unix.SO_ATTACH_FILTER, program)
+}
+
+func attach(fd, as int, program []bpf.Instruction) error {
 	raw, err := bpf.Assemble(program)
 	if err != nil {
 		return err
@@ -139,7 +153,7 @@ func filter(fd int, program []bpf.Instruction) error {
 		list[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
 	}
 	f := unix.SockFprog{Len: uint16(len(list)), Filter: &list[0]}
-	return os.NewSyscallError("setsockopt", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &f))
+	return os.NewSyscallError("setsockopt", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, as, &f))
 }
 
 type option struct {
@@ -147,7 +161,14 @@ type option struct {
 	optional           bool
 }
 
-func options(k kind, local netip.Addr, reuse bool) []option {
+func (o option) set(fd int) error {
+	if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil && !o.optional {
+		return os.NewSyscallError("setsockopt", err)
+	}
+	return nil
+}
+
+func options(k kind, local netip.Addr) []option {
 	list := []option{
 		{unix.SOL_SOCKET, unix.SO_RCVBUF, socketBuffer, true},
 		{unix.SOL_SOCKET, unix.SO_SNDBUF, socketBuffer, true},
@@ -161,9 +182,6 @@ func options(k kind, local netip.Addr, reuse bool) []option {
 	}
 	if k.bulk() {
 		list = append(list, option{unix.SOL_UDP, unix.UDP_GRO, 1, true})
-	}
-	if reuse {
-		list = append(list, option{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, false})
 	}
 	return list
 }

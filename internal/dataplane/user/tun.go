@@ -42,9 +42,9 @@ const tunFlags = unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR
 // openTUN makes the device, or takes over the one that an earlier process left to be kept. The kernel removes it when the last
 // descriptor is closed. One that was left when there were more cores, or fewer, is made anew.
 func openTUN(name string, queues int, kept bool) (*tun, error) {
-	t, err := attachTUN(name, queues)
+	t, err := attachTUN(name, queues, kept)
 	if kept && errors.Is(err, unix.EINVAL) && discardTUN(name) {
-		t, err = attachTUN(name, queues)
+		t, err = attachTUN(name, queues, kept)
 	}
 	if err != nil || !kept {
 		return t, err
@@ -56,14 +56,18 @@ func openTUN(name string, queues int, kept bool) (*tun, error) {
 	return t, nil
 }
 
-func attachTUN(name string, queues int) (*tun, error) {
+func attachTUN(name string, queues int, kept bool) (*tun, error) {
 	t := &tun{name: name}
 	flags := uint16(tunFlags)
 	if queues > 1 {
 		flags |= unix.IFF_MULTI_QUEUE
 	}
-	for range queues {
-		fd, err := t.openQueue(flags)
+	for i := range queues {
+		open := t.openQueue
+		if i == 0 && !kept {
+			open = t.openFirst
+		}
+		fd, err := open(flags)
 		if err != nil {
 			t.close()
 			return nil, err
@@ -71,6 +75,27 @@ func attachTUN(name string, queues int) (*tun, error) {
 		t.fds = append(t.fds, fd)
 	}
 	return t, nil
+}
+
+// openFirst makes the device. One of several queues that is there would let us in, beside the process that has it.
+func (t *tun) openFirst(flags uint16) (int, error) {
+	fd, err := t.openQueue(flags | unix.IFF_TUN_EXCL)
+	if !errors.Is(err, unix.EBUSY) {
+		return fd, err
+	}
+	for _, queues := range []uint16{0, unix.IFF_MULTI_QUEUE} { // to a TUN device of one queue or of several the kernel says another thing
+		fd, why := t.openQueue(flags&^unix.IFF_MULTI_QUEUE | queues)
+		switch {
+		case why == nil:
+			unix.Close(fd)
+			return 0, err
+		case errors.Is(why, unix.EBUSY):
+			return 0, err
+		case queues != 0:
+			err = why // it is no TUN device at all
+		}
+	}
+	return 0, err
 }
 
 // keep has the kernel keep the device without its carrier when the last descriptor is closed, or not.

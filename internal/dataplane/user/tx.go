@@ -41,6 +41,9 @@ const drain = 64
 
 func (s *sender) loop() {
 	fd := s.device.tun.fds[s.queue]
+	if s.queue >= s.device.plane.queues {
+		hurry()
+	}
 	ready := newWaiter(fd, s.device.bell)
 	for {
 		n, e := read(fd, s.readable())
@@ -92,7 +95,7 @@ func (s *sender) end() {
 
 func (s *sender) flush() {
 	if s.wire != nil {
-		s.out.send(s.wire, s.wire.sockets[s.queue%len(s.wire.sockets)])
+		s.out.send(s.wire, s.wire.by(s.queue))
 	}
 }
 

@@ -21,6 +21,7 @@ type wire struct {
 	at       place
 	sockets  []*socket      // the main ones, by queue
 	others   [kinds]*socket // for fragments, and what protection needs besides
+	control  [kinds]*socket // twins of those that bulk comes by, for network control
 	segments atomic.Bool    // the kernel cuts and joins datagrams (UDP_SEGMENT)
 	members  atomic.Pointer[[]member]
 	bell     *bell
@@ -75,8 +76,8 @@ func (w *wire) openSockets(queues int) error {
 	if main.raw() {
 		queues = 1
 	}
-	for range queues {
-		s, err := openSocket(main, w.at.local, queues > 1, w.bell)
+	for i := range queues {
+		s, err := openSocket(main, w.at.local, i > 0, w.bell)
 		if err != nil {
 			return err
 		}
@@ -93,13 +94,13 @@ func (w *wire) openSockets(queues int) error {
 		w.others[k] = s
 	}
 	w.heed()
-	return nil
+	return w.openControl()
 }
 
 // every is all of the wire's sockets.
 func (w *wire) every() []*socket {
 	list := slices.Clone(w.sockets)
-	for _, s := range w.others {
+	for _, s := range slices.Concat(w.others[:], w.control[:]) {
 		if s != nil {
 			list = append(list, s)
 		}
@@ -217,7 +218,7 @@ func (w *wire) start() {
 	for i, s := range w.sockets {
 		w.running.Go(newReceiver(w, s, i).loop)
 	}
-	for _, s := range w.others {
+	for _, s := range slices.Concat(w.others[:], w.control[:]) {
 		if s != nil && !s.kind.deaf() {
 			w.running.Go(newReceiver(w, s, 0).loop)
 		}
