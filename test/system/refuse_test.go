@@ -79,7 +79,7 @@ func TestHostRefused(t *testing.T) {
 		want  string
 	}{
 		{name: "no capability", as: nobody(), flags: []string{"--socket", open + "/s", "--state", open + "/state"},
-			want: "run: capabilities: missing: CAP_NET_ADMIN, CAP_NET_RAW: run as root, or: setcap cap_net_admin,cap_net_raw,cap_net_bind_service+ep $(command -v spokeway)"},
+			want: "run: capabilities: missing: CAP_NET_ADMIN, CAP_NET_RAW: run as root, or: setcap cap_net_admin,cap_net_raw,cap_net_bind_service,cap_bpf+ep $(command -v spokeway)"},
 		{name: "no TUN device", as: []string{"unshare", "-m", "sh", "-c", `mount -t tmpfs none /dev/net && exec "$@"`, "sh"},
 			want: "run: tun device: there is no /dev/net/tun: modprobe tun; in a container, pass --device /dev/net/tun"},
 		{name: "metrics address taken", more: "metrics: {listen: \"127.0.0.1:9273\"}\n", hold: func() func() { return listen(t, h, "tcp", "127.0.0.1:9273") },
