@@ -34,8 +34,20 @@ func newWorld(t *testing.T) *world {
 		for _, m := range w.routers {
 			s.t.Logf("%s:\n%s", m.name, m.state())
 		}
+		s.t.Logf("updates and acknowledgments: time, link, from, to, kind, and of each LSA age, ID, router and sequence\n%s", w.told())
 	}
 	return w
+}
+
+// told is the last updates and acknowledgments of the capture.
+func (w *world) told() string {
+	const most = 300
+	args := []string{"-r", filepath.Join(w.run, capture), "-Y", "ospf.msg == 4 or ospf.msg == 5", "-T", "fields"}
+	for _, f := range []string{"frame.time", "sll.ifindex", "ip.src", "ipv6.src", "ip.dst", "ipv6.dst", "ospf.msg", "ospf.lsa.age", "ospf.link_state_id", "ospf.advrouter", "ospf.lsa.seqnum"} {
+		args = append(args, "-e", f)
+	}
+	rows := w.tshark(args...)
+	return strings.Join(rows[max(0, len(rows)-most):], "")
 }
 
 // segment makes the bridge of a segment, which floods all multicast.
