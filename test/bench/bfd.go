@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -64,7 +66,7 @@ func bfdBench(ctx context.Context, o options) (*report, error) {
 			slices.Reverse(order)
 		}
 		for _, m := range order {
-			if !o.wants(m.name) {
+			if !o.wants(m.name + " " + c.String()) {
 				continue
 			}
 			row, err := m.hold(ctx, rep, c, o.hold)
@@ -77,7 +79,7 @@ func bfdBench(ctx context.Context, o options) (*report, error) {
 	}
 	rep.Tables = append(rep.Tables, t)
 	rep.note("over a bridge that loses nothing, %v each, one after the other; failures that either end told of, 5 s after all were up, or 30 s where they never were at once; every process that does BFD at nice −20", o.hold)
-	rep.note("standstills: how often a thread at nice −20 that only sleeps, 2 ms at a time, was late by three intervals: then the machine stood still")
+	rep.note("standstills: how often a thread at nice −20 that only sleeps, 2 ms at a time, was late by three intervals, of which each processor has one: then it stood still")
 	return rep, nil
 }
 
@@ -149,6 +151,11 @@ func (m bfdMake) measure(l *lab, rep *report, c bfdLoad, ends [2]bfdEnd, span ti
 	if after, err = count(); err != nil {
 		return nil, err
 	}
+	for i, e := range ends {
+		if e, ok := e.(*oursEnd); ok && after > before {
+			rep.note("%s, %v, end %d: they came in lumps of %v, by second", m.name, c, i+1, e.lumps(began))
+		}
+	}
 	share, memory := 100*cpu.Seconds()/spent.Seconds(), resident(ends[0].pids())
 	alive, err := ends[0].up()
 	if err != nil {
@@ -162,25 +169,31 @@ func (m bfdMake) measure(l *lab, rep *report, c bfdLoad, ends [2]bfdEnd, span ti
 }
 
 // standstills lets a time pass, and counts how often the machine kept a thread that goes before all others from running for
-// longer than it takes to find a failure.
+// longer than it takes to find a failure. Each processor has one: it may be that one alone stands still.
 func (l *lab) standstills(span, still time.Duration) (n int, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // for good: its priority goes with the thread
-		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -20)
-		nap := unix.NsecToTimespec(int64(2 * time.Millisecond))
-		for at, end := time.Now(), time.Now().Add(span); at.Before(end) && l.ctx.Err() == nil; {
-			_ = unix.Nanosleep(&nap, nil)
-			now := time.Now()
-			if now.Sub(at) > still {
-				n++
+	var late atomic.Int64
+	var naps sync.WaitGroup
+	end := time.Now().Add(span)
+	for cpu := range runtime.NumCPU() {
+		naps.Go(func() {
+			runtime.LockOSThread() // for good: its priority and its processor go with the thread
+			var one unix.CPUSet
+			one.Set(cpu)
+			_ = unix.SchedSetaffinity(0, &one)
+			_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -20)
+			nap := unix.NsecToTimespec(int64(2 * time.Millisecond))
+			for at := time.Now(); at.Before(end) && l.ctx.Err() == nil; {
+				_ = unix.Nanosleep(&nap, nil)
+				now := time.Now()
+				if now.Sub(at) > still {
+					late.Add(1)
+				}
+				at = now
 			}
-			at = now
-		}
-	}()
-	<-done
-	return n, l.ctx.Err()
+		})
+	}
+	naps.Wait()
+	return int(late.Load()), l.ctx.Err()
 }
 
 // goFirst gives a process the priority that our worker gives itself.

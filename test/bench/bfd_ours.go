@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,9 @@ type oursEnd struct {
 	alive  atomic.Int64
 	fallen atomic.Int64
 	space  string
+
+	mu   sync.Mutex
+	fell []time.Time // when sessions did
 }
 
 // Do makes the runner the loop's edge.
@@ -59,7 +63,28 @@ func (e *oursEnd) note(s liveness.State) {
 	}
 	if s.Status == liveness.Down {
 		e.fallen.Add(1)
+		e.mu.Lock()
+		e.fell = append(e.fell, time.Now())
+		e.mu.Unlock()
 	}
+}
+
+// lumps is how many sessions fell in each second in which any did, since a time.
+func (e *oursEnd) lumps(since time.Time) (list []int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	last := time.Duration(-1)
+	for _, at := range e.fell {
+		second := at.Sub(since).Truncate(time.Second)
+		switch {
+		case at.Before(since):
+		case second == last:
+			list[len(list)-1]++
+		default:
+			list, last = append(list, 1), second
+		}
+	}
+	return list
 }
 
 // ourBFD makes ends of ours.
