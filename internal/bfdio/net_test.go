@@ -110,21 +110,28 @@ func hex(b []byte) string {
 	return s.String()
 }
 
-// workers are the processes of a keeper: those whose parent it is.
+// children are the processes that any thread of a process has started: the kernel lists them by thread.
 func children(t *testing.T, parent int) (pids []int) {
 	t.Helper()
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(parent) + "/task/" + strconv.Itoa(parent) + "/children")
+	threads := "/proc/" + strconv.Itoa(parent) + "/task"
+	tasks, err := os.ReadDir(threads)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range strings.Fields(string(b)) {
-		pid, _ := strconv.Atoi(f)
-		pids = append(pids, pid)
+	for _, task := range tasks {
+		b, _ := os.ReadFile(threads + "/" + task.Name() + "/children")
+		for _, f := range strings.Fields(string(b)) {
+			pid, _ := strconv.Atoi(f)
+			pids = append(pids, pid)
+		}
+	}
+	if len(pids) == 0 {
+		t.Fatalf("process %d has no children", parent)
 	}
 	return pids
 }
 
-// keepers are the children of this process that keep a worker in a namespace.
+// keeperIn is the child of this process that keeps a worker in a namespace.
 func keeperIn(t *testing.T, ns string) int {
 	t.Helper()
 	at, err := os.Stat("/run/netns/" + ns)
