@@ -26,7 +26,6 @@ type oursEnd struct {
 	began  time.Time
 	status map[liveness.Target]liveness.Status
 	alive  atomic.Int64
-	fallen atomic.Int64
 	space  string
 
 	mu   sync.Mutex
@@ -62,7 +61,6 @@ func (e *oursEnd) note(s liveness.State) {
 		e.alive.Add(-1)
 	}
 	if s.Status == liveness.Down {
-		e.fallen.Add(1)
 		e.mu.Lock()
 		e.fell = append(e.fell, time.Now())
 		e.mu.Unlock()
@@ -150,8 +148,13 @@ func (e *oursEnd) put(f func()) {
 	}
 }
 
-func (e *oursEnd) up() (int, error)    { return int(e.alive.Load()), nil }
-func (e *oursEnd) falls() (int, error) { return int(e.fallen.Load()), nil }
+func (e *oursEnd) up() (int, error) { return int(e.alive.Load()), nil }
+
+func (e *oursEnd) falls() (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.fell), nil
+}
 
 // pids is the worker, which is a child of its keeper.
 func (e *oursEnd) pids() (workers []int) {

@@ -197,25 +197,19 @@ func (n *node) route(tunnel, to, via string) {
 	n.do(dataplane.SetRoute{Prefix: netip.MustParsePrefix(to), NextHops: []dataplane.NextHop{{Tunnel: tunnel, Via: netip.MustParseAddr(via)}}})
 }
 
-// drops is what one tunnel counted under a reason.
-func (n *node) drops(tunnel, reason string) uint64 {
+// counted is what one tunnel counted.
+func (n *node) counted(tunnel string) (s dataplane.TunnelStats) {
 	for _, s := range n.Stats() {
 		if s.Tunnel == tunnel {
-			return s.Drops[reason]
+			return s
 		}
 	}
-	return 0
+	return s
 }
 
-// packetsIn is how many packets one tunnel counted.
-func (n *node) packetsIn(tunnel string) uint64 {
-	for _, s := range n.Stats() {
-		if s.Tunnel == tunnel {
-			return s.PacketsIn
-		}
-	}
-	return 0
-}
+func (n *node) drops(tunnel, reason string) uint64 { return n.counted(tunnel).Drops[reason] }
+
+func (n *node) packetsIn(tunnel string) uint64 { return n.counted(tunnel).PacketsIn }
 
 // event waits for an event of type E.
 func event[E any](n *node) E {
