@@ -28,63 +28,59 @@ func Forward(in io.Reader) error {
 	if err := json.NewDecoder(in).Decode(&spec); err != nil {
 		return fmt.Errorf("read the links to forward: %w", err)
 	}
-	ended := make(chan error)
+	f := forwarder{start: time.Now(), buf: make([]byte, 1<<16+64)}
 	for i, l := range spec.Links {
-		w := newWire(l, spec.Seed+uint64(2*i), [2]int{firstFile + 2*i, firstFile + 2*i + 1})
-		go func() { ended <- w.run() }()
+		f.join(l, spec.Seed+uint64(2*i), firstFile+2*i, firstFile+2*i+1)
 	}
-	if len(spec.Links) == 0 {
-		return nil
-	}
-	return <-ended
+	return f.run()
 }
 
-// wire carries frames between two devices.
-type wire struct {
-	ends  [2]int   // descriptors
-	lines [2]*line // lines[i] holds what came in at ends[i]
+// forwarder carries frames between the two devices of each link. One thread does all of it: when there is much to do it finds
+// more whenever it looks, and waits less often, where a thread for each link would be woken for each frame.
+type forwarder struct {
+	ends  []unix.PollFd // of link i: 2i and 2i+1
+	lines []*line       // lines[i] holds what came in at ends[i] and leaves by the other end
 	start time.Time
 	buf   []byte
 }
 
-func newWire(l scenario.Link, seed uint64, ends [2]int) *wire {
-	return &wire{
-		ends: ends, lines: [2]*line{newLine(l, seed), newLine(l, seed+1)},
-		start: time.Now(), buf: make([]byte, 1<<16+64),
-	}
+func (f *forwarder) join(l scenario.Link, seed uint64, node, network int) {
+	f.ends = append(f.ends, unix.PollFd{Fd: int32(node), Events: unix.POLLIN}, unix.PollFd{Fd: int32(network), Events: unix.POLLIN})
+	f.lines = append(f.lines, newLine(l, seed), newLine(l, seed+1))
 }
 
-// run has a thread of its own: a ppoll with a timeout is exact to some ten microseconds, a timer of the Go
-// runtime only to a millisecond.
-func (w *wire) run() error {
+// run has the thread for itself: a ppoll with a timeout is exact to some ten microseconds, a timer of the Go runtime only to a
+// millisecond.
+func (f *forwarder) run() error {
 	runtime.LockOSThread()
 	unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	unix.Setpriority(unix.PRIO_PROCESS, 0, -20) // of this thread: a wire does not wait for a processor
-	for _, fd := range w.ends {
-		if err := unix.SetNonblock(fd, true); err != nil {
+	for i := range f.ends {
+		if err := unix.SetNonblock(int(f.ends[i].Fd), true); err != nil {
 			return err
 		}
 	}
-	for {
-		fds := []unix.PollFd{{Fd: int32(w.ends[0]), Events: unix.POLLIN}, {Fd: int32(w.ends[1]), Events: unix.POLLIN}}
-		if _, err := unix.Ppoll(fds, w.timeout(), nil); err != nil && err != unix.EINTR {
+	for len(f.ends) > 0 {
+		if _, err := unix.Ppoll(f.ends, f.timeout(), nil); err != nil && err != unix.EINTR {
 			return fmt.Errorf("wait for frames: %w", err)
 		}
-		for i := range fds {
-			if err := w.receive(i, fds[i].Revents); err != nil {
+		for i := range f.ends {
+			if err := f.receive(i); err != nil {
 				return err
 			}
 		}
-		w.lines[0].deliver(time.Since(w.start), func(b []byte) { unix.Write(w.ends[1], b) })
-		w.lines[1].deliver(time.Since(w.start), func(b []byte) { unix.Write(w.ends[0], b) })
+		for i, l := range f.lines {
+			l.deliver(time.Since(f.start), func(b []byte) { unix.Write(int(f.ends[i^1].Fd), b) })
+		}
 	}
+	return nil
 }
 
 // timeout is how long until a frame is due; nil when none waits.
-func (w *wire) timeout() *unix.Timespec {
+func (f *forwarder) timeout() *unix.Timespec {
 	var first time.Duration
 	waiting := false
-	for _, l := range w.lines {
+	for _, l := range f.lines {
 		if due, ok := l.next(); ok && (!waiting || due < first) {
 			first, waiting = due, true
 		}
@@ -92,12 +88,13 @@ func (w *wire) timeout() *unix.Timespec {
 	if !waiting {
 		return nil
 	}
-	t := unix.NsecToTimespec(int64(max(0, first-time.Since(w.start))))
+	t := unix.NsecToTimespec(int64(max(0, first-time.Since(f.start))))
 	return &t
 }
 
 // receive takes what has come in at one end, a burst at most, so that the other end gets its turn.
-func (w *wire) receive(end int, events int16) error {
+func (f *forwarder) receive(end int) error {
+	events := f.ends[end].Revents
 	if events&unix.POLLIN == 0 {
 		if events != 0 {
 			return fmt.Errorf("a device is gone (poll says %#x)", events)
@@ -105,14 +102,14 @@ func (w *wire) receive(end int, events int16) error {
 		return nil
 	}
 	for range 64 {
-		n, err := unix.Read(w.ends[end], w.buf)
+		n, err := unix.Read(int(f.ends[end].Fd), f.buf)
 		switch {
 		case err == unix.EAGAIN || err == unix.EINTR:
 			return nil
 		case err != nil:
 			return fmt.Errorf("read a frame: %w", err)
 		}
-		w.lines[end].accept(time.Since(w.start), w.buf[:n])
+		f.lines[end].accept(time.Since(f.start), f.buf[:n])
 	}
 	return nil
 }

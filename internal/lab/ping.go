@@ -8,7 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"runtime"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -275,14 +275,22 @@ func newICMP(s *space, p scenario.Ping) ([]echoer, error) {
 	return []echoer{sock}, err
 }
 
-// send keeps to a schedule that does not drift. It has a thread: a timer of the Go runtime can be a millisecond late.
+// send keeps to a schedule that does not drift: what it is late for, it makes up for.
 func (q *pinger) send() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer close(q.sent)
-	var next unix.Timespec
-	unix.ClockGettime(unix.CLOCK_MONOTONIC, &next)
-	for i := 0; q.ping.Count == 0 || i < q.ping.Count; i++ {
+	t, err := newTicker(q.ping.Interval)
+	if err != nil {
+		q.mu.Lock()
+		q.complain(fmt.Sprintf("not sent: %v", err))
+		q.mu.Unlock()
+		return
+	}
+	defer t.Close()
+	for i, due := 0, 1; q.ping.Count == 0 || i < q.ping.Count; i++ {
+		if due == 0 {
+			due = t.wait()
+		}
+		due--
 		select {
 		case <-q.stop:
 			return
@@ -291,10 +299,35 @@ func (q *pinger) send() {
 		default:
 		}
 		q.request(uint32(i))
-		next = unix.NsecToTimespec(next.Nano() + q.ping.Interval.Nanoseconds())
-		for i+1 != q.ping.Count && unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &next, nil) == unix.EINTR {
-		}
 	}
+}
+
+// ticker is a timer of the kernel's: exact to some ten microseconds, where one of the Go runtime can be a millisecond late, and
+// waited for without a thread.
+type ticker struct {
+	*os.File
+	count [8]byte
+}
+
+func newTicker(interval time.Duration) (*ticker, error) {
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("timerfd_create", err)
+	}
+	every := unix.NsecToTimespec(interval.Nanoseconds())
+	if err := unix.TimerfdSettime(fd, 0, &unix.ItimerSpec{Interval: every, Value: every}, nil); err != nil {
+		_ = unix.Close(fd)
+		return nil, os.NewSyscallError("timerfd_settime", err)
+	}
+	return &ticker{File: os.NewFile(uintptr(fd), "timer")}, nil
+}
+
+// wait gives how many ticks there were since the last time, one at least.
+func (t *ticker) wait() int {
+	if _, err := t.Read(t.count[:]); err != nil {
+		return 1 // it is closed
+	}
+	return int(binary.NativeEndian.Uint64(t.count[:]))
 }
 
 func (q *pinger) request(number uint32) {
