@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -35,6 +36,7 @@ type loop struct {
 	epoch   time.Time
 	obeys   bool   // a reset has come
 	multi   bool   // there are sessions over several hops
+	alone   bool   // nobody else runs in this process
 	prefix  uint32 // of the discriminators
 
 	in      [maxMessage]byte
@@ -75,8 +77,7 @@ func (l *loop) run() error {
 			return err
 		}
 		if rest := tick - time.Since(began); rest > 0 {
-			pause := unix.NsecToTimespec(int64(rest))
-			_ = unix.Nanosleep(&pause, nil) // shorter is no harm
+			l.sleep(rest) // shorter is no harm
 		}
 	}
 }
@@ -228,9 +229,34 @@ func (l *loop) wait() error {
 	}
 	now := time.Since(l.epoch)
 	l.due = max(until, now) + tick
-	timeout := unix.NsecToTimespec(int64(max(until-now, 0)))
-	if _, err := unix.Ppoll(l.polls, &timeout, nil); err != nil && !errors.Is(err, unix.EINTR) {
+	if err := l.poll(max(until-now, 0)); err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("wait for packets: %w", err)
 	}
 	return nil
+}
+
+// Who is alone in a process does not tell the runtime that he waits. It would look every 20 microseconds whether somebody else
+// can use his processor, which costs more than sessions do. When it wants him it interrupts the call with a signal.
+
+func (l *loop) poll(longest time.Duration) error {
+	timeout := unix.NsecToTimespec(int64(longest))
+	if !l.alone {
+		_, err := unix.Ppoll(l.polls, &timeout, nil)
+		return err
+	}
+	_, _, e := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&l.polls[0])), uintptr(len(l.polls)),
+		uintptr(unsafe.Pointer(&timeout)), 0, 0, 0)
+	if e != 0 {
+		return e
+	}
+	return nil
+}
+
+func (l *loop) sleep(d time.Duration) {
+	t := unix.NsecToTimespec(int64(d))
+	if !l.alone {
+		_ = unix.Nanosleep(&t, nil)
+		return
+	}
+	unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
 }

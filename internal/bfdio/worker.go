@@ -193,7 +193,7 @@ func Serve() error {
 		return err
 	}
 	l := newLoop(controlFD, s)
-	l.keeper = pulseFD
+	l.keeper, l.alone = pulseFD, true
 	return l.run()
 }
 
