@@ -244,7 +244,7 @@ func (b *batch) transmit(w *wire, s *socket, end int) {
 		switch {
 		case e == 0:
 			i += n
-		case e == unix.EAGAIN && b.patient && s.waitWritable():
+		case e == unix.EAGAIN && b.patient && s.awaitRoom(sendPatience):
 		case e == unix.EAGAIN:
 			b.giveUp(b.groups[i].first, end)
 			return

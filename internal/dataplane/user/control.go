@@ -62,7 +62,7 @@ func (w *wire) openControl() error {
 		kinds = append(kinds, rawESP)
 	}
 	for _, k := range kinds {
-		s, err := openSocket(k, w.at.local, true, w.bell)
+		s, err := openSocket(k, w.at.local, true)
 		if err != nil {
 			return err
 		}

@@ -78,9 +78,9 @@ func (d *tun) queueOf(t *testing.T, to string, class, port int) int {
 		return -1
 	}
 	for at := time.Now(); time.Since(at) < 10*time.Second; {
-		for q, fd := range d.fds {
+		for q, queue := range d.queues {
 			b := make([]byte, vnetLen+maxFrame)
-			n, e := read(fd, b)
+			n, e := read(queue.fd, b)
 			if e != 0 {
 				continue
 			}

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/spokeway/spokeway/internal/dataplane"
 	"github.com/spokeway/spokeway/internal/packet"
 )
@@ -20,7 +18,6 @@ type device struct {
 	tun     *tun
 	wire    atomic.Pointer[wire] // nil: no underlay
 	key     dataplane.Key        // on the wire
-	bell    *bell
 	errors  atomic.Pointer[injector]
 	running sync.WaitGroup
 	closed  chan struct{}
@@ -28,24 +25,18 @@ type device struct {
 }
 
 func openDevice(p *Plane, i *dataplane.Interface) (*device, error) {
-	bell, err := newBell()
-	if err != nil {
-		return nil, err
-	}
 	t, err := p.openTUN(i.Name)
 	if err != nil {
-		unix.Close(bell.fd)
 		return nil, err
 	}
 	delete(p.kept, i.Name)
-	d := &device{plane: p, name: i.Name, tunnel: i, tun: t, bell: bell, closed: make(chan struct{})}
+	d := &device{plane: p, name: i.Name, tunnel: i, tun: t, closed: make(chan struct{})}
 	d.open(d.closeAll)
 	return d, nil
 }
 
 func (d *device) closeAll() {
 	d.tun.close()
-	unix.Close(d.bell.fd)
 	if e := d.errors.Load(); e != nil {
 		e.release()
 	}
@@ -53,7 +44,7 @@ func (d *device) closeAll() {
 }
 
 func (d *device) start() {
-	for i := range d.tun.fds {
+	for i := range d.tun.queues {
 		s := newSender(d, i)
 		d.running.Go(s.loop)
 	}
@@ -61,7 +52,9 @@ func (d *device) start() {
 
 // stop returns when the kernel's device is gone, so that its name is free.
 func (d *device) stop() {
-	d.bell.ring()
+	for _, q := range d.tun.queues {
+		q.end()
+	}
 	d.running.Wait()
 	d.release()
 	<-d.closed
@@ -90,7 +83,7 @@ func (d *device) write(queue int, b []byte) {
 		return
 	}
 	defer d.release()
-	if e := write(d.tun.fds[queue%len(d.tun.fds)], b); e != 0 {
+	if e := write(d.tun.queues[queue%len(d.tun.queues)].fd, b); e != 0 {
 		d.tunnel.Drop(dataplane.DropDeviceFailed)
 	}
 }

@@ -15,11 +15,11 @@
 //	flood.go    what one peer may send to the control plane
 //	steer.go    a TUN queue for network control; control.go sockets for it
 //	tap.go      who wants to see the packets
-//	tun.go, sys.go  the device and the system calls
+//	tun.go      the device; descriptor.go waiting for it; sys.go system calls
 //
 // Packets run to completion: one goroutine per TUN queue and one per socket, each with buffers of its own. They
 // share the tables of package dataplane, which they read without a lock; nothing is allocated per packet. A batch
-// is what was waiting anyway: a goroutine reads until there is no more, 64 times at most, sends, and sleeps in poll.
+// is what was waiting anyway: a goroutine reads until there is no more, 64 times at most, sends, and waits in the runtime's poller.
 //
 // Raw GRE sockets have no segmentation offload, so each packet crosses the kernel alone, 64 per system call. GRE in
 // UDP lets the kernel cut and join (UDP_SEGMENT, UDP_GRO) and is several times faster.

@@ -77,7 +77,7 @@ func (r *rig) kernel(t testing.TB) (take func() [][]byte) {
 	unix.SetsockoptInt(p[1], unix.SOL_SOCKET, unix.SO_SNDBUF, 4<<20)
 	unix.SetsockoptInt(p[1], unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 4<<20)
 	t.Cleanup(func() { unix.Close(p[0]); unix.Close(p[1]) })
-	r.sender.device.tun.fds = []int{p[1]}
+	r.sender.device.tun.queues = []*descriptor{{fd: p[1]}}
 	return func() (list [][]byte) {
 		buf := make([]byte, 1<<20)
 		n, _ := unix.Read(p[0], buf)

@@ -68,12 +68,12 @@ func newRig(t testing.TB, c dataplane.Tunnel) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(null) })
-	d := &device{plane: pl, name: "tun0", tunnel: pl.tables.Interface("tun0"), tun: &tun{fds: []int{null}, uso: true}}
+	d := &device{plane: pl, name: "tun0", tunnel: pl.tables.Interface("tun0"), tun: &tun{queues: []*descriptor{{fd: null}}, uso: true}}
 	d.open(func() {})
 	link := &fakeLink{}
-	w := &wire{plane: pl, at: place{c.Local, c.Encapsulation}, sockets: []*socket{{link: link, bell: &bell{}}}, bell: &bell{}, probe: -1}
+	w := &wire{plane: pl, at: place{c.Local, c.Encapsulation}, sockets: []*socket{{link: link}}, probe: -1}
 	for k := range w.others {
-		w.others[k] = &socket{link: link, kind: kind(k), bell: &bell{}}
+		w.others[k] = &socket{link: link, kind: kind(k)}
 	}
 	w.sockets[0].kind = w.main()
 	w.open(func() {})

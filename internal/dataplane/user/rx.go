@@ -113,18 +113,21 @@ func (r *receiver) loop() {
 	if s == r.wire.control[s.kind] {
 		hurry()
 	}
-	ready := newWaiter(s.fd, r.wire.bell)
+	n := 0
+	messages := s.reader(func() (e unix.Errno) {
+		n, e = s.link.receive(r.messages)
+		return e
+	})
 	for {
-		n, e := s.link.receive(r.messages)
+		e, ok := messages.next()
 		switch {
+		case !ok:
+			return
 		case e == 0:
 			r.round(n)
-		case e == unix.EAGAIN && !ready.wait(unix.POLLIN):
-			return
-		case ready.broken():
+		default: // what ICMP said of some packet we sent; reading it has cleared it
 			forgetErrors(s.fd)
 		}
-		// Another error is what ICMP said of some packet we sent; reading it has cleared it.
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"time"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -59,10 +60,9 @@ type link interface {
 }
 
 type socket struct {
+	*descriptor
 	link link
-	fd   int
 	kind kind
-	bell *bell
 }
 
 type kernelLink int
@@ -73,18 +73,11 @@ func (k kernelLink) receive(m []mmsg) (int, unix.Errno) { return recvmmsg(int(k)
 const (
 	socketBuffer = 2 << 20
 	defaultTTL   = 64
-	sendPatience = 1000 // ms
+	sendPatience = time.Second
 )
 
-// waitWritable waits for room in the socket's buffer; false when there is none for long, or the wire closes.
-func (s *socket) waitWritable() bool {
-	w := waiter{{Fd: int32(s.fd), Events: unix.POLLOUT}, {Fd: int32(s.bell.fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(w[:], sendPatience)
-	return (n > 0 || errors.Is(err, unix.EINTR)) && w[1].Revents == 0
-}
-
 // openSocket opens one of the sockets of an address: one that joins those that have the port, or one that finds it free.
-func openSocket(k kind, local netip.Addr, joins bool, b *bell) (*socket, error) {
+func openSocket(k kind, local netip.Addr, joins bool) (*socket, error) {
 	family, kind := unix.AF_INET, unix.SOCK_DGRAM
 	if local.Is6() {
 		family = unix.AF_INET6
@@ -100,7 +93,11 @@ func openSocket(k kind, local netip.Addr, joins bool, b *bell) (*socket, error) 
 		unix.Close(fd)
 		return nil, explainSocket(err, k, local)
 	}
-	return &socket{kernelLink(fd), fd, k, b}, nil
+	d, err := watch(fd, kindOf[k].name)
+	if err != nil {
+		return nil, explainSocket(err, k, local)
+	}
+	return &socket{d, kernelLink(fd), k}, nil
 }
 
 // prepare sets what must be there before the first packet, then binds. A port is shared only after it was found free: who shares

@@ -135,5 +135,5 @@ func (p *Plane) openTUN(name string) (*tun, error) {
 
 // steer has a device of several queues keep to the program.
 func (t *tun) steer(program int) error {
-	return unix.IoctlSetPointerInt(t.fds[0], unix.TUNSETSTEERINGEBPF, program)
+	return unix.IoctlSetPointerInt(t.queues[0].fd, unix.TUNSETSTEERINGEBPF, program)
 }

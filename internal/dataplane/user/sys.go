@@ -1,7 +1,6 @@
 package user
 
 import (
-	"errors"
 	"net/netip"
 	"sync/atomic"
 	"unsafe"
@@ -16,10 +15,13 @@ type mmsg struct {
 	_   [4]byte
 }
 
+// The calls below never block, and the runtime is not told of them: it takes the processor from a thread that the kernel has
+// interrupted in a call that it knows of, and to get another costs a thread more than the call itself.
+
 // sendmmsg sends messages from the first on and gives how many went, or why not even the first did.
 func sendmmsg(fd int, m []mmsg) (int, unix.Errno) {
 	for {
-		n, _, e := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)), 0, 0, 0)
+		n, _, e := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)), 0, 0, 0)
 		if e != unix.EINTR {
 			return int(n), e
 		}
@@ -28,7 +30,7 @@ func sendmmsg(fd int, m []mmsg) (int, unix.Errno) {
 
 func recvmmsg(fd int, m []mmsg) (int, unix.Errno) {
 	for {
-		n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)),
+		n, _, e := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)),
 			unix.MSG_DONTWAIT, 0, 0)
 		if e != unix.EINTR {
 			return int(n), e
@@ -38,7 +40,7 @@ func recvmmsg(fd int, m []mmsg) (int, unix.Errno) {
 
 func read(fd int, b []byte) (int, unix.Errno) {
 	for {
-		n, _, e := unix.Syscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		n, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
 		if e != unix.EINTR {
 			return int(n), e
 		}
@@ -47,7 +49,7 @@ func read(fd int, b []byte) (int, unix.Errno) {
 
 func write(fd int, b []byte) unix.Errno {
 	for {
-		_, _, e := unix.Syscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		_, _, e := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
 		if e != unix.EINTR {
 			return e
 		}
@@ -64,39 +66,12 @@ func forgetErrors(fd int) {
 	}
 }
 
-// waiter blocks until a descriptor is ready or a bell rings.
-type waiter [2]unix.PollFd
-
-func newWaiter(fd int, b *bell) *waiter {
-	return &waiter{{Fd: int32(fd)}, {Fd: int32(b.fd), Events: unix.POLLIN}}
+// poll says which of the events a descriptor is ready for now, and whether it has an error.
+func poll(fd uintptr, events int16) int16 {
+	p := unix.PollFd{Fd: int32(fd), Events: events}
+	unix.RawSyscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&p)), 1, 0)
+	return p.Revents
 }
-
-// wait reports whether the descriptor is ready for events, or broken; false when the bell rang.
-func (w *waiter) wait(events int16) bool {
-	w[0].Events = events
-	for {
-		_, err := unix.Poll(w[:], -1)
-		if err == nil {
-			return w[1].Revents == 0
-		}
-		if !errors.Is(err, unix.EINTR) {
-			return false
-		}
-	}
-}
-
-// broken reports whether the last wait ended with an error on the descriptor.
-func (w *waiter) broken() bool { return w[0].Revents&unix.POLLERR != 0 }
-
-// bell wakes everybody who waits, once and for good.
-type bell struct{ fd int }
-
-func newBell() (*bell, error) {
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	return &bell{fd}, err
-}
-
-func (b *bell) ring() { unix.Write(b.fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
 // shared holds descriptors open while somebody uses them. Its owner counts as one user.
 type shared struct {

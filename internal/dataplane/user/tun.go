@@ -30,11 +30,11 @@ const (
 
 func vnetOf(b []byte) *vnetHeader { return (*vnetHeader)(unsafe.Pointer(&b[0])) }
 
-// tun is a TUN device: one descriptor per queue.
+// tun is a TUN device.
 type tun struct {
-	name string
-	fds  []int
-	uso  bool // the kernel takes and gives UDP superframes
+	name   string
+	queues []*descriptor
+	uso    bool // the kernel takes and gives UDP superframes
 }
 
 const tunFlags = unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR
@@ -67,14 +67,22 @@ func attachTUN(name string, queues int, kept bool) (*tun, error) {
 		if i == 0 && !kept {
 			open = t.openFirst
 		}
-		fd, err := open(flags)
+		queue, err := t.queue(open, flags)
 		if err != nil {
 			t.close()
 			return nil, err
 		}
-		t.fds = append(t.fds, fd)
+		t.queues = append(t.queues, queue)
 	}
 	return t, nil
+}
+
+func (t *tun) queue(open func(uint16) (int, error), flags uint16) (*descriptor, error) {
+	fd, err := open(flags)
+	if err != nil {
+		return nil, err
+	}
+	return watch(fd, t.name)
 }
 
 // openFirst makes the device. One of several queues that is there would let us in, beside the process that has it.
@@ -104,7 +112,7 @@ func (t *tun) keep(on bool) error {
 	if on {
 		arg = 1
 	}
-	return unix.IoctlSetInt(t.fds[0], unix.TUNSETPERSIST, arg)
+	return unix.IoctlSetInt(t.queues[0].fd, unix.TUNSETPERSIST, arg)
 }
 
 // discardTUN removes a TUN device that no process has, however many queues it was made with; false when there is none.
@@ -114,11 +122,11 @@ func discardTUN(name string) bool {
 	}
 	for _, flags := range []uint16{tunFlags, tunFlags | unix.IFF_MULTI_QUEUE} {
 		t := &tun{name: name}
-		fd, err := t.openQueue(flags)
+		queue, err := t.queue(t.openQueue, flags)
 		if err != nil {
 			continue
 		}
-		t.fds = []int{fd}
+		t.queues = []*descriptor{queue}
 		err = t.keep(false)
 		t.close()
 		return err == nil
@@ -167,8 +175,8 @@ func (t *tun) offload(fd int) error {
 }
 
 func (t *tun) close() {
-	for _, fd := range t.fds {
-		unix.Close(fd)
+	for _, q := range t.queues {
+		q.close()
 	}
 }
 

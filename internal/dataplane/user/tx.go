@@ -40,23 +40,25 @@ func newSender(d *device, queue int) *sender {
 const drain = 64
 
 func (s *sender) loop() {
-	fd := s.device.tun.fds[s.queue]
+	queue, n := s.device.tun.queues[s.queue], 0
 	if s.queue >= s.device.plane.queues {
 		hurry()
 	}
-	ready := newWaiter(fd, s.device.bell)
+	frames := queue.reader(func() (e unix.Errno) {
+		n, e = read(queue.fd, s.readable())
+		return e
+	})
 	for {
-		n, e := read(fd, s.readable())
+		e, ok := frames.next()
 		switch {
-		case e == 0:
-			s.round(fd, n)
-		case e != unix.EAGAIN:
+		case !ok:
+			return
+		case e != 0:
 			s.device.dead.Store(true)
 			s.device.plane.fail(s.device.name, "read from the device", e)
 			return
-		case !ready.wait(unix.POLLIN):
-			return
 		}
+		s.round(queue.fd, n)
 	}
 }
 

@@ -24,7 +24,6 @@ type wire struct {
 	control  [kinds]*socket // twins of those that bulk comes by, for network control
 	segments atomic.Bool    // the kernel cuts and joins datagrams (UDP_SEGMENT)
 	members  atomic.Pointer[[]member]
-	bell     *bell
 	running  sync.WaitGroup
 
 	probing sync.Mutex // of the slow path that learns a path's MTU
@@ -45,15 +44,11 @@ type member struct {
 
 // openWire opens the sockets of a place.
 func openWire(p *Plane, at place, queues int) (*wire, error) {
-	bell, err := newBell()
-	if err != nil {
-		return nil, err
-	}
-	w := &wire{plane: p, at: at, bell: bell, probe: -1}
+	w := &wire{plane: p, at: at, probe: -1}
 	w.members.Store(&[]member{})
 	w.open(func() { w.closeSockets() })
 	w.segments.Store(w.main().bulk())
-	err = w.openProbe()
+	err := w.openProbe()
 	if err == nil {
 		err = w.openSockets(queues)
 	}
@@ -77,7 +72,7 @@ func (w *wire) openSockets(queues int) error {
 		queues = 1
 	}
 	for i := range queues {
-		s, err := openSocket(main, w.at.local, i > 0, w.bell)
+		s, err := openSocket(main, w.at.local, i > 0)
 		if err != nil {
 			return err
 		}
@@ -87,7 +82,7 @@ func (w *wire) openSockets(queues int) error {
 		dataplane.GRE: {cutGRE}, dataplane.GREUDP: {cutUDP}, dataplane.ESP: {udpIKE, rawESP, rawGRE, cutUDP, cutESP},
 	}
 	for _, k := range others[w.at.encapsulation] {
-		s, err := openSocket(k, w.at.local, false, w.bell)
+		s, err := openSocket(k, w.at.local, false)
 		if err != nil {
 			return err
 		}
@@ -133,12 +128,11 @@ func (w *wire) through(k kind, s *socket) *socket {
 
 func (w *wire) closeSockets() {
 	for _, s := range w.every() {
-		unix.Close(s.fd)
+		s.close()
 	}
 	if w.probe >= 0 {
 		unix.Close(w.probe)
 	}
-	unix.Close(w.bell.fd)
 }
 
 // putClass says with which traffic class and TTL a message leaves, where they are not the socket's own.
@@ -226,7 +220,9 @@ func (w *wire) start() {
 }
 
 func (w *wire) stop() {
-	w.bell.ring()
+	for _, s := range w.every() {
+		s.end()
+	}
 	w.running.Wait()
 	w.release()
 }
