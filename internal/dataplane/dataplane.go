@@ -137,6 +137,17 @@ type (
 		Prefix netip.Prefix
 	}
 
+	// Expect says that the kernel may send packets for a prefix by these next hops, which it is being told of. A tunnel that it
+	// does not have in a [SetRoute] takes them all the same, until Forget. So it is, without Expect, with next hops that a
+	// SetRoute or DeleteRoute takes away: what the kernel sent by them before is still in the tunnel's queue.
+	Expect struct {
+		Prefix   netip.Prefix
+		NextHops []NextHop
+	}
+
+	// Forget ends what [Expect] says of a prefix, and what remains of a route that was taken away.
+	Forget struct{ Prefix netip.Prefix }
+
 	// ClearStats sets all counters to zero.
 	ClearStats struct{}
 

@@ -17,6 +17,7 @@ type Interface struct {
 	vrf         atomic.Pointer[VRF]
 	broadcasts  atomic.Pointer[[]netip.Addr]
 	routes      *routes              // those that leave by this tunnel
+	passing     *routes              // those that will, or did; [Expect]
 	adjacencies shards[*Adjacency]   // by next hop
 	endpoints   shards[[]*Adjacency] // by address of the endpoint; told apart by port
 	protected   dense[[]*Adjacency]  // by SA; told apart by the whole of it
@@ -96,6 +97,9 @@ func (i *Interface) Lookup(dst netip.Addr, hash uint32) Way {
 		if i.onLink(dst) {
 			return i.toward(nil, netip.Addr{}, dst)
 		}
+		if w, ok := i.passed(dst, hash); ok {
+			return w
+		}
 		return Way{Interface: i, Adjacency: i.Fallback(dst.Is6())}
 	}
 	h := r.pick(hash)
@@ -103,6 +107,16 @@ func (i *Interface) Lookup(dst netip.Addr, hash uint32) Way {
 		h = r.firstBy(i, hash)
 	}
 	return i.toward(r, h.via, dst)
+}
+
+// passed is the way of a packet that the kernel sent by a route of which the tables do not know yet, or not any more.
+func (i *Interface) passed(dst netip.Addr, hash uint32) (w Way, ok bool) {
+	r, ok := i.passing.lookup(dst)
+	if !ok {
+		return Way{}, false
+	}
+	w = i.toward(nil, r.firstBy(i, hash).via, dst)
+	return w, !w.Missed
 }
 
 // firstBy picks among the hops by i, from a position the flow chooses.

@@ -181,6 +181,10 @@ func (t *Tables) Apply(effect any) (event any) {
 		t.setRoute(e)
 	case DeleteRoute:
 		t.deleteRoute(e.VRF, e.Prefix)
+	case Expect:
+		t.route(e.Prefix, e.NextHops).expect()
+	case Forget:
+		t.forget(e.Prefix)
 	case ClearStats:
 		for _, i := range t.Interfaces() {
 			i.resetStats()
@@ -227,7 +231,7 @@ func (t *Tables) interfaceFor(name string) *Interface {
 	if i := old[name]; i != nil {
 		return i
 	}
-	i := &Interface{Name: name, routes: newRoutes()}
+	i := &Interface{Name: name, routes: newRoutes(), passing: newRoutes()}
 	i.clear()
 	add(&t.interfaces, name, i)
 	return i
@@ -249,9 +253,19 @@ func add[V any](p *atomic.Pointer[map[string]V], name string, v V) {
 }
 
 func (t *Tables) setRoute(e SetRoute) {
-	v, p := t.vrfFor(e.VRF), e.Prefix.Masked()
-	r := &Route{Prefix: p}
-	for _, n := range e.NextHops {
+	v, r := t.vrfFor(e.VRF), t.route(e.Prefix, e.NextHops)
+	old := v.routes.get(r.Prefix)
+	if old != nil {
+		r.used.Store(old.used.Load())
+	}
+	v.routes.set(r)
+	old.leave(r)
+	r.enter()
+}
+
+func (t *Tables) route(p netip.Prefix, to []NextHop) *Route {
+	r := &Route{Prefix: p.Masked()}
+	for _, n := range to {
 		h := hop{via: plain(n.Via), weight: max(uint32(n.Weight), 1)}
 		if n.Tunnel != "" {
 			h.out = t.interfaceFor(n.Tunnel)
@@ -259,13 +273,7 @@ func (t *Tables) setRoute(e SetRoute) {
 		r.hops = append(r.hops, h)
 		r.weight += h.weight
 	}
-	old := v.routes.get(p)
-	if old != nil {
-		r.used.Store(old.used.Load())
-	}
-	v.routes.set(r)
-	old.leave(r)
-	r.enter()
+	return r
 }
 
 func (t *Tables) deleteRoute(vrf string, p netip.Prefix) {
@@ -288,7 +296,26 @@ func (r *Route) enter() {
 	}
 }
 
-// leave takes the route out of the tables of the tunnels that next does not leave by.
+// expect has the tunnels of the route take packets for which they have no other.
+func (r *Route) expect() {
+	for _, h := range r.hops {
+		if h.out != nil {
+			h.out.passing.set(r)
+		}
+	}
+}
+
+func (t *Tables) forget(p netip.Prefix) {
+	p = p.Masked()
+	for _, i := range *t.interfaces.Load() {
+		if i.passing.get(p) != nil {
+			i.passing.remove(p)
+		}
+	}
+}
+
+// leave takes the route out of the tables of the tunnels that next does not leave by. They go on to take what the kernel has
+// sent already.
 func (r *Route) leave(next *Route) {
 	if r == nil {
 		return
@@ -296,6 +323,7 @@ func (r *Route) leave(next *Route) {
 	for _, h := range r.hops {
 		if h.out != nil && (next == nil || !next.leavesBy(h.out)) {
 			h.out.routes.remove(r.Prefix)
+			h.out.passing.set(r)
 		}
 	}
 }

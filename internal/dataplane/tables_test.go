@@ -120,16 +120,52 @@ func TestFlowsShareByWeight(t *testing.T) {
 	}
 }
 
+// The kernel has a queue before each tunnel, and says that it has a route after it has sent packets by it: a route that moves from
+// one tunnel to another is known in both for a while. What is known for sure comes first.
+func TestRoutesPass(t *testing.T) {
+	tab := tables(peer("tun0", "10.0.0.2", "192.0.2.2"), peer("tun1", "10.0.1.2", "192.0.2.9"), peer("tun0", "10.0.0.3", "192.0.2.3"),
+		route("10.1.0.0/16", via("tun0", "10.0.0.2")))
+	check := func(when, tun0, tun1, transit string) {
+		t.Helper()
+		for i, want := range []string{tun0, tun1} {
+			if got := show(tab.Interface(fmt.Sprint("tun", i)).Lookup(addr("10.1.1.1"), 0)); got != want {
+				t.Errorf("%s: tun%d %q, want %q", when, i, got, want)
+			}
+		}
+		if got := show(tab.Lookup("", addr("10.1.1.1"), 0)); got != transit {
+			t.Errorf("%s: what only passes through goes by %q, want %q", when, got, transit)
+		}
+	}
+	const first, second, none0, none1 = "tun0 10.0.0.2 192.0.2.2", "tun1 10.0.1.2 192.0.2.9", "tun0 invalid IP", "tun1 invalid IP"
+	check("before", first, none1, first)
+	tab.Apply(Expect{Prefix: netip.MustParsePrefix("10.1.0.0/16"), NextHops: []NextHop{via("tun1", "10.0.1.2")}})
+	check("the kernel is being told", first, second, first)
+	tab.Apply(route("10.1.0.0/16", via("tun1", "10.0.1.2")))
+	check("it has told", first, second, second)
+	tab.Apply(route("10.0.0.0/8", via("tun0", "10.0.0.3")))
+	check("a shorter prefix leads there", "tun0 10.0.0.3 192.0.2.3", second, second)
+	tab.Apply(DeleteRoute{Prefix: netip.MustParsePrefix("10.0.0.0/8")})
+	tab.Apply(DeleteAdjacency{Tunnel: "tun0", NextHop: addr("10.0.0.2")})
+	tab.Apply(DeleteAdjacency{Tunnel: "tun0", NextHop: addr("10.0.0.3")})
+	check("nobody is there any more", none0, second, second)
+	tab.Apply(DeleteRoute{Prefix: netip.MustParsePrefix("10.1.0.0/16")})
+	check("deleted", none0, second, "kernel")
+	tab.Apply(Forget{netip.MustParsePrefix("10.1.0.0/16")})
+	check("forgotten", none0, none1, "kernel")
+}
+
 func TestRoutesComeAndGo(t *testing.T) {
 	tab := tables(peer("tun0", "10.0.0.2", "192.0.2.2"), peer("tun1", "10.0.1.2", "192.0.2.9"),
 		route("10.1.0.0/16", via("tun0", "10.0.0.2")))
 	out := func(tunnel string) string { return show(tab.Interface(tunnel).Lookup(addr("10.1.1.1"), 0)) }
 	tab.Apply(route("10.1.0.0/16", via("tun1", "10.0.1.2")))
+	tab.Apply(Forget{netip.MustParsePrefix("10.1.0.0/16")})
 	if out("tun0") != "tun0 invalid IP" || out("tun1") != "tun1 10.0.1.2 192.0.2.9" {
 		t.Errorf("moved: tun0 %q, tun1 %q", out("tun0"), out("tun1"))
 	}
 	tab.Apply(DeleteRoute{Prefix: netip.MustParsePrefix("10.1.0.0/16")})
 	tab.Apply(DeleteRoute{VRF: "none", Prefix: netip.MustParsePrefix("10.1.0.0/16")})
+	tab.Apply(Forget{netip.MustParsePrefix("10.1.0.0/16")})
 	if out("tun1") != "tun1 invalid IP" || show(tab.Lookup("", addr("10.1.1.1"), 0)) != "kernel" {
 		t.Errorf("deleted: %q", out("tun1"))
 	}

@@ -22,6 +22,8 @@ const (
 	// RepairTime is how long after a route of ours was lost or changed it is put right. It lets our own changes,
 	// which come back as events too, pass by, and bounds a quarrel with a program that keeps deleting.
 	RepairTime = time.Second
+	// PassTime is how long the data plane takes packets by a route that it has not been told of yet, or not any more.
+	PassTime = 3 * time.Second
 	// RetryTime is how long after the kernel refused a route it is tried again.
 	RetryTime = 15 * time.Second
 )
@@ -41,7 +43,9 @@ type Module struct {
 	least    time.Duration              // when the modules may be taken for settled
 	stale    map[restorer]time.Duration // until when routes of an earlier process are being learned again
 
-	settle, repair, retry core.Timer
+	passing []passage // routes on their way into the kernel or out of it, in order of time
+
+	settle, repair, retry, pass core.Timer
 
 	closing closing
 }
@@ -58,12 +62,19 @@ type table struct {
 	prefix netip.Prefix
 }
 
+// passage is a route that the data plane knows of otherwise than by its mirror of the kernel.
+type passage struct {
+	table table
+	until time.Duration
+}
+
 // New makes the module.
 func New() *Module {
 	return &Module{
 		entries: map[table]*entry{}, links: map[string]core.Link{}, tunnels: map[string]bool{},
 		dirty: map[table]bool{}, failed: map[table]bool{}, stale: map[restorer]time.Duration{},
 		settle: core.Timer{Name: "settle"}, repair: core.Timer{Name: "repair"}, retry: core.Timer{Name: "retry"},
+		pass: core.Timer{Name: "pass"},
 	}
 }
 
@@ -261,6 +272,7 @@ func (m *Module) write(env *core.Env, e *entry, want *Route, problem string) {
 	case !e.asksFor(*want):
 		e.asked, e.refused = want, ""
 		e.stays(want.Metric)
+		m.expect(env, e, want.NextHops)
 		env.Emit(Install{*want})
 	}
 }
@@ -277,15 +289,65 @@ func (m *Module) surplus(e *entry, l Learned, before *Route) bool {
 
 func (m *Module) present(env *core.Env, e *entry, lent []rib.NextHop) {
 	hops := m.mirror(e, lent)
-	switch {
-	case slices.Equal(hops, e.shown):
+	if slices.Equal(hops, e.shown) {
 		return
+	}
+	if leads(e.shown, hops) {
+		m.passes(env, e.table)
+	}
+	switch {
 	case hops == nil:
 		env.Emit(dataplane.DeleteRoute{VRF: e.table.vrf, Prefix: e.table.prefix})
 	default:
 		env.Emit(dataplane.SetRoute{VRF: e.table.vrf, Prefix: e.table.prefix, NextHops: hops})
 	}
 	e.shown = hops
+}
+
+// expect readies the data plane for what the kernel sends by a new route before it has told of it.
+func (m *Module) expect(env *core.Env, e *entry, by []rib.NextHop) {
+	if !slices.ContainsFunc(by, func(h rib.NextHop) bool { return m.tunnels[h.Interface] }) {
+		return
+	}
+	if hops := m.shown(by); leads(hops, e.shown) {
+		env.Emit(dataplane.Expect{Prefix: e.table.prefix, NextHops: hops})
+		m.passes(env, e.table)
+	}
+}
+
+// passes has the data plane forget a route that is on its way, in time.
+func (m *Module) passes(env *core.Env, t table) {
+	m.passing = append(m.passing, passage{t, env.Now() + PassTime})
+	if !m.pass.Armed() {
+		env.Arm(&m.pass, PassTime)
+	}
+}
+
+// passed forgets routes whose time is over, but for those that have begun another.
+func (m *Module) passed(env *core.Env) {
+	again := map[table]bool{}
+	n, _ := slices.BinarySearchFunc(m.passing, env.Now()+1, func(p passage, at time.Duration) int { return cmp.Compare(p.until, at) })
+	for _, p := range m.passing[n:] {
+		again[p.table] = true
+	}
+	for _, p := range m.passing[:n] {
+		if !again[p.table] {
+			again[p.table] = true
+			env.Emit(dataplane.Forget{Prefix: p.table.prefix})
+		}
+	}
+	if m.passing = m.passing[n:]; len(m.passing) == 0 {
+		m.passing = nil
+		return
+	}
+	env.Arm(&m.pass, m.passing[0].until-env.Now())
+}
+
+// leads tells whether hops leave by a tunnel that others do not leave by.
+func leads(hops, others []dataplane.NextHop) bool {
+	return slices.ContainsFunc(hops, func(h dataplane.NextHop) bool {
+		return h.Tunnel != "" && !slices.ContainsFunc(others, func(o dataplane.NextHop) bool { return o.Tunnel == h.Tunnel })
+	})
 }
 
 func (m *Module) refused(env *core.Env, r Refused) {
@@ -447,6 +509,8 @@ func (m *Module) expired(env *core.Env, t *core.Timer) {
 		m.again(env, &m.dirty)
 	case &m.retry:
 		m.again(env, &m.failed)
+	case &m.pass:
+		m.passed(env)
 	}
 }
 

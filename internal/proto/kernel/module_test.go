@@ -34,6 +34,7 @@ type bench struct {
 	twin   Twin
 	record []string
 	silent bool // what the twin says is kept back
+	passes bool // Expect and Forget are recorded, too
 	queue  []core.Event
 	now    time.Duration
 }
@@ -63,6 +64,14 @@ func (b *bench) Do(e core.Effect) {
 		b.record = append(b.record, s)
 	case dataplane.DeleteRoute:
 		b.record = append(b.record, "plane "+e.Prefix.String()+" gone")
+	case dataplane.Expect:
+		if b.passes {
+			b.record = append(b.record, fmt.Sprintf("expect %s %s@%s", e.Prefix, word(e.NextHops[0].Via), e.NextHops[0].Tunnel))
+		}
+	case dataplane.Forget:
+		if b.passes {
+			b.record = append(b.record, "forget "+e.Prefix.String())
+		}
 	}
 	b.queue = append(b.queue, b.twin.Do(e)...)
 }
@@ -308,6 +317,44 @@ func TestModule(t *testing.T) {
 				t.Errorf("got\n  %s\nwant\n  %s", strings.Join(b.record, "\n  "), strings.Join(tt.want, "\n  "))
 			}
 		})
+	}
+}
+
+// The plane hears of a route before the kernel does, for the kernel sends packets by it before it says that it has it, and forgets
+// it when none can be on the way any more.
+func TestRoutesPass(t *testing.T) {
+	b := newBench()
+	for _, ev := range []core.Event{up("eth0"), up("tun0"), up("tun1"), tunnel("tun0"), tunnel("tun1")} {
+		b.step(ev)
+	}
+	b.passes = true
+	steps := []struct {
+		event core.Event
+		want  []string
+	}{
+		{hush(true), nil},
+		{ours(rib.OSPF, "10.1.0.0/16", "10.0.0.9@tun0"), []string{"expect 10.1.0.0/16 10.0.0.9@tun0", "install 10.1.0.0/16 10.0.0.9@tun0 metric 110"}},
+		{hush(false), []string{"plane 10.1.0.0/16 10.0.0.9@tun0"}},
+		{after(PassTime - 1), nil},
+		{after(1), []string{"forget 10.1.0.0/16"}},
+		{ours(rib.OSPF, "10.1.0.0/16", "10.0.0.8@tun0"), []string{"install 10.1.0.0/16 10.0.0.8@tun0 metric 110", "plane 10.1.0.0/16 10.0.0.8@tun0"}},
+		{after(2 * PassTime), nil},
+		{ours(rib.OSPF, "10.1.0.0/16", "10.0.1.9@tun1"), []string{"expect 10.1.0.0/16 10.0.1.9@tun1", "install 10.1.0.0/16 10.0.1.9@tun1 metric 110", "plane 10.1.0.0/16 10.0.1.9@tun1"}},
+		{after(time.Second), nil},
+		{ours(rib.OSPF, "10.1.0.0/16", "192.0.2.1@eth0"), []string{"install 10.1.0.0/16 192.0.2.1@eth0 metric 110", "plane 10.1.0.0/16 link@"}},
+		{after(PassTime - time.Second), nil},
+		{after(time.Second), []string{"forget 10.1.0.0/16"}},
+		{after(2 * PassTime), nil},
+	}
+	for i, s := range steps {
+		b.record = nil
+		b.step(s.event)
+		if !slices.Equal(b.record, s.want) {
+			t.Errorf("step %d: got\n  %s\nwant\n  %s", i, strings.Join(b.record, "\n  "), strings.Join(s.want, "\n  "))
+		}
+	}
+	if b.module.passing != nil || b.module.pass.Armed() {
+		t.Errorf("there is more to forget: %v", b.module.passing)
 	}
 }
 

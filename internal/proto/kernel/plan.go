@@ -142,6 +142,11 @@ func (m *Module) mirror(e *entry, lent []rib.NextHop) []dataplane.NextHop {
 	if len(hops) == 1 && !m.tunnels[hops[0].Interface] {
 		return toKernel
 	}
+	return m.shown(hops)
+}
+
+// shown is next hops as the data plane knows them.
+func (m *Module) shown(hops []rib.NextHop) []dataplane.NextHop {
 	out := make([]dataplane.NextHop, len(hops))
 	for i, h := range hops {
 		if m.tunnels[h.Interface] {
