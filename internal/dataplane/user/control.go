@@ -1,9 +1,6 @@
 package user
 
 import (
-	"runtime"
-	"time"
-
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
@@ -93,17 +90,3 @@ func (w *wire) by(queue int) *socket {
 	}
 	return w.sockets[queue%len(w.sockets)]
 }
-
-// hurry has the goroutine run in a thread of its own, which has little to do at a time and so has its turn soon: since Linux
-// 6.12 the slice says so.
-func hurry() {
-	runtime.LockOSThread() // for good: the thread ends with the loop
-	now, err := unix.SchedGetAttr(0, 0)
-	if err != nil {
-		return
-	}
-	now.Runtime = uint64(slice)
-	_ = unix.SchedSetAttr(0, now, 0)
-}
-
-const slice = 100 * time.Microsecond

@@ -15,7 +15,7 @@ func watched(t *testing.T) (*descriptor, int) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Close(fds[1]) })
-	d, err := watch(fds[0], "pair")
+	d, err := watch(fds[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestReaderOutlivesErrors(t *testing.T) {
 		unix.Close(fd)
 		t.Skipf("needs IPv6 on the loopback: %v", err)
 	}
-	d, err := watch(fd, "errors")
+	d, err := watch(fd)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@
 // socket cannot be shared without each getting everything. The kernel keeps a flow in one queue, so packets keep order.
 //
 // Network control, which is what has CS6, waits behind nothing: it has a TUN queue of its own, if the kernel lets us load the
-// eBPF program that steers, and sockets of its own, each served by a thread that has its turn soon.
+// eBPF program that steers, and sockets of its own.
 //
 // An SA is good at the local address that it was made for alone: tunnels elsewhere may trust others. Where its peer's
 // packets come from is not checked, but told: keys say who it is.

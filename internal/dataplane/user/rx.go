@@ -110,9 +110,6 @@ func (r *receiver) reset(n int) {
 
 func (r *receiver) loop() {
 	s := r.socket
-	if s == r.wire.control[s.kind] {
-		hurry()
-	}
 	n := 0
 	messages := s.reader(func() (e unix.Errno) {
 		n, e = s.link.receive(r.messages)

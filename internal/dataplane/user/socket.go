@@ -93,7 +93,7 @@ func openSocket(k kind, local netip.Addr, joins bool) (*socket, error) {
 		unix.Close(fd)
 		return nil, explainSocket(err, k, local)
 	}
-	d, err := watch(fd, kindOf[k].name)
+	d, err := watch(fd)
 	if err != nil {
 		return nil, explainSocket(err, k, local)
 	}

@@ -66,13 +66,6 @@ func forgetErrors(fd int) {
 	}
 }
 
-// poll says which of the events a descriptor is ready for now, and whether it has an error.
-func poll(fd uintptr, events int16) int16 {
-	p := unix.PollFd{Fd: int32(fd), Events: events}
-	unix.RawSyscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&p)), 1, 0)
-	return p.Revents
-}
-
 // shared holds descriptors open while somebody uses them. Its owner counts as one user.
 type shared struct {
 	users atomic.Int64

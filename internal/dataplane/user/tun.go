@@ -82,7 +82,7 @@ func (t *tun) queue(open func(uint16) (int, error), flags uint16) (*descriptor, 
 	if err != nil {
 		return nil, err
 	}
-	return watch(fd, t.name)
+	return watch(fd)
 }
 
 // openFirst makes the device. One of several queues that is there would let us in, beside the process that has it.

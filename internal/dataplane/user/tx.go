@@ -41,9 +41,6 @@ const drain = 64
 
 func (s *sender) loop() {
 	queue, n := s.device.tun.queues[s.queue], 0
-	if s.queue >= s.device.plane.queues {
-		hurry()
-	}
 	frames := queue.reader(func() (e unix.Errno) {
 		n, e = read(queue.fd, s.readable())
 		return e
