@@ -92,7 +92,8 @@ func guardKind(l Learned) int {
 	return slices.Index(guardMetrics[:], l.Metric)
 }
 
-// guard takes a new set. What is wanted is written before what is not is removed.
+// guard takes a new set. What is wanted is written before what is not is removed, and so are routes that take the place of
+// guards: the RIB has them by now, but the word of it is still on its way to us.
 func (m *Module) guard(env *core.Env, g Guard) {
 	m.guarding = true
 	m.closing.tunnels = map[string]bool{}
@@ -110,10 +111,21 @@ func (m *Module) guard(env *core.Env, g Guard) {
 		fresh[e.table], order = true, append(order, e.table)
 	}
 	m.visit(order, func(e *entry) { m.raise(env, e) })
+	m.lowers = false
 	m.each(func(e *entry) {
 		e.guards[configured].wanted = fresh[e.table]
 		m.adopt(e)
 		m.close(env, e)
+		m.tidy(e)
+	})
+	env.Arm(&m.fall, 0) // when all that waits has been handled
+}
+
+// fallen removes the guards that nobody wanted the last time.
+func (m *Module) fallen(env *core.Env) {
+	m.lowers = true
+	m.each(func(e *entry) {
+		m.lower(env, e)
 		m.tidy(e)
 	})
 }
@@ -197,6 +209,9 @@ func (m *Module) raise(env *core.Env, e *entry) {
 
 // lower removes guards that nobody wants, once it is known what is wanted.
 func (m *Module) lower(env *core.Env, e *entry) {
+	if !m.lowers {
+		return
+	}
 	for kind := range e.guards {
 		if g := &e.guards[kind]; g.standing && !g.wanted && !g.held && m.guarding {
 			g.held = true

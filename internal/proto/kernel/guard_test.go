@@ -3,6 +3,7 @@ package kernel
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +49,25 @@ func TestGuard(t *testing.T) {
 				t.Errorf("got  %q\nwant %q", b.record, tt.want)
 			}
 		})
+	}
+}
+
+// A configuration takes the tunnel away and drops a prefix that covers the guarded one: the RIB has that when the Guard comes, the
+// kernel does not yet. What drops is written before the guard goes, or what was meant for the tunnel left in clear between the two.
+func TestGuardGoesAfterWhatReplacesIt(t *testing.T) {
+	b := newBench()
+	route := ours(rib.Static, "10.1.0.0/16", "10.0.0.1@tun0")
+	for _, s := range []core.Event{tunnel("tun0"), up("tun0"), Guard{Prefixes: []netip.Prefix{p("10.1.0.0/16")}}, route} {
+		b.step(s)
+	}
+	b.record = nil
+	b.loop.Post("other", route.Key())
+	b.loop.Post("other", ours(rib.Static, "10.0.0.0/8"))
+	b.step(Guard{})
+	want := []string{"remove 10.1.0.0/16 metric 1", "install 10.0.0.0/8 metric 1", "remove 10.1.0.0/16 metric 4294967295"}
+	got := slices.DeleteFunc(b.record, func(s string) bool { return strings.HasPrefix(s, "plane") })
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
 

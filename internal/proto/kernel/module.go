@@ -38,6 +38,7 @@ type Module struct {
 	synced   bool                       // the kernel's table has been told
 	frozen   bool                       // a restart: what is in the kernel is for the next process
 	guarding bool                       // a Guard has come
+	lowers   bool                       // guards may be removed: nothing is to be written first
 	dirty    map[table]bool             // to be looked at by repair
 	failed   map[table]bool             // to be looked at by retry
 	least    time.Duration              // when the modules may be taken for settled
@@ -45,7 +46,7 @@ type Module struct {
 
 	passing []passage // routes on their way into the kernel or out of it, in order of time
 
-	settle, repair, retry, pass core.Timer
+	settle, repair, retry, pass, fall core.Timer
 
 	closing closing
 }
@@ -71,10 +72,10 @@ type passage struct {
 // New makes the module.
 func New() *Module {
 	return &Module{
-		entries: map[table]*entry{}, links: map[string]core.Link{}, tunnels: map[string]bool{},
+		lowers: true, entries: map[table]*entry{}, links: map[string]core.Link{}, tunnels: map[string]bool{},
 		dirty: map[table]bool{}, failed: map[table]bool{}, stale: map[restorer]time.Duration{},
 		settle: core.Timer{Name: "settle"}, repair: core.Timer{Name: "repair"}, retry: core.Timer{Name: "retry"},
-		pass: core.Timer{Name: "pass"},
+		pass: core.Timer{Name: "pass"}, fall: core.Timer{Name: "fall"},
 	}
 }
 
@@ -511,6 +512,8 @@ func (m *Module) expired(env *core.Env, t *core.Timer) {
 		m.again(env, &m.failed)
 	case &m.pass:
 		m.passed(env)
+	case &m.fall:
+		m.fallen(env)
 	}
 }
 
