@@ -137,6 +137,14 @@ func (w *world) serve(ns string) (stop func()) {
 	return func() { c.Process.Kill(); c.Wait() }
 }
 
+// transfer runs iperf3 once, to an address of a namespace. The server is its own: one that just served may still be busy.
+func (w *world) transfer(from, ns, args string) {
+	w.t.Helper()
+	stop := w.serve(ns)
+	defer stop()
+	w.in(from, "iperf3 -c "+args)
+}
+
 // iperf runs iperf3 for two seconds, reports what came and gives it, in bits a second of TCP.
 func (w *world) iperf(b *testing.B, to, args string) float64 {
 	out, err := w.command("a", "iperf3 -J -t 2 -c "+to+" "+args).Output()

@@ -51,9 +51,7 @@ func TestProtectedHub(t *testing.T) {
 				if hops := strings.Split(strings.TrimSpace(route), "\n")[1:]; len(hops) != 2 || !strings.Contains(hops[0], " 10.0.0.1 ") {
 					t.Errorf("traceroute shows\n%s", route)
 				}
-				server := w.serve("b")
-				defer server()
-				w.in("a", "iperf3 -c 10.0.0.3 -n 2M")
+				w.transfer("a", "b", "10.0.0.3 -n 2M")
 				for _, row := range stop("frame.protocols") {
 					if !strings.HasSuffix(row, "esp") && !strings.HasSuffix(row, "udpencap") {
 						t.Fatalf("on the wire: %q", row)
@@ -176,9 +174,7 @@ func TestProtectedQueues(t *testing.T) {
 	needRoot(t, "ping", "iperf3")
 	t.Parallel()
 	w, a, b := protectedPair(t, dataplane.Tunnel{Key: key(42)}, inUDP, false, Options{Queues: 3})
-	server := w.serve("b")
-	defer server()
-	w.in("a", "iperf3 -c 10.0.0.2 -n 16M -P 6")
+	w.transfer("a", "b", "10.0.0.2 -n 16M -P 6")
 	for _, n := range []*node{a, b} {
 		if d := n.SAs()[0].Drops; d["bad-icv"]+d["replayed"] > 0 {
 			t.Errorf("drops %v", d)

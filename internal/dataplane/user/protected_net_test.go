@@ -44,9 +44,7 @@ func TestFragmentOuter(t *testing.T) {
 			if fragments < 12*6 {
 				t.Errorf("%d fragments of %d packets", fragments, len(rows))
 			}
-			server := w.serve("b")
-			defer server()
-			w.in("a", "iperf3 -c 10.0.0.2 -n 2M")
+			w.transfer("a", "b", "10.0.0.2 -n 2M")
 			for _, n := range []*node{a, b} {
 				if d := n.Stats()[0].Drops; d["too-big"]+d["send-failed"]+d["bad-icv"] > 0 {
 					t.Errorf("drops %v", d)

@@ -83,9 +83,7 @@ func TestQueues(t *testing.T) {
 		t.Run(e.String(), func(t *testing.T) {
 			w, a, _ := pairWith(t, dataplane.Tunnel{Encapsulation: e, MTU: 1400}, false, Options{Queues: 3})
 			w.in("a", "ping -c 3 -i 0.01 -W 2 10.0.0.2")
-			stop := w.serve("b")
-			defer stop()
-			w.in("a", "iperf3 -c 10.0.0.2 -n 16M -P 6")
+			w.transfer("a", "b", "10.0.0.2 -n 16M -P 6")
 			if s := a.Stats()[0]; s.BytesOut < 1<<20 || s.Drops["send-failed"]+s.Drops["malformed"]+s.Drops["device-failed"] > 0 {
 				t.Errorf("counted %+v", s)
 			}
@@ -101,13 +99,11 @@ func TestOthersDecodeWhatLeaves(t *testing.T) {
 		for _, ipv6 := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%v over IPv6 %v", e, ipv6), func(t *testing.T) {
 				w, _, _ := pair(t, dataplane.Tunnel{Encapsulation: e, Key: key(42), MTU: 1400}, ipv6)
-				server := w.serve("b")
-				defer server()
 				stop := w.capture("b", "eth0", "-s 0 ip proto 47 or ip6 proto 47 or udp port 4754")
 				w.in("a", "ping -c 1 -W 2 10.0.0.2")
 				w.in("a", "ping -c 1 -W 2 fd00::2")
-				w.in("a", "iperf3 -c 10.0.0.2 -n 200K")
-				w.in("a", "iperf3 -c fd00::2 -n 200K")
+				w.transfer("a", "b", "10.0.0.2 -n 200K")
+				w.transfer("a", "b", "fd00::2 -n 200K")
 				rows := stop("gre.key", "_ws.malformed", "ip.checksum.status", "tcp.checksum.status")
 				if len(rows) < 20 {
 					t.Errorf("%d packets captured", len(rows))
