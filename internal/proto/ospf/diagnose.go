@@ -40,7 +40,7 @@ var problemWords = [...]struct{ word, remedy string }{
 	WrongNetwork:    {"network", "give both ends addresses of one network"},
 	LowTTL:          {"ttl", "let both ends check the TTL, or none"},
 	WrongArea:       {"area", "put both interfaces into one area"},
-	WrongAreaKind:   {"area-kind", "make the area a stub, an NSSA or neither on all of its routers"},
+	WrongAreaKind:   {"area-kind", "make the area a stub, an NSSA or neither, and of one address family (RFC 5838), on all of its routers"},
 	WrongKey:        {"authentication", "give both ends the same type of authentication, key number and key"},
 	WrongMask:       {"mask", "give both ends the same prefix length"},
 	WrongTimer:      {"timer", "give both ends the same hello and dead interval"},

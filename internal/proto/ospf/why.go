@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Stage is a step on the way to an adjacency: ok, waiting or failed.
+// Stage is a step on the way to an adjacency of an instance, which names it: ok, waiting or failed.
 type Stage struct{ Name, State, Detail, Remedy string }
 
 // stages of a conversation, in words.
@@ -28,7 +28,7 @@ func (m *Module) Why(peer string, now time.Duration) (stages []Stage) {
 	for _, p := range m.Problems(now) {
 		if slices.Contains(addresses, p.Neighbor) || peer == p.Neighbor.String() || peer == p.Interface {
 			detail := fmt.Sprintf("%v on %s: %s (%d times, last %v ago)", p.Neighbor, p.Interface, p.Detail, p.Count, seconds(p.LastAgo))
-			stages = append(stages, Stage{Name: Name, State: "failed", Detail: detail, Remedy: p.Remedy})
+			stages = append(stages, Stage{Name: p.Instance, State: "failed", Detail: detail, Remedy: p.Remedy})
 		}
 	}
 	for _, inst := range m.sorted() {
@@ -64,7 +64,7 @@ func (n *neighbor) stage(now time.Duration) Stage {
 	if n.queued {
 		w.detail, w.remedy = "it waits for its turn: others become adjacent first", ""
 	}
-	s := Stage{Name: Name, State: "waiting", Remedy: w.remedy,
+	s := Stage{Name: n.inst().cfg.Name, State: "waiting", Remedy: w.remedy,
 		Detail: fmt.Sprintf("%v (%v) on %s has been %v for %v: %s", n.router, n.address, n.i.name(), n.state, seconds((now - n.since).Seconds()), w.detail)}
 	if n.state == full || n.state == twoWay && !n.queued {
 		s.State = "ok"
@@ -84,13 +84,13 @@ func (i *iface) alone() []Stage {
 	w := stageWords[neighborDown]
 	switch {
 	case i.state == down:
-		return []Stage{{Name: Name, State: "failed", Detail: "no OSPF on " + i.name() + ": " + i.reason}}
+		return []Stage{{Name: i.area.inst.cfg.Name, State: "failed", Detail: "no OSPF on " + i.name() + ": " + i.reason}}
 	case len(i.neighbors) > 0:
 		return nil
 	case i.cfg.Passive || i.cfg.Network == Loopback:
-		return []Stage{{Name: Name, State: "ok", Detail: "no neighbour is looked for on " + i.name() + ", which is " + i.state.String() + ": its network is told of"}}
+		return []Stage{{Name: i.area.inst.cfg.Name, State: "ok", Detail: "no neighbour is looked for on " + i.name() + ", which is " + i.state.String() + ": its network is told of"}}
 	}
-	return []Stage{{Name: Name, State: "waiting", Detail: "no neighbour has been met on " + i.name(), Remedy: w.remedy}}
+	return []Stage{{Name: i.area.inst.cfg.Name, State: "waiting", Detail: "no neighbour has been met on " + i.name(), Remedy: w.remedy}}
 }
 
 // missing is about interfaces without neighbours, and configured neighbours that are silent.
@@ -103,7 +103,7 @@ func (m *Module) missing(peer string) (stages []Stage) {
 			for _, p := range i.cfg.Neighbors {
 				if peer == p.Address.String() && i.neighborAt(p.Address) == nil {
 					w := stageWords[neighborDown]
-					stages = append(stages, Stage{Name: Name, State: "failed", Detail: peer + " on " + i.name() + ": " + w.detail, Remedy: w.remedy})
+					stages = append(stages, Stage{Name: inst.cfg.Name, State: "failed", Detail: peer + " on " + i.name() + ": " + w.detail, Remedy: w.remedy})
 				}
 			}
 		}

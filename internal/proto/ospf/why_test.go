@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,27 @@ func TestWhySaysHowFarItHasCome(t *testing.T) {
 	a.setLink("e0", func(l *core.Link) { l.Up = false })
 	if stages := a.m.Why("e0", w.now); len(stages) != 1 || !strings.Contains(stages[0].Detail, "the interface is down") {
 		t.Errorf("%+v", stages)
+	}
+}
+
+// What is told of a router that is a neighbour in both families says which of them it is about.
+func TestWhySaysOfWhichInstance(t *testing.T) {
+	w := newWorld(t, 1)
+	for k := 1; k <= 2; k++ {
+		six, four := oneArea(fmt.Sprintf("%d.0.0.0", k), p2p("e0")), oneArea(fmt.Sprintf("%d.0.0.0", k), p2p("e0"))
+		six.Name, six.Version = "ospfv3", wire.V3
+		four.Name, four.Version, four.Areas[0].Interfaces[0].Instance = "ospfv3-ipv4", wire.V3IPv4, 64
+		w.add(fmt.Sprint("r", k), six, fmt.Sprintf("e0 s 10.0.0.%d/24,fe80::%d/64", k, k)).boot(six, four)
+	}
+	w.run(time.Minute)
+	for _, peer := range []string{"2.0.0.0", "fe80::2", "e0"} {
+		var names []string
+		for _, s := range w.routers["r1"].m.Why(peer, w.now) {
+			names = append(names, s.Name)
+		}
+		if !slices.Equal(names, []string{"ospfv3", "ospfv3-ipv4"}) {
+			t.Errorf("why %s tells of %q", peer, names)
+		}
 	}
 }
 
