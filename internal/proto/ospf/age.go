@@ -65,7 +65,7 @@ func (inst *instance) aged(env *core.Env) {
 	for len(inst.ages) > 0 && inst.ages[0].due <= env.Now() {
 		e := heap.Pop(&inst.ages).(*entry)
 		o, end := e.db.own[e.key()], e.born+wire.MaxAge*time.Second
-		if env.Now() >= end || o == nil || !o.wanted() {
+		if env.Now() >= end || !o.wanted() {
 			inst.expire(env, e)
 			continue
 		}
@@ -88,7 +88,18 @@ func (inst *instance) expire(env *core.Env, e *entry) {
 	inst.flushing[e] = struct{}{}
 	inst.sweep = true
 	inst.changed(env, &old, e)
-	inst.flood(env, e, nil, nil)
+	inst.flood(env, e, nil)
+}
+
+// retract has everybody drop an LSA of ours that is not wanted (RFC 2328 13.4, 14.1). One from before a restart may have come
+// at MaxAge already, by the designated router, who says it to nobody else then: it goes out again, to those who have from us
+// what is older still, and may pass that on.
+func (inst *instance) retract(env *core.Env, e *entry) {
+	if e.flushed {
+		inst.flood(env, e, nil)
+		return
+	}
+	inst.expire(env, e)
 }
 
 // maxSpent bounds the sequence numbers that are remembered of a database.

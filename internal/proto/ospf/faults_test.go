@@ -265,6 +265,55 @@ func TestStrangeLSAInOurName(t *testing.T) {
 	}
 }
 
+// RFC 2328 13.4, 14.1: an LSA in our name from before a restart may come at MaxAge, by the designated router, who then tells
+// nobody else. Others may have an older instance from us by then: we flood it ourselves, and do not wait for retransmissions.
+func TestFlushInOurNameGoesOn(t *testing.T) {
+	for name, after := range map[string]time.Duration{"wanted until later": 0, "soon to be taken back": 100 * time.Millisecond, "taken back": 500 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1)
+			cfg := oneArea("1.1.1.1", bcast("e0", 1))
+			cfg.Redistribute = []Redistribute{{Protocol: rib.Static, Metric: 7}}
+			a := w.add("a", cfg, "e0 s 10.0.0.1/24")
+			c := w.add("c", oneArea("3.3.3.3", bcast("e0", 0)), "e0 s 10.0.0.3/24")
+			f := newFoe(a, "e0", "9.9.9.9", "10.0.0.9")
+			f.designated = true
+			f.stay(time.Minute)
+			f.befriend()
+			a.loop.Post("others", static("172.16.0.0/16"))
+			w.run(time.Second)
+			if !strings.Contains(c.database(0), "external") || a.m.Interfaces(w.now)[0].State != "backup" {
+				t.Fatalf("%+v\n%s", a.m.Interfaces(w.now), c.database(0))
+			}
+			l, _ := wire.Build(wire.V2, wire.LSAKey{Type: 5, ID: wire.Uint4(addr("172.16.0.0")), Router: id("1.1.1.1")}, wire.MaxAge, wire.InitialSequence+9,
+				&wire.External{Prefix: netip.MustParsePrefix("172.16.0.0/16"), Metric: 7, Type2: true, Options: wire.OptE})
+			flush := &wire.Update{LSAs: []wire.LSA{l}}
+			if after == 0 {
+				f.say(flush)
+			}
+			a.loop.Post("others", static("172.16.0.0/16").Key())
+			w.run(after)
+			var seen []string
+			w.spy = func(from *router, p core.SendIP) {
+				if u, ok := bodyOf[*wire.Update](p); ok && from == a {
+					for _, l := range u.LSAs {
+						seen = append(seen, fmt.Sprintf("%v %v age %d sequence %#x", w.now, l.LSAKey, l.Age, uint32(l.Sequence)))
+					}
+				}
+			}
+			if after > 0 {
+				f.say(flush)
+			}
+			w.run(2 * time.Second)
+			if len(seen) == 0 || slices.ContainsFunc(seen, func(s string) bool { return !strings.Contains(s, "age 3600 sequence 0x8000000a") }) {
+				t.Errorf("within 2 s it sent %q", seen)
+			}
+			if strings.Contains(c.database(0), "external") {
+				t.Errorf("the other has it:\n%s", c.database(0))
+			}
+		})
+	}
+}
+
 // RFC 6987: a stub router is gone around.
 func TestStubRouter(t *testing.T) {
 	w := newWorld(t, 1)

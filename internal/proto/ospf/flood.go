@@ -97,9 +97,13 @@ func (n *neighbor) install(env *core.Env, l wire.LSA, have *entry) {
 	if asked {
 		e.arrived = 0 // not by flooding, so that MinLSArrival does not count from now: it may be old, and change at once
 	}
-	back := inst.flood(env, e, n, have)
+	self, from := inst.selfOriginated(i, l.LSAKey), n
+	if self && e.flushed && !mine.wanted() {
+		from = nil // we take it back, as in retract
+	}
+	back := inst.flood(env, e, from)
 	n.ackInstalled(env, l.LSAHeader, back)
-	if inst.selfOriginated(i, l.LSAKey) {
+	if self {
 		inst.contest(env, e, mine, n)
 	}
 	inst.learned(env, n, e)
@@ -144,7 +148,7 @@ func (n *neighbor) answerOlder(env *core.Env, have *entry) {
 
 // flood puts an LSA on the lists of those who may not have it, RFC 2328 13.3, and reports whether it goes back out of the
 // interface it came by. from is nil for our own.
-func (inst *instance) flood(env *core.Env, e *entry, from *neighbor, replaced *entry) (back bool) {
+func (inst *instance) flood(env *core.Env, e *entry, from *neighbor) (back bool) {
 	for _, i := range e.db.interfaces() {
 		if !i.floods(env, e, from) {
 			continue

@@ -21,6 +21,8 @@ type foe struct {
 	key    wire.Key
 	rises  uint64
 	master uint32
+
+	designated bool
 }
 
 func newFoe(to *router, on, router, src string) *foe {
@@ -53,6 +55,9 @@ func (f *foe) hello(sees ...wire.RouterID) *wire.Hello {
 	h := &wire.Hello{Interval: 10, Dead: 40, Options: wire.OptE, Priority: 0, Neighbors: sees, InterfaceID: 77}
 	if f.v == wire.V3 {
 		h.Options |= wire.OptV6 | wire.OptR
+	}
+	if f.designated {
+		h.Priority, h.DR = 9, wire.Uint4(f.src)
 	}
 	for _, p := range f.to.ports[f.on].link.Addresses {
 		if p.Addr().Is4() && f.v == wire.V2 {

@@ -36,7 +36,7 @@ func (o *origin) expired(env *core.Env, _ *core.Timer) {
 	}
 }
 
-func (o *origin) wanted() bool { return o.body != nil && o.db.own[o.key] == o }
+func (o *origin) wanted() bool { return o != nil && o.body != nil && o.db.own[o.key] == o }
 
 // say has an LSA originated, now or as soon as the throttle allows, if it says anything new.
 func (db *database) say(env *core.Env, k wire.LSAKey, body wire.LSABody) {
@@ -74,7 +74,7 @@ func (db *database) unsay(env *core.Env, k wire.LSAKey) {
 	delete(db.own, k)
 	db.release(k)
 	if e := db.lsas[k]; e != nil {
-		db.inst.expire(env, e)
+		db.inst.retract(env, e)
 	}
 }
 
@@ -137,7 +137,7 @@ func (o *origin) emit(env *core.Env) {
 	}
 	o.pace(env)
 	e, _ := o.db.put(env, l, true)
-	inst.flood(env, e, nil, nil)
+	inst.flood(env, e, nil)
 }
 
 // pace doubles the time to the next instance while changes keep coming.
@@ -184,15 +184,13 @@ func (inst *instance) contest(env *core.Env, e *entry, o *origin, n *neighbor) {
 	if env.Now()-inst.began > selfGrace {
 		n.i.problem(env, n.address, SelfOriginated, "flooded an LSA in our name that we did not make: "+e.key().String())
 	}
-	if o != nil && o.wanted() {
+	if o.wanted() {
 		o.hold = 0 // however often it happens
 		o.hasten()
 		o.emitThrottled(env)
 		return
 	}
-	if !e.flushed {
-		inst.expire(env, e)
-	}
+	inst.expire(env, e)
 }
 
 // selfGrace is how long after the start LSAs of ours come from the time before.
