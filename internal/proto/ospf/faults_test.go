@@ -403,6 +403,24 @@ func TestGracefulRestart(t *testing.T) {
 	}
 }
 
+// RFC 3623 3.1 item 2: nobody waits for a router that has not acknowledged a change. We do it before we ask, not a second later.
+func TestRestartAcknowledgesFirst(t *testing.T) {
+	w := pair(t, 1, func(a, _ *Config) { a.Restart.Period = 2 * time.Minute })
+	w.run(2 * time.Minute)
+	a, b := w.routers["a"], w.routers["b"]
+	before, told := b.routes(), a.database(0)
+	b.setLink("lan", func(l *core.Link) { l.Up = false })
+	w.until(10*time.Second, func() bool { return a.database(0) != told })
+	a.loop.Post(Name, core.Stop{Restart: true})
+	a.loop.Run(w.now)
+	w.run(300 * time.Millisecond)
+	a.off = true
+	w.run(time.Minute)
+	if now := b.routes(); !strings.Contains(now, "192.168.1.0/24") {
+		t.Errorf("it does not wait: routes\n%s\nbefore\n%s\n%s", now, before, strings.Join(b.logs, "\n"))
+	}
+}
+
 // A hub comes back from a graceful restart: what it says first knows of all its spokes, the last of them too.
 func TestGracefulRestartOfAHub(t *testing.T) {
 	w := newWorld(t, 1)

@@ -128,13 +128,15 @@ func (inst *instance) restarting() bool { return inst.restart != nil }
 
 func (inst *instance) restartKey() string { return "ospf." + inst.cfg.Name + ".restart" }
 
-// prepareRestart asks the neighbours to wait for us, and remembers that they do (RFC 3623 2.1). Routes and LSAs stay.
+// prepareRestart asks the neighbours to wait for us, and remembers that they do (RFC 3623 2.1). Routes and LSAs stay. What we have
+// not acknowledged yet goes before: who takes us for behind the times does not wait (RFC 3623 3.1 item 2).
 func (inst *instance) prepareRestart(env *core.Env) {
 	period := inst.cfg.Restart.Period
 	for _, i := range inst.interfaces() {
 		if !i.state.talks() {
 			continue
 		}
+		i.sendAcks(env)
 		g := &wire.Grace{Period: uint32(period / time.Second), Reason: wire.GraceRestart, Options: i.area.options()}
 		if inst.version() == wire.V2 {
 			g.Address = i.local
