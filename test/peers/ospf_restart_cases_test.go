@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/spokeway/spokeway/internal/proto/ospf"
 )
 
 // A chain whose ends know each other by OSPF alone:
@@ -40,6 +42,24 @@ func (c *chain) settled() {
 	c.adjacent(60 * time.Second)
 	c.identical(60 * time.Second)
 	c.within(30*time.Second, "the ends have each other's LANs", c.ends)
+	c.within(30*time.Second, "nobody owes ours an acknowledgment", c.acknowledged)
+}
+
+// acknowledged wants everybody to have acknowledged what ours and edge said: for who has not they do not wait (RFC 3623 3.1 item 2), and
+// FRR takes a second for it, also before it restarts.
+func (c *chain) acknowledged() error {
+	for _, m := range []*member{c.ours, c.edge} {
+		var rows []ospf.NeighborRow
+		if err := m.node.show(&rows, "ospf", "neighbors"); err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if r.Unacked > 0 {
+				return fmt.Errorf("%s owes %s %d in %s", r.RouterID, m.name, r.Unacked, r.Instance)
+			}
+		}
+	}
+	return nil
 }
 
 // ends wants the routes from end to end.
