@@ -91,17 +91,6 @@ func (inst *instance) expire(env *core.Env, e *entry) {
 	inst.flood(env, e, nil)
 }
 
-// retract has everybody drop an LSA of ours that is not wanted (RFC 2328 13.4, 14.1). One from before a restart may have come
-// at MaxAge already, by the designated router, who says it to nobody else then: it goes out again, to those who have from us
-// what is older still, and may pass that on.
-func (inst *instance) retract(env *core.Env, e *entry) {
-	if e.flushed {
-		inst.flood(env, e, nil)
-		return
-	}
-	inst.expire(env, e)
-}
-
 // maxSpent bounds the sequence numbers that are remembered of a database.
 const maxSpent = 1 << 16
 
@@ -126,12 +115,13 @@ func (inst *instance) sweepFlushed(env *core.Env) {
 		return
 	}
 	for e := range inst.flushing {
-		if e.waiting > 0 {
+		o := e.db.own[e.key()]
+		if e.waiting > 0 || o.leaving() {
 			continue
 		}
 		inst.remove(env, e)
 		e.spend()
-		if o := e.db.own[e.key()]; o != nil {
+		if o != nil {
 			inst.gone = append(inst.gone, o)
 		}
 	}

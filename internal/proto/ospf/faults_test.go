@@ -266,7 +266,8 @@ func TestStrangeLSAInOurName(t *testing.T) {
 }
 
 // RFC 2328 13.4, 14.1: an LSA in our name from before a restart may come at MaxAge, by the designated router, who then tells
-// nobody else. Others may have an older instance from us by then: we flood it ourselves, and do not wait for retransmissions.
+// nobody else. Others may have an older instance from us by then, and what is older may come back to the designated router: we
+// flood it to all, once those who have just heard of it listen (MinLSArrival), and do not wait for retransmissions.
 func TestFlushInOurNameGoesOn(t *testing.T) {
 	for name, after := range map[string]time.Duration{"wanted until later": 0, "soon to be taken back": 100 * time.Millisecond, "taken back": 500 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
@@ -304,13 +305,43 @@ func TestFlushInOurNameGoesOn(t *testing.T) {
 				f.say(flush)
 			}
 			w.run(2 * time.Second)
-			if len(seen) == 0 || slices.ContainsFunc(seen, func(s string) bool { return !strings.Contains(s, "age 3600 sequence 0x8000000a") }) {
+			if len(seen) != 1 || !strings.Contains(seen[0], "age 3600 sequence 0x8000000a") {
 				t.Errorf("within 2 s it sent %q", seen)
 			}
 			if strings.Contains(c.database(0), "external") {
 				t.Errorf("the other has it:\n%s", c.database(0))
 			}
 		})
+	}
+}
+
+// ospf6d takes an older instance for one that it has at MaxAge, and tells of that at the same time. What is repeated to it later, when
+// it listens again (MinLSArrival), and until it acknowledges, clears that up.
+func TestFlushInOurNameIsRepeated(t *testing.T) {
+	w, a, f := withFoe(t, func(c *Config) { c.Redistribute = []Redistribute{{Protocol: rib.Static, Metric: 7}} })
+	f.befriend()
+	a.loop.Post("others", static("172.16.0.0/16"))
+	f.stay(5 * time.Second)
+	a.loop.Post("others", static("172.16.0.0/16").Key())
+	w.run(100 * time.Millisecond)
+	l, _ := wire.Build(wire.V2, wire.LSAKey{Type: 5, ID: wire.Uint4(addr("172.16.0.0")), Router: id("1.1.1.1")}, wire.MaxAge, wire.InitialSequence+9,
+		&wire.External{Prefix: netip.MustParsePrefix("172.16.0.0/16"), Metric: 7, Type2: true, Options: wire.OptE})
+	f.say(&wire.Update{LSAs: []wire.LSA{l}})
+	came := w.now
+	var seen []time.Duration
+	w.spy = func(from *router, p core.SendIP) {
+		if u, ok := bodyOf[*wire.Update](p); ok && from == a && slices.ContainsFunc(u.LSAs, func(x wire.LSA) bool { return x.LSAHeader == l.LSAHeader }) {
+			seen = append(seen, w.now-came)
+		}
+	}
+	f.stay(12 * time.Second)
+	if len(seen) != 2 || seen[0] <= wire.MinLSArrival || seen[0] > 2*time.Second {
+		t.Fatalf("sent after %v, want it after more than a second, and once more", seen)
+	}
+	f.say(&wire.Ack{Headers: []wire.LSAHeader{l.LSAHeader}})
+	f.stay(10 * time.Second)
+	if len(seen) != 2 || strings.Contains(a.database(0), "external") {
+		t.Errorf("acknowledged, sent after %v\n%s", seen, a.database(0))
 	}
 }
 

@@ -97,13 +97,9 @@ func (n *neighbor) install(env *core.Env, l wire.LSA, have *entry) {
 	if asked {
 		e.arrived = 0 // not by flooding, so that MinLSArrival does not count from now: it may be old, and change at once
 	}
-	self, from := inst.selfOriginated(i, l.LSAKey), n
-	if self && e.flushed && !mine.wanted() {
-		from = nil // we take it back, as in retract
-	}
-	back := inst.flood(env, e, from)
+	back := inst.flood(env, e, n)
 	n.ackInstalled(env, l.LSAHeader, back)
-	if self {
+	if inst.selfOriginated(i, l.LSAKey) {
 		inst.contest(env, e, mine, n)
 	}
 	inst.learned(env, n, e)

@@ -38,14 +38,22 @@ func (o *origin) expired(env *core.Env, _ *core.Timer) {
 
 func (o *origin) wanted() bool { return o != nil && o.body != nil && o.db.own[o.key] == o }
 
-// say has an LSA originated, now or as soon as the throttle allows, if it says anything new.
-func (db *database) say(env *core.Env, k wire.LSAKey, body wire.LSABody) {
+// leaving reports whether the LSA is to be taken back, and others would not take that yet.
+func (o *origin) leaving() bool { return o != nil && o.body == nil }
+
+func (db *database) origin(k wire.LSAKey) *origin {
 	o := db.own[k]
 	if o == nil {
 		o = &origin{db: db, key: k}
 		o.timer = core.Timer{Name: "ospf-originate", Of: o}
 		db.own[k] = o
 	}
+	return o
+}
+
+// say has an LSA originated, now or as soon as the throttle allows, if it says anything new.
+func (db *database) say(env *core.Env, k wire.LSAKey, body wire.LSABody) {
+	o := db.origin(k)
 	o.body = body
 	if o.differs() {
 		if db.inst.urgent {
@@ -73,8 +81,14 @@ func (db *database) unsay(env *core.Env, k wire.LSAKey) {
 	env.Stop(&o.timer)
 	delete(db.own, k)
 	db.release(k)
-	if e := db.lsas[k]; e != nil {
-		db.inst.retract(env, e)
+	e := db.lsas[k]
+	switch {
+	case e == nil:
+	case e.flushed: // by somebody else, see contest
+		db.inst.sweep = true
+		db.inst.flood(env, e, nil)
+	default:
+		db.inst.expire(env, e)
 	}
 }
 
@@ -190,7 +204,14 @@ func (inst *instance) contest(env *core.Env, e *entry, o *origin, n *neighbor) {
 		o.emitThrottled(env)
 		return
 	}
-	inst.expire(env, e)
+	if !e.flushed {
+		inst.expire(env, e)
+		return
+	}
+	// Who still has it at MaxAge, from before a restart, may be the designated router, and tells nobody else; and others may have from
+	// us what is older, pass that on, and be believed by it. So it goes out again, once those who have just heard of it listen.
+	e.db.origin(e.key()).emitted = env.Now()
+	e.db.unsay(env, e.key())
 }
 
 // selfGrace is how long after the start LSAs of ours come from the time before.
