@@ -48,6 +48,8 @@ type request struct {
 	tries     int
 	task      task
 	sent      time.Duration
+	spared    bool // its tries were over once already
+	asking    bool // whether traffic has arrived since the last of them
 }
 
 // enqueue begins a task when those before it are done.
@@ -106,6 +108,39 @@ func (s *sa) transmit(env *core.Env, r *request) {
 	}
 	env.Arm(&s.retry, wait<<min(r.tries, 8))
 	r.tries++
+	s.count(env)
+}
+
+// count has the traffic of an established SA counted, so that what arrives from now on is known.
+func (s *sa) count(env *core.Env) {
+	if s.phase == established && s.peer != nil {
+		env.Emit(dataplane.AskSA{SA: s.peer.handle})
+	}
+}
+
+// spareTime is how long the data plane has for its answer about traffic.
+const spareTime = 250 * time.Millisecond
+
+// spare asks, when nobody answered in time, whether traffic has arrived since the request was sent last: then the line was cut and
+// is whole again, and only its retransmissions are further apart than that took. It reports whether an answer is to be waited for.
+// An end that keeps sending and never answers has as many tries again, and no more.
+func (s *sa) spare(env *core.Env, r *request) bool {
+	if r.spared || s.phase != established || s.peer == nil || s.peer.newest() != s {
+		return false
+	}
+	r.spared, r.asking = true, true
+	s.count(env)
+	env.Arm(&s.retry, spareTime)
+	return true
+}
+
+// spared sends a request again whose tries were over: traffic has arrived since (RFC 7296 section 2.4).
+func (s *sa) spared(env *core.Env) {
+	if r := s.request; r != nil && r.asking {
+		r.tries, r.asking = 0, false
+		s.m.count("spared")
+		s.transmit(env, r)
+	}
 }
 
 func (s *sa) tries() int {
@@ -139,6 +174,8 @@ func (s *sa) again(env *core.Env) {
 		return
 	case s.phase == closing:
 		s.destroy(env, "")
+		return
+	case s.spare(env, r):
 		return
 	}
 	s.log(env, core.Warn, "dead", "cause", s.unanswered(r))

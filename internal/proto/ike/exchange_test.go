@@ -474,6 +474,36 @@ func TestInformational(t *testing.T) {
 			w.pass(30 * time.Second)
 			w.mustPass(a, b)
 		}},
+		{"RFC 7296 2.4: a line that is whole again before a request is given up costs no SA", func(t *testing.T) {
+			w, a, b := met(t, plain)
+			before, wire := a.ike(), w.wire
+			w.wire = func(*node, dataplane.SendIKE) []time.Duration { return nil }
+			a.call(func(env *core.Env) { a.ike().doubt(env) })
+			w.pass(2500 * time.Millisecond) // the last retransmission was after 1.75 s, and the end is after 3.75
+			w.wire = wire
+			for range 200 {
+				w.pass(50 * time.Millisecond)
+				w.mustPass(b, a)
+			}
+			if a.ike() != before || len(a.downs)+len(b.downs) != 0 || a.counted("spared") != 1 {
+				t.Error(a.logs, a.module.Counters())
+			}
+		}},
+		{"RFC 7296 2.4: who sends traffic and answers nothing is given up, later", func(t *testing.T) {
+			w, a, b := met(t, plain)
+			w.wire = func(*node, dataplane.SendIKE) []time.Duration { return nil }
+			a.call(func(env *core.Env) { a.ike().doubt(env) })
+			for n := range 100 {
+				if w.pass(100 * time.Millisecond); len(a.downs) > 0 {
+					if n < 60 || a.counted("spared") != 1 {
+						t.Errorf("down after %d s/10: %v", n, a.logs)
+					}
+					return
+				}
+				w.mustPass(b, a)
+			}
+			t.Error("for ever", a.logs)
+		}},
 		{"RFC 7296 2.4: nothing in clear ends an SA, whoever sends it", clearHints},
 		{"RFC 7296 2.4: a hint that the peer forgot us has it asked, quickly, and met anew", func(t *testing.T) {
 			w, a, b := met(t, func(p *Profile) { p.DPD = 0 })

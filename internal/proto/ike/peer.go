@@ -340,6 +340,7 @@ func (p *peer) carried(env *core.Env, c dataplane.Counters) {
 	for _, s := range p.sas {
 		if alive {
 			s.heard = env.Now()
+			s.spared(env)
 		}
 		s.question(env)
 	}
