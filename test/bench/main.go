@@ -100,10 +100,10 @@ func run() error {
 		}
 		begin := time.Now()
 		r, err := p.run(ctx, o.of(p))
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil && r == nil:
 			return errors.New("interrupted; what was set up is removed")
-		}
-		if err != nil {
+		case err != nil:
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 		r.note("%s, %v, %s", "`test/bench/run "+p.name+"`", time.Since(begin).Round(time.Second), load1())
@@ -112,6 +112,9 @@ func run() error {
 		fmt.Printf("## %s\n\n%s\n", r.Part, text.String())
 		printed[p.name] = text.String()
 		reports = append(reports, r)
+		if ctx.Err() != nil { // what was measured until then is told
+			break
+		}
 	}
 	if o.update != "" {
 		if err := update(o.update, printed); err != nil {

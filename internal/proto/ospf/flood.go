@@ -150,7 +150,7 @@ func (inst *instance) flood(env *core.Env, e *entry, from *neighbor) (back bool)
 			continue
 		}
 		if from != nil && from.i == i {
-			if id := from.id(); i.cfg.Network.designates() && (id == i.dr || id == i.bdr) || i.state == backup { // steps 3 and 4
+			if i.state == backup || from.reachesAll(env.Now()) { // steps 4 and 3
 				continue
 			}
 			back = true
@@ -159,6 +159,15 @@ func (inst *instance) flood(env *core.Env, e *entry, from *neighbor) (back bool)
 		inst.mark(i)
 	}
 	return back
+}
+
+// reachesAll is step 3 of 13.3: what a designated router sends has probably reached the whole network. A backup that has only
+// just become one is not adjacent with everybody yet, and what it says of itself replaces what it said before it failed: until
+// they have that, others would send to it as they did then.
+func (n *neighbor) reachesAll(now time.Duration) bool {
+	i := n.i
+	fresh := i.state == designated && now-i.elected < i.cfg.Dead
+	return i.cfg.Network.designates() && (n.id() == i.dr || n.id() == i.bdr && !fresh)
 }
 
 // floods is steps 1 and 2 of 13.3: whether any neighbour of the interface needs the LSA.

@@ -48,10 +48,19 @@ func (inst *instance) changed(env *core.Env, old, e *entry) {
 		return
 	}
 	inst.lastWhy = f.String() + " LSA of " + e.Header.Router.String()
+	inst.joining = inst.joining || inst.mayJoin(e)
 	if f == wire.FunctionLink {
 		e.db.iface.touch() // a designated router tells of the prefixes of all
 	}
 	inst.endGraces(env, e)
+}
+
+// mayJoin reports whether an LSA may be what makes our first link count, which both ends have to tell of (RFC 2328 16.1 step
+// 2b).
+func (inst *instance) mayJoin(e *entry) bool {
+	r := e.Header.Router
+	return len(inst.offered) == 0 && e.Header.Function(inst.version()) <= wire.FunctionNetwork &&
+		(r == inst.router || slices.ContainsFunc(inst.interfaces(), func(i *iface) bool { return i.routers[r] > 0 }))
 }
 
 // routerChange is what another instance of a router-LSA calls for: no new tree when it differs in networks behind the router
@@ -94,22 +103,25 @@ func (inst *instance) need(c spf.Change) {
 }
 
 func (inst *instance) armSPF(env *core.Env) {
-	if inst.urgent && inst.dirty && !inst.restarting() {
-		inst.urgent = false
+	if !inst.dirty || inst.restarting() {
+		return
+	}
+	wait := inst.pacing.wait(inst.cfg.SPF, env.Now())
+	switch soon := inst.cfg.SPF.Initial; {
+	case inst.urgent: // an adjacency of ours is lost: traffic is, too, until the routes turn
+		wait = soon
 		inst.pacing = pacing{} // what others tell of the same failure is as urgent
-		if soon := inst.cfg.SPF.Initial; !inst.spfTimer.Armed() || inst.spfTimer.At() > env.Now()+soon {
-			env.Arm(&inst.spfTimer, soon) // an adjacency of ours is lost: traffic is, too, until the routes turn
-		}
-	}
-	if inst.allMade && inst.dirty && !inst.restarting() {
-		inst.allMade = false
+	case inst.joining: // who told us knows as well, and sends to us as soon as it has computed
+		wait = soon / 10
+	case inst.allMade:
+		wait = min(wait, max(soon, inst.lastRun+completeApart-env.Now()))
 		inst.pacing = pacing{} // what made it wait longer and longer was the database as it came
-		if at := max(env.Now()+inst.cfg.SPF.Initial, inst.lastRun+completeApart); !inst.spfTimer.Armed() || inst.spfTimer.At() > at {
-			env.Arm(&inst.spfTimer, at-env.Now())
-		}
+	case inst.spfTimer.Armed():
+		return
 	}
-	if inst.dirty && !inst.spfTimer.Armed() && !inst.restarting() {
-		env.Arm(&inst.spfTimer, inst.pacing.wait(inst.cfg.SPF, env.Now()))
+	inst.urgent, inst.joining, inst.allMade = false, false, false
+	if !inst.spfTimer.Armed() || inst.spfTimer.At() > env.Now()+wait {
+		env.Arm(&inst.spfTimer, wait)
 	}
 }
 

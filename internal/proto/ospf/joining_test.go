@@ -1,0 +1,54 @@
+package ospf
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A hub that comes back is sent to as soon as others have computed a way by it: by then it has routes of its own, or what they
+// send is lost.
+func TestFirstRoutesComeFirst(t *testing.T) {
+	for _, kind := range []Network{PointToMultipoint, Broadcast} {
+		for _, hello := range []time.Duration{time.Second, DefaultHello} {
+			t.Run(fmt.Sprint(kind, ", hello ", hello), func(t *testing.T) {
+				for seed := range uint64(25) {
+					hubReturns(t, seed, Interface{Name: "tun", Network: kind, Hello: hello, Dead: deadFactor * hello})
+				}
+			})
+		}
+	}
+}
+
+// hubReturns has the first of two hubs killed and started again.
+func hubReturns(t *testing.T, seed uint64, spokeTunnel Interface) {
+	w := newWorld(t, seed)
+	hubTunnel := spokeTunnel
+	hubTunnel.Priority = DefaultPriority
+	centre := hubTunnel
+	centre.Name, centre.Network = "lan", Broadcast
+	hub := oneArea("1.1.1.1", hubTunnel, centre)
+	w.add("hub2", oneArea("2.2.2.2", hubTunnel, centre), "tun cloud 10.0.0.2/24 hub", "lan centre 192.168.0.2/24")
+	w.add("hub1", hub, "tun cloud 10.0.0.1/24 hub", "lan centre 192.168.0.1/24")
+	w.add("spoke1", oneArea("3.3.3.3", spokeTunnel, lan("lan")), "tun cloud 10.0.0.3/24", "lan lan1 192.168.1.1/24")
+	w.add("spoke2", oneArea("4.4.4.4", spokeTunnel, lan("lan")), "tun cloud 10.0.0.4/24", "lan lan2 192.168.2.1/24")
+	w.run(2 * time.Minute)
+	w.routers["hub1"].off = true
+	w.run(2 * time.Minute)
+	w.routers["hub1"].boot(hub)
+	byHub1 := func() bool {
+		return strings.Contains(w.routers["spoke1"].routes(), "10.0.0.1@tun") || strings.Contains(w.routers["spoke2"].routes(), "10.0.0.1@tun")
+	}
+	for began := w.now; !byHub1(); w.run(100 * time.Microsecond) {
+		if w.now-began > 2*time.Minute {
+			t.Fatal("nobody goes by hub1")
+		}
+	}
+	w.run(4 * time.Millisecond) // as long as a packet takes, at most
+	for _, lan := range []string{"192.168.1.0/24", "192.168.2.0/24"} {
+		if got := w.routers["hub1"].routes(); !strings.Contains(got, lan) {
+			t.Errorf("seed %d, %v: a packet reaches hub1, which has no route to %s yet: %q", seed, w.now, lan, got)
+		}
+	}
+}
