@@ -114,7 +114,7 @@ func (inst *instance) armSPF(env *core.Env) {
 	case inst.joining: // who told us knows as well, and sends to us as soon as it has computed
 		wait = soon / 10
 	case inst.allMade:
-		wait = min(wait, max(soon, inst.lastRun+completeApart-env.Now()))
+		wait = max(soon, inst.lastRun+completeApart-env.Now())
 		inst.pacing = pacing{} // what made it wait longer and longer was the database as it came
 	case inst.spfTimer.Armed():
 		return
