@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -26,6 +25,7 @@ const (
 	nameFIB    = "Spokeway"
 	nameBatch  = "ip -batch"
 	nameBIRD   = "BIRD"
+	nameFRR    = "FRR"
 )
 
 // The two ways out of each namespace.
@@ -55,8 +55,9 @@ func routesPart(ctx context.Context, o options) (*report, error) {
 		return nil, err
 	}
 	defer l.close()
+	defer l.killAll(frrSpace)
 	var writers []*writer
-	for _, begin := range []func(*lab, options, *report) (*writer, error){fibWriter, batchWriter, birdWriter} {
+	for _, begin := range []func(*lab, options, *report) (*writer, error){fibWriter, batchWriter, birdWriter, frrWriter} {
 		w, err := begin(l, o, rep)
 		if err != nil {
 			return nil, err
@@ -82,7 +83,7 @@ func routesPart(ctx context.Context, o options) (*report, error) {
 	}
 	rep.Tables = append(rep.Tables, compare("", r, metrics, names, nameBatch), absolute("", r, metrics, names))
 	rep.Raw = r.plain()
-	rep.note("%d IPv4 host routes; %s offers them to its RIB all at once, as OSPF does, BIRD by a static protocol that is enabled, %s reads a file", routeCount, nameFIB, nameBatch)
+	rep.note("%d IPv4 host routes; %s offers them to its RIB all at once, as OSPF does, BIRD by a static protocol that is enabled, %s reads a file, %s hears of them by BGP from a BIRD beside it, which has them in memory", routeCount, nameFIB, nameBatch, nameFRR)
 	rep.note("done is when the kernel's table has them: %d of them are asked for all the time, the whole is looked at when these are there", len(samples))
 	return rep, nil
 }
@@ -254,7 +255,7 @@ func batchWriter(l *lab, _ options, _ *report) (*writer, error) {
 		"route add %v via " + firstGateway + " metric 110\n", "route replace %v via " + secondGateway + " metric 110\n", "route del %v metric 110\n",
 	} {
 		file := filepath.Join(l.dir, routeStates[i]+".batch")
-		if err := writeLines(file, "", line, ""); err != nil {
+		if err := os.WriteFile(file, []byte(eachRoute("", line, "")), 0o644); err != nil {
 			return nil, err
 		}
 		w.do[routeStates[i]] = func() error { return l.command("ip", "-n", l.prefix+"batch", "-batch", file) }
@@ -262,15 +263,15 @@ func batchWriter(l *lab, _ options, _ *report) (*writer, error) {
 	return w, nil
 }
 
-// writeLines writes a line for every route between head and tail.
-func writeLines(file, head, line, tail string) error {
-	var b bytes.Buffer
-	io.WriteString(&b, head)
+// eachRoute is a line for every route between head and tail.
+func eachRoute(head, line, tail string) string {
+	var b strings.Builder
+	b.WriteString(head)
 	for i := range routeCount {
 		fmt.Fprintf(&b, line, nthRoute(i))
 	}
-	io.WriteString(&b, tail)
-	return os.WriteFile(file, b.Bytes(), 0o644)
+	b.WriteString(tail)
+	return b.String()
 }
 
 // birdConfig is a table that two static protocols fill, the first before the second.
@@ -289,14 +290,8 @@ func birdWriter(l *lab, o options, rep *report) (*writer, error) {
 	if err := l.writerSpace("bird"); err != nil {
 		return nil, err
 	}
-	if err := writeLines(filepath.Join(l.dir, "first"), "protocol static first { disabled; ipv4 { preference 200; };\n", "route %v via "+firstGateway+";\n", "}\n"); err != nil {
-		return nil, err
-	}
-	if err := writeLines(filepath.Join(l.dir, "second"), "protocol static second { disabled; ipv4 { preference 100; };\n", "route %v via "+secondGateway+";\n", "}\n"); err != nil {
-		return nil, err
-	}
 	config := filepath.Join(l.dir, "bird.conf")
-	if err := os.WriteFile(config, []byte(birdHead+"include \""+l.dir+"/first\";\ninclude \""+l.dir+"/second\";\n"), 0o644); err != nil {
+	if err := os.WriteFile(config, []byte(birdHead+statics("via "+firstGateway, "via "+secondGateway)), 0o644); err != nil {
 		return nil, err
 	}
 	socket := filepath.Join(l.dir, "bird.ctl")
@@ -320,19 +315,103 @@ func birdWriter(l *lab, o options, rep *report) (*writer, error) {
 	if out, err := exec.Command(run[0], append(run[1:], filepath.Join(root, "usr/sbin/bird"), "--version")...).CombinedOutput(); err == nil {
 		rep.note("%s", strings.TrimSpace(string(out)))
 	}
-	w := &writer{name: nameBIRD, space: "bird", lab: l}
-	w.do = map[string]func() error{
+	return &writer{name: nameBIRD, space: "bird", lab: l, do: staticStates(birdc), before: secondStatics(birdc)}, nil
+}
+
+// statics is two static protocols of BIRD, the first preferred to the second.
+func statics(first, second string) string {
+	return eachRoute("protocol static first { disabled; ipv4 { preference 200; };\n", "route %v "+first+";\n", "}\n") +
+		eachRoute("protocol static second { disabled; ipv4 { preference 100; };\n", "route %v "+second+";\n", "}\n")
+}
+
+// staticStates brings the two static protocols of a BIRD to the states.
+func staticStates(birdc func(...string) error) map[string]func() error {
+	return map[string]func() error{
 		"in":    func() error { return birdc("enable", "first") },
 		"moved": func() error { return birdc("disable", "first") },
 		"out":   func() error { return birdc("disable", "second") },
 	}
-	w.before = func(state string) error { // what it moves to has to be there, and is not what is measured
+}
+
+// secondStatics has what routes move to there before, which is not what is measured.
+func secondStatics(birdc func(...string) error) func(state string) error {
+	return func(state string) error {
 		if state != "moved" {
 			return nil
 		}
 		return birdc("enable", "second")
 	}
-	return w, nil
+}
+
+const (
+	frrSpace = "frr"
+
+	frrBGP = `router bgp 65000
+ bgp router-id 192.0.2.1
+ neighbor 198.51.100.2 remote-as 65000
+ neighbor 198.51.100.2 update-source 198.51.100.1
+ neighbor 198.51.100.2 passive
+`
+	birdBGP = `router id 198.51.100.2;
+protocol device {}
+protocol bgp frr {
+  local 198.51.100.2 port 1179 as 65000;
+  strict bind;
+  neighbor 198.51.100.1 as 65000;
+  ipv4 { import none; export filter { bgp_next_hop = ` + secondGateway + `; if proto = "first" then bgp_next_hop = ` + firstGateway + `; accept; }; };
+}
+`
+)
+
+// frrWriter is zebra and bgpd of the tree, fed by BIRD: without a protocol that brings them, FRR has no routes, and a file of
+// static ones is its configuration's work.
+func frrWriter(l *lab, o options, rep *report) (*writer, error) {
+	if !o.wants(nameFRR) {
+		return nil, nil
+	}
+	if _, err := ospfTree(); err != nil {
+		rep.note("%v", err)
+		return nil, nil
+	}
+	if err := l.writerSpace(frrSpace); err != nil {
+		return nil, err
+	}
+	if err := l.build(frrSpace + ": addr add 198.51.100.1/32 dev lo\n" + frrSpace + ": addr add 198.51.100.2/32 dev lo\n" + frrSpace + ": link set lo up\n"); err != nil {
+		return nil, err
+	}
+	p, err := l.tree(frrSpace, `install -d -o frr -g frr /run/frr
+for d in zebra bgpd; do
+	/usr/lib/frr/$d -d -f /lab/$d.conf -i /run/frr/$d.pid -z /run/frr/zserv.api --vty_socket /run/frr
+done
+exec /usr/sbin/bird -f -c /lab/bird.conf -s /run/bird.ctl`,
+		map[string]string{"zebra.conf": "", "bgpd.conf": frrBGP, "bird.conf": birdBGP + statics("blackhole", "blackhole")})
+	if err != nil {
+		return nil, err
+	}
+	inside := func(argv ...string) ([]byte, error) {
+		return exec.Command("chroot", append([]string{fmt.Sprintf("/proc/%d/root", p.pid())}, argv...)...).CombinedOutput()
+	}
+	birdcl := func(words ...string) ([]byte, error) {
+		return inside(append([]string{"/usr/sbin/birdcl", "-s", "/run/bird.ctl"}, words...)...)
+	}
+	birdc := func(words ...string) error {
+		if out, err := birdcl(words...); err != nil {
+			return fmt.Errorf("birdc %v: %s: %w", words, bytes.TrimSpace(out), err)
+		}
+		return nil
+	}
+	err = l.until("BIRD and FRR talk BGP", 60*time.Second, func() bool {
+		out, _ := birdcl("show", "protocols", "frr")
+		return bytes.Contains(out, []byte("Established"))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, p.tail())
+	}
+	if out, err := inside("/usr/lib/frr/zebra", "--version"); err == nil {
+		version, _, _ := strings.Cut(string(out), "\n")
+		rep.note("%s", version)
+	}
+	return &writer{name: nameFRR, space: frrSpace, lab: l, do: staticStates(birdc), before: secondStatics(birdc)}, nil
 }
 
 // findTree is the root of the tree of peers that has a program.
