@@ -26,7 +26,11 @@ func (k *checker) ospf() {
 			p := join(join(i.path, "areas"), a.name)
 			k.ospfArea(p, a)
 			for f := range a.Interfaces {
-				k.ospfInterface(join(join(p, "interfaces"), a.Interfaces[f].Name), &a.Interfaces[f], i.version)
+				at, f := join(join(p, "interfaces"), a.Interfaces[f].Name), &a.Interfaces[f]
+				k.ospfInterface(at, f, i.version)
+				if i.version != wire.V2 && !k.conf.ospfInterface(*f, i.conf.Passive).Passive {
+					k.ospfLinkLocal(at, f.Name)
+				}
 			}
 		}
 		k.ospfRanges(join(i.path, "summaries"), i.conf.Summaries)
@@ -85,6 +89,16 @@ func (k *checker) ospfInterface(path string, f *OSPFInterface, v wire.Version) {
 	}
 	k.ospfNeighbors(join(path, "neighbors"), f, v)
 	k.ospfAuthentication(join(path, "authentication"), f, v)
+}
+
+// ospfLinkLocal holds that a tunnel has the address that OSPFv3 speaks by: other interfaces get theirs from the kernel.
+func (k *checker) ospfLinkLocal(path, tunnel string) {
+	t := k.conf.tunnel(tunnel)
+	if t == nil || k.bad[join(pathOf(t), "address")] || slices.ContainsFunc(t.Addresses, func(p netip.Prefix) bool { return p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() }) {
+		return
+	}
+	k.failAt(path, "%s has no link-local address, and OSPFv3 speaks by those (RFC 5340 section 2.5): add one to %s, such as fe80::11/64, unlike that of any other router of the cloud",
+		tunnel, join(pathOf(t), "address"))
 }
 
 func (k *checker) ospfNeighbors(path string, f *OSPFInterface, v wire.Version) {

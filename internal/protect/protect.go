@@ -24,7 +24,8 @@ type (
 		Not           []dataplane.SA // handles at that address that lead to another router, and do not satisfy
 	}
 
-	// Release takes an Ensure back. When nobody of this router needs the SA, and this router began it, it is closed.
+	// Release takes an Ensure back. When nobody of this router needs the SA, and this router began it, it is closed as soon as the
+	// peer does not use it either.
 	Release struct {
 		Tunnel        string
 		Local, Remote netip.Addr

@@ -412,6 +412,27 @@ func TestInformational(t *testing.T) {
 				t.Error(p, b.downs)
 			}
 		}},
+		{"RFC 7296 1.4.1: the IKE SA that nobody here needs any more is deleted once the peer does not use it", func(t *testing.T) {
+			w, a, b := met(t, plain)
+			a.release(b)
+			for range 60 {
+				if w.pass(time.Second); !w.data(b, a) {
+					t.Fatal("what the peer sends is lost", w.now, a.logs)
+				}
+			}
+			if w.pass(4 * lingerTime); !a.idle() || !b.idle() || len(b.downs) != 1 || !b.downs[0].Closed {
+				t.Error(a.logs, b.downs)
+			}
+		}},
+		{"RFC 7296 1.4.1: the IKE SA that is needed again meanwhile stays", func(t *testing.T) {
+			w, a, b := met(t, plain)
+			a.release(b)
+			w.pass(lingerTime / 2)
+			a.ensure(b)
+			if w.pass(4 * lingerTime); a.idle() || len(b.downs) != 0 {
+				t.Error(a.logs, b.downs)
+			}
+		}},
 		{"RFC 7296 1.4.1: Delete of the last child is no failure either, a peer that is silent is one", func(t *testing.T) {
 			w, a, b := met(t, plain)
 			a.call(func(env *core.Env) { a.child().close(env, "test") })

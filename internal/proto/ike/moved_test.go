@@ -55,7 +55,7 @@ func TestPeerThatMoved(t *testing.T) {
 		"its SA ends with the need for it": func(t *testing.T) {
 			w, hub, spoke := metAndMoved(t)
 			spoke.release(hub)
-			w.pass(2 * time.Second)
+			w.pass(4 * lingerTime)
 			if n := len(spoke.module.peers); n != 0 || len(spoke.module.strayed) != 0 || len(spoke.module.at) != 0 {
 				t.Errorf("%d peers stay: %v", n, spoke.logs)
 			}

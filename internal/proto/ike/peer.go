@@ -29,6 +29,9 @@ type peer struct {
 	up, served bool           // now; ever
 	since      time.Duration
 	counted    dataplane.Counters // when last asked
+	fed        time.Duration      // when it was seen that traffic had arrived
+	leaving    core.Timer         // nobody here needs the peer
+	parting    bool               // the data plane is asked whether the peer needs us
 	hinted     time.Duration      // somebody said that it has forgotten us
 	settle     core.Timer
 	mtu        int
@@ -55,6 +58,7 @@ func (m *Module) peerOf(env *core.Env, s *sa) *peer {
 		local: s.local.Addr(), place: s.remote.Addr(), origin: s.remote.Addr(), allowed: s.profile.allowed(s.identity),
 	}
 	p.settle = core.Timer{Name: "settle", Of: p}
+	p.leaving = core.Timer{Name: "leave", Of: p}
 	m.peers[p.handle] = p
 	p.list()
 	return p
@@ -110,8 +114,44 @@ func (p *peer) joined(env *core.Env, s *sa) {
 	}
 }
 
-// expired: it is time to have one SA again.
-func (p *peer) expired(env *core.Env, _ *core.Timer) {
+// leave ends what we began with a peer when nobody here needs it, once nothing has come from it for lingerTime: spokes take each
+// other's way by themselves, one may still do so when the other has no use for it any more, and would lose what it sends until it has
+// read our goodbye. What the peer began is the peer's.
+func (p *peer) leave(env *core.Env) {
+	if !p.up {
+		p.part(env)
+		return
+	}
+	env.Emit(dataplane.AskSA{SA: p.handle})
+	env.Arm(&p.leaving, lingerTime)
+}
+
+const lingerTime = 5 * time.Second
+
+// part is leave, with the answer to what it asked.
+func (p *peer) part(env *core.Env) {
+	p.parting = false
+	if len(p.wants()) > 0 {
+		return
+	}
+	if p.up && env.Now()-p.fed < lingerTime {
+		env.Arm(&p.leaving, lingerTime)
+		return
+	}
+	for _, s := range slices.Clone(p.sas) {
+		if s.began() {
+			s.close(env, "not needed any more")
+		}
+	}
+}
+
+// expired: it is time to have one SA again, or to leave.
+func (p *peer) expired(env *core.Env, t *core.Timer) {
+	if t == &p.leaving {
+		p.parting = true
+		env.Emit(dataplane.AskSA{SA: p.handle})
+		return
+	}
 	for len(p.sas) > 1 {
 		a, b := p.sas[len(p.sas)-2], p.sas[len(p.sas)-1]
 		loser := p.redundant(env.Now(), a, b)
@@ -191,6 +231,7 @@ func (p *peer) end(env *core.Env, reason string) {
 	}
 	p.down(env, reason)
 	env.Stop(&p.settle)
+	env.Stop(&p.leaving)
 	delete(p.m.peers, p.handle)
 	p.unlist()
 	p.m.handles.giveBack(uint32(p.handle))
@@ -337,11 +378,17 @@ func (p *peer) lostChild(env *core.Env, gone *child, reason string) {
 func (p *peer) carried(env *core.Env, c dataplane.Counters) {
 	alive := c.PacketsIn != p.counted.PacketsIn
 	p.counted = c
+	if alive {
+		p.fed = env.Now()
+	}
 	for _, s := range p.sas {
 		if alive {
 			s.heard = env.Now()
 			s.spared(env)
 		}
 		s.question(env)
+	}
+	if p.parting {
+		p.part(env)
 	}
 }

@@ -199,7 +199,7 @@ func (w *want) lost(env *core.Env, reason string, served bool) {
 	}
 }
 
-// release takes a [protect.Release]. With the last who asked, what we began ends.
+// release takes a [protect.Release]. With the last who asked, what we began ends, unless the peer goes on using it.
 func (m *Module) release(env *core.Env, r protect.Release) {
 	at := pair{r.Local, r.Remote}
 	w := m.wants[at]
@@ -209,7 +209,9 @@ func (m *Module) release(env *core.Env, r protect.Release) {
 	delete(w.tunnels, r.Tunnel)
 	if len(w.tunnels) == 0 {
 		w.drop(env)
-		m.closeUnwanted(env, at)
+		for p := range m.peersFor(at) {
+			p.leave(env)
+		}
 	}
 }
 
@@ -220,20 +222,6 @@ func (w *want) drop(env *core.Env) {
 	if s := w.trying; s != nil {
 		w.trying = nil
 		s.destroy(env, "not needed any more")
-	}
-}
-
-// closeUnwanted closes the SAs that we began with a peer nobody needs. Those that the peer began are the peer's.
-func (m *Module) closeUnwanted(env *core.Env, at pair) {
-	for p := range m.peersFor(at) {
-		if len(p.wants()) > 0 {
-			continue
-		}
-		for _, s := range slices.Clone(p.sas) {
-			if s.began() {
-				s.close(env, "not needed any more")
-			}
-		}
 	}
 }
 

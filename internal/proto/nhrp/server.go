@@ -230,8 +230,11 @@ func (t *tunnel) judge(env *core.Env, source, protocol netip.Addr, as client) (C
 }
 
 // isElsewhere reports whether a route says that the address is on one of our other networks: a client that had it would
-// draw their traffic away.
+// draw their traffic away. A link-local one means this tunnel and no other link (RFC 4291 2.5.6), though all have the prefix.
 func (t *tunnel) isElsewhere(env *core.Env, protocol netip.Addr) bool {
+	if protocol.IsLinkLocalUnicast() {
+		return false
+	}
 	r, ok := t.covering(env, protocol)
 	if !ok || r.Protocol != rib.Connected && r.Prefix != host(protocol) || t.bindings[protocol] != nil {
 		return false
