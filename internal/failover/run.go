@@ -68,7 +68,7 @@ func Begin(w scenario.World, f *scenario.File, n Network, p Pace) (r *Run, cold 
 		}
 		r.warm = append(r.warm, running)
 	}
-	return r, cold, nil
+	return r, cold, w.Sleep(p.Settle)
 }
 
 // End ends what Begin began.
@@ -102,7 +102,7 @@ func (r *Run) Try(k Kind, while time.Duration) (t Trial, err error) {
 		if err := k.repair(r.world); err != nil {
 			return err
 		}
-		t.Returned, err = r.whole(len(k.Flows) > 0)
+		t.Returned, err = r.whole()
 		return err
 	})
 	if err != nil {
@@ -123,10 +123,11 @@ func (r *Run) overcome(s State) (time.Duration, error) {
 	return took, r.world.Sleep(after)
 }
 
-// whole waits until all is as before; where it is watched, shortcuts too, and for some time more.
-func (r *Run) whole(watched bool) (time.Duration, error) {
+// whole waits until all is as before, shortcuts too, and for some time more: who has just told of a link may not tell otherwise for
+// a second, since others would not take it (MinLSArrival, RFC 2328 appendix B).
+func (r *Run) whole() (time.Duration, error) {
 	took, err := r.await(r.net.Whole, r.pace.Return)
-	if err != nil || !watched {
+	if err != nil {
 		return took, err
 	}
 	if _, err := r.await(State{Routes: r.net.Live}, r.pace.Return); err != nil {

@@ -185,9 +185,18 @@ func TestTunnelDeviceIsPrepared(t *testing.T) {
 			t.Errorf("link-local address %v", p)
 		}
 	}
-	for path, want := range map[string]string{"send_redirects": "0", "rp_filter": "2"} {
-		if got := readSysctl("ipv4/conf/sj0/" + path); got != want {
-			t.Errorf("%s is %q, want %q", path, got, want)
+	if got := readSysctl("ipv4/conf/sj0/send_redirects"); got != "0" {
+		t.Errorf("send_redirects is %q", got)
+	}
+	const all = "ipv4/conf/all/rp_filter"
+	defer writeSysctl(all, readSysctl(all))
+	for _, host := range [][2]string{{"1", "2"}, {"2", "0"}, {"0", "0"}} { // the kernel takes the greater of the two
+		if err := writeSysctl(all, host[0]); err != nil {
+			t.Fatal(err)
+		}
+		prepareTunnel("sj0", nil, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		if got := readSysctl("ipv4/conf/sj0/rp_filter"); got != host[1] {
+			t.Errorf("rp_filter is %q beside %q of all, want %q", got, host[0], host[1])
 		}
 	}
 	h.Do(install("10.1.0.0/16", 10, via("10.100.0.9", "sj0")))

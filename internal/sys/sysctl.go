@@ -32,8 +32,10 @@ func readSysctl(path string) string {
 }
 
 // prepareTunnel makes the kernel treat a tunnel device as the multipoint link it is: it must not tell peers of a
-// shorter way by ICMP, which is NHRP's to tell; packets may come by the hub that go out directly (RFC 3704 section
-// 2.4: loose); and no link-local address shall appear by itself and be announced to nobody.
+// shorter way by ICMP, which is NHRP's to tell; packets may come by the hub that go out directly, and while routes are being
+// learned, from where none leads yet: no check of the reverse path, or the loosest where the host has a strict one everywhere
+// (RFC 3704 section 2.4; the kernel takes the greater of all and ours); and no link-local address shall appear by itself and be
+// announced to nobody.
 func prepareTunnel(name string, addrs []netip.Prefix, log logger) {
 	set := func(path, value string) {
 		if err := writeSysctl(path, value); err != nil {
@@ -41,7 +43,11 @@ func prepareTunnel(name string, addrs []netip.Prefix, log logger) {
 		}
 	}
 	set("ipv4/conf/"+name+"/send_redirects", "0")
-	set("ipv4/conf/"+name+"/rp_filter", "2")
+	filter := "0"
+	if readSysctl("ipv4/conf/all/rp_filter") == "1" {
+		filter = "2"
+	}
+	set("ipv4/conf/"+name+"/rp_filter", filter)
 	set("ipv6/conf/"+name+"/addr_gen_mode", "1")
 	set("ipv6/conf/"+name+"/accept_dad", "0")
 	set("ipv6/conf/"+name+"/accept_ra", "0")
