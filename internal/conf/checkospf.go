@@ -25,8 +25,9 @@ func (k *checker) ospf() {
 			a := &i.conf.Areas[n]
 			p := join(join(i.path, "areas"), a.name)
 			k.ospfArea(p, a)
-			for f := range a.Interfaces {
-				at, f := join(join(p, "interfaces"), a.Interfaces[f].Name), &a.Interfaces[f]
+			for m := range a.Interfaces {
+				f := &a.Interfaces[m]
+				at := join(join(p, "interfaces"), f.Name)
 				k.ospfInterface(at, f, i.version)
 				if i.version != wire.V2 && !k.conf.ospfInterface(*f, i.conf.Passive).Passive {
 					k.ospfLinkLocal(at, f.Name)
