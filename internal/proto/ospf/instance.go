@@ -41,7 +41,7 @@ type instance struct {
 	pending   spf.Change
 	dirty     bool
 	urgent    bool          // do not wait for the throttle
-	joining   bool          // without a route yet, we were told what may lead to the first
+	joining   bool          // we were told what may make a link of ours count
 	allMade   bool          // the last adjacency that was being made is: what its database says may be computed
 	gather    time.Duration // but for what is lost together, to be told of it together
 	reoffer   bool          // all routes are offered again: what decides on them has changed

@@ -52,3 +52,54 @@ func hubReturns(t *testing.T, seed uint64, spokeTunnel Interface) {
 		}
 	}
 }
+
+// A site's router that comes back turns to its hub before the site's other router turns to it: else they send to each other. It has the
+// other's way meanwhile, so that what is new to it is not the first route.
+func TestSiteNeverLoops(t *testing.T) {
+	for _, kind := range []Network{PointToMultipoint, Broadcast} {
+		t.Run(fmt.Sprint(kind), func(t *testing.T) {
+			for seed := range uint64(50) {
+				siteReturns(t, seed, Interface{Name: "tun", Network: kind, Hello: time.Second, Dead: 4 * time.Second, Cost: 10})
+			}
+		})
+	}
+}
+
+// siteReturns has the first of a site's two routers killed and started again, its cloud some time later.
+func siteReturns(t *testing.T, seed uint64, spokeTunnel Interface) {
+	w := newWorld(t, seed)
+	second := spokeTunnel
+	second.Name, second.Cost = "backup", 30
+	hubTunnel, hubBackup := spokeTunnel, second
+	hubTunnel.Priority, hubBackup.Priority = DefaultPriority, DefaultPriority
+	site := Interface{Name: "lan", Network: Broadcast, Hello: time.Second, Dead: 4 * time.Second, Cost: 1, Priority: DefaultPriority}
+	first := oneArea("2.2.2.1", spokeTunnel, site)
+	w.add("hub", oneArea("1.1.1.1", hubTunnel, hubBackup, lan("lan")), "tun cloud1 10.0.1.1/24 hub", "backup cloud2 10.0.2.1/24 hub", "lan centre 192.168.0.1/24")
+	w.add("a", first, "tun cloud1 10.0.1.2/24", "lan site 192.168.1.1/24")
+	w.add("b", oneArea("2.2.2.2", second, site), "backup cloud2 10.0.2.3/24", "lan site 192.168.1.2/24")
+	w.run(2 * time.Minute)
+	w.routers["a"].off = true
+	w.run(time.Minute)
+	w.cut["cloud1"] = true
+	w.routers["a"].boot(first)
+	toCentre := func(router string) string {
+		for route := range strings.SplitSeq(w.routers[router].routes(), "\n") {
+			if strings.HasPrefix(route, "192.168.0.0/24 ") {
+				return route
+			}
+		}
+		return ""
+	}
+	const byHub, byA, byB = "10.0.1.1@tun", "192.168.1.1@lan", "192.168.1.2@lan"
+	w.until(time.Minute, func() bool { return strings.Contains(toCentre("a"), byB) })
+	w.run(time.Duration(seed) * time.Second / 50)
+	w.cut["cloud1"] = false
+	for began := w.now; !strings.Contains(toCentre("a"), byHub) || !strings.Contains(toCentre("b"), byA); w.run(100 * time.Microsecond) {
+		if w.now-began > 2*time.Minute {
+			t.Fatalf("seed %d: not as before: %q, %q", seed, toCentre("a"), toCentre("b"))
+		}
+		if strings.Contains(toCentre("a"), byB) && strings.Contains(toCentre("b"), byA) {
+			t.Errorf("seed %d, %v: a and b send to each other", seed, w.now)
+		}
+	}
+}

@@ -145,11 +145,8 @@ func (a *area) links() map[wire.RouterID][]wire.RouterID {
 		switch body := e.Body.(type) {
 		case *wire.RouterLSA:
 			for _, l := range body.Links {
-				if r := l.Neighbor; l.Kind == wire.LinkPointToPoint || l.Kind == wire.LinkTransit && a.inst.version() != wire.V2 {
-					if a.inst.version() == wire.V2 {
-						r = wire.RouterID(l.ID)
-					}
-					out[e.Header.Router] = append(out[e.Header.Router], r)
+				if l.Kind == wire.LinkPointToPoint || l.Kind == wire.LinkTransit && a.inst.version() != wire.V2 {
+					out[e.Header.Router] = append(out[e.Header.Router], l.To(a.inst.version()))
 				}
 			}
 		case *wire.NetworkLSA:

@@ -198,11 +198,7 @@ func (a *area) has(l wire.Link) bool {
 	for _, i := range a.ifaces {
 		switch l.Kind {
 		case wire.LinkPointToPoint:
-			id := wire.RouterID(l.ID)
-			if a.inst.version() != wire.V2 {
-				id = l.Neighbor
-			}
-			if i.isAdjacent(id) {
+			if i.isAdjacent(l.To(a.inst.version())) {
 				return true
 			}
 		case wire.LinkTransit:

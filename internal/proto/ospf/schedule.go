@@ -48,19 +48,60 @@ func (inst *instance) changed(env *core.Env, old, e *entry) {
 		return
 	}
 	inst.lastWhy = f.String() + " LSA of " + e.Header.Router.String()
-	inst.joining = inst.joining || inst.mayJoin(e)
+	inst.joining = inst.joining || inst.ourLinks(e) > inst.ourLinks(old)
 	if f == wire.FunctionLink {
 		e.db.iface.touch() // a designated router tells of the prefixes of all
 	}
 	inst.endGraces(env, e)
 }
 
-// mayJoin reports whether an LSA may be what makes our first link count, which both ends have to tell of (RFC 2328 16.1 step
-// 2b).
-func (inst *instance) mayJoin(e *entry) bool {
-	r := e.Header.Router
-	return len(inst.offered) == 0 && e.Header.Function(inst.version()) <= wire.FunctionNetwork &&
-		(r == inst.router || slices.ContainsFunc(inst.interfaces(), func(i *iface) bool { return i.routers[r] > 0 }))
+// ourLinks counts the links between us and neighbours that an LSA tells of. Both ends have to tell of one before it counts (RFC 2328
+// 16.1 step 2b).
+func (inst *instance) ourLinks(e *entry) (n int) {
+	if e == nil || !e.usable() {
+		return 0
+	}
+	switch b := e.Body.(type) {
+	case *wire.RouterLSA:
+		own := e.Header.Router == inst.router
+		if !own && !e.db.area.adjoins(e.Header.Router) {
+			return 0
+		}
+		for _, l := range b.Links {
+			if l.Kind != wire.LinkStub && (own || e.db.area.joinedBy(&l)) {
+				n++
+			}
+		}
+	case *wire.NetworkLSA:
+		if slices.Contains(b.Routers, inst.router) {
+			n = len(b.Routers)
+		}
+	}
+	return n
+}
+
+// adjoins reports whether a router is a neighbour in the area.
+func (a *area) adjoins(r wire.RouterID) bool {
+	for _, i := range a.ifaces {
+		if i.routers[r] > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// joinedBy reports whether a neighbour's link leads to us, or to a network that we are on.
+func (a *area) joinedBy(l *wire.Link) bool {
+	to := l.To(a.inst.version())
+	if l.Kind == wire.LinkPointToPoint {
+		return to == a.inst.router
+	}
+	for _, i := range a.ifaces {
+		if l.Kind == wire.LinkTransit && i.dr != 0 && wire.RouterID(i.dr) == to {
+			return true
+		}
+	}
+	return false
 }
 
 // routerChange is what another instance of a router-LSA calls for: no new tree when it differs in networks behind the router
@@ -111,19 +152,24 @@ func (inst *instance) armSPF(env *core.Env) {
 	case inst.urgent: // an adjacency of ours is lost: traffic is, too, until the routes turn
 		wait = soon
 		inst.pacing = pacing{} // what others tell of the same failure is as urgent
-	case inst.joining: // who told us knows as well, and sends to us as soon as it has computed
-		wait = soon / 10
 	case inst.allMade:
 		wait = max(soon, inst.lastRun+completeApart-env.Now())
 		inst.pacing = pacing{} // what made it wait longer and longer was the database as it came
-	case inst.spfTimer.Armed():
+	case inst.spfTimer.Armed() && !inst.joining:
 		return
 	}
-	inst.urgent, inst.joining, inst.allMade = false, false, false
+	if inst.joining { // others know of our link as well, and send to us by what they compute: we had better know the way by then
+		wait = min(wait, max(inst.cfg.SPF.Initial/10, inst.lastRun+time.Duration(inst.lsas)*joinApart-env.Now()))
+	}
 	if !inst.spfTimer.Armed() || inst.spfTimer.At() > env.Now()+wait {
 		env.Arm(&inst.spfTimer, wait)
 	}
+	inst.urgent, inst.joining, inst.allMade = false, false, false
 }
+
+// joinApart is how far apart routes are computed because of links of ours, for each LSA that there is: a tenth of the time that the
+// computation takes, or less, where thousands of neighbours come.
+const joinApart = 20 * time.Microsecond
 
 // completeApart is how far apart routes are computed because a database is complete: at a hub one after the other is.
 const completeApart = 200 * time.Millisecond

@@ -129,7 +129,7 @@ func (g *graph) toNeighbor(e *edge) []NextHop {
 	if f == nil {
 		return nil
 	}
-	n := end{f.Name, g.neighbor(e.link), e.link.NeighborInterface}
+	n := end{f.Name, e.link.To(g.in.Version), e.link.NeighborInterface}
 	if _, ok := g.ours.neighbors[n]; !ok {
 		return nil
 	}

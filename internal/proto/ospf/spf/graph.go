@@ -146,7 +146,7 @@ func (g *graph) addEdges(v int32) {
 func (g *graph) addLink(l *wire.Link) {
 	switch l.Kind {
 	case wire.LinkPointToPoint, wire.LinkVirtual:
-		if to, ok := g.routers[g.neighbor(l)]; ok {
+		if to, ok := g.routers[l.To(g.in.Version)]; ok {
 			g.out = append(g.out, edge{to, uint32(l.Metric), l})
 		}
 	case wire.LinkTransit:
@@ -154,13 +154,6 @@ func (g *graph) addLink(l *wire.Link) {
 			g.out = append(g.out, edge{to, uint32(l.Metric), l})
 		}
 	}
-}
-
-func (g *graph) neighbor(l *wire.Link) wire.RouterID {
-	if g.in.Version == wire.V2 {
-		return wire.RouterID(l.ID)
-	}
-	return l.Neighbor
 }
 
 func (g *graph) network(l *wire.Link) networkID {

@@ -45,6 +45,14 @@ type Link struct {
 	Neighbor          RouterID // v3: or the DR
 }
 
+// To is the router at the other end of a link; on a transit link, which leads to a network, that of OSPFv3's DR.
+func (l *Link) To(v Version) RouterID {
+	if v == V2 {
+		return RouterID(l.ID)
+	}
+	return l.Neighbor
+}
+
 // RouterLSA says which links a router has, RFC 2328 A.4.2 and RFC 5340 A.4.3.
 type RouterLSA struct {
 	Flags   uint8
