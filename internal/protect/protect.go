@@ -25,10 +25,11 @@ type (
 	}
 
 	// Release takes an Ensure back. When nobody of this router needs the SA, and this router began it, it is closed as soon as the
-	// peer does not use it either.
+	// peer does not use it either; at once when the tunnel is gone, for what the peer sends ends here then.
 	Release struct {
 		Tunnel        string
 		Local, Remote netip.Addr
+		Gone          bool
 	}
 )
 
