@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -59,7 +58,7 @@ func ospf(ctx context.Context, o options) (*report, error) {
 	var systems []ospfSystem
 	var names []string
 	for _, s := range ospfSystems {
-		if _, err := ospfTree(); o.wants(s.name) && (err == nil || s.name == "Spokeway") {
+		if _, err := peersTree(); o.wants(s.name) && (err == nil || s.name == "Spokeway") {
 			systems, names = append(systems, s), append(names, s.name)
 		} else if err != nil {
 			rep.note("%v", err)
@@ -296,21 +295,6 @@ func startOurs(l *lab, o options, space string) (*process, error) {
 	})
 }
 
-// ospfTree is a Debian tree with FRR and BIRD, as test/peers/install makes it.
-func ospfTree() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	for _, dir := range []string{"spokeway-peers/trixie", "dmvpn-lab/trixie"} {
-		root := filepath.Join(cache, dir)
-		if _, err := os.Stat(root + "/usr/lib/frr/ospfd"); err == nil {
-			return root, nil
-		}
-	}
-	return "", errors.New("there are no FRR and BIRD here, so they are not compared: run test/peers/install")
-}
-
 // treeEnter does its arguments in the tree, on a writable layer of its own that is gone with the process.
 const treeEnter = `set -e
 dir=$1 root=$2 script=$3
@@ -326,7 +310,7 @@ mount --bind "$dir" "$root/lab"
 exec chroot "$root" sh -c "$script"`
 
 func (l *lab) tree(space, script string, files map[string]string) (*process, error) {
-	root, err := ospfTree()
+	root, err := peersTree()
 	if err != nil {
 		return nil, err
 	}
@@ -377,12 +361,9 @@ protocol ospf v2 {
 `
 
 func startBIRD(l *lab, _ options, space string) (*process, error) {
-	p, err := l.tree(space, `exec /usr/sbin/bird -f -c /lab/bird.conf -s /run/bird.ctl`, map[string]string{"bird.conf": birdOSPF})
+	p, err := l.tree(space, runBIRD, map[string]string{"bird.conf": birdOSPF})
 	if err != nil {
 		return nil, err
 	}
-	return p, l.until("BIRD runs", 20*time.Second, func() bool {
-		_, err := os.Stat(fmt.Sprintf("/proc/%d/root/run/bird.ctl", p.pid()))
-		return err == nil
-	})
+	return p, l.until("BIRD runs", 20*time.Second, func() bool { return p.birdc("show", "status") == nil })
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -101,26 +102,32 @@ func (s *system) answers() error {
 // charon is strongSwan's IKE daemon, in the Debian tree that the tests with real peers use.
 type charon struct{ root, version string }
 
-// findCharon looks where test/peers/install puts the tree.
-func findCharon() (*charon, error) {
+// peersTree is the tree with FRR, BIRD and strongSwan that test/peers/install makes.
+func peersTree() (string, error) {
 	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	for _, dir := range []string{"spokeway-peers/trixie", "dmvpn-lab/trixie"} {
+		root := filepath.Join(cache, dir)
+		if _, err := os.Stat(filepath.Join(root, ".lab")); err == nil {
+			return root, nil
+		}
+	}
+	return "", errors.New("there are no FRR, BIRD and strongSwan here, so they are not compared: run test/peers/install")
+}
+
+func findCharon() (*charon, error) {
+	root, err := peersTree()
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{"spokeway-peers/trixie", "dmvpn-lab/trixie"} {
-		c := &charon{root: filepath.Join(cache, dir)}
-		if _, err := os.Stat(c.root + "/.lab"); err != nil {
-			continue
-		}
-		out, err := exec.Command("chroot", c.root, "/usr/lib/ipsec/charon", "--version").Output()
-		if err != nil {
-			return nil, fmt.Errorf("strongSwan does not run here, so it is not compared: %w", err)
-		}
-		first, _, _ := strings.Cut(string(out), "\n")
-		c.version = strings.TrimPrefix(strings.TrimSpace(first), "Linux ")
-		return c, nil
+	out, err := exec.Command("chroot", root, "/usr/lib/ipsec/charon", "--version").Output()
+	if err != nil {
+		return nil, fmt.Errorf("strongSwan does not run here, so it is not compared: %w", err)
 	}
-	return nil, fmt.Errorf("there is no strongSwan here, so it is not compared: run test/peers/install")
+	first, _, _ := strings.Cut(string(out), "\n")
+	return &charon{root, strings.TrimPrefix(strings.TrimSpace(first), "Linux ")}, nil
 }
 
 // charonSettings: ESP by the process itself through a TUN device, also with the peer's own address (its manual says that
@@ -216,6 +223,22 @@ func (c *charon) start(l *lab, space string, o charonOptions) (*process, error) 
 func (p *process) inside(argv ...string) ([]byte, error) {
 	enter := []string{"--target", fmt.Sprint(p.pid()), "--mount", "--net", "--root", "--wd"}
 	return exec.Command("nsenter", append(enter, argv...)...).CombinedOutput()
+}
+
+// runBIRD is the script of a [lab.tree] that becomes BIRD.
+const runBIRD = `exec /usr/sbin/bird -f -c /lab/bird.conf -s /run/bird.ctl`
+
+// birdcl asks a BIRD.
+func (p *process) birdcl(words ...string) ([]byte, error) {
+	return p.inside(append([]string{"/usr/sbin/birdcl", "-s", "/run/bird.ctl"}, words...)...)
+}
+
+// birdc tells a BIRD to do something.
+func (p *process) birdc(words ...string) error {
+	if out, err := p.birdcl(words...); err != nil {
+		return fmt.Errorf("birdcl %v: %s: %w", words, bytes.TrimSpace(out), err)
+	}
+	return nil
 }
 
 // libipsecConfig is one end of a tunnel between two hosts.

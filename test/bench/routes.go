@@ -274,7 +274,7 @@ func eachRoute(head, line, tail string) string {
 	return b.String()
 }
 
-// birdConfig is a table that two static protocols fill, the first before the second.
+// birdHead is what every BIRD needs that writes its table into the kernel.
 const birdHead = "router id 192.0.2.1;\nprotocol device {}\nprotocol kernel { learn off; scan time 3600; ipv4 { import none; export all; }; }\n"
 
 // birdWriter is BIRD of the tree that test/peers/install makes.
@@ -282,40 +282,24 @@ func birdWriter(l *lab, o options, rep *report) (*writer, error) {
 	if !o.wants(nameBIRD) {
 		return nil, nil
 	}
-	root := findTree("usr/sbin/bird")
-	if root == "" {
-		rep.note("there is no BIRD here, so it is not compared: run test/peers/install")
+	if _, err := peersTree(); err != nil {
+		rep.note("%v", err)
 		return nil, nil
 	}
 	if err := l.writerSpace("bird"); err != nil {
 		return nil, err
 	}
-	config := filepath.Join(l.dir, "bird.conf")
-	if err := os.WriteFile(config, []byte(birdHead+statics("via "+firstGateway, "via "+secondGateway)), 0o644); err != nil {
-		return nil, err
-	}
-	socket := filepath.Join(l.dir, "bird.ctl")
-	run := []string{filepath.Join(root, "lib64/ld-linux-x86-64.so.2"), "--library-path",
-		filepath.Join(root, "usr/lib/x86_64-linux-gnu") + ":" + filepath.Join(root, "lib/x86_64-linux-gnu")}
-	birdc := func(words ...string) error {
-		argv := append(append([]string{}, run...), filepath.Join(root, "usr/sbin/birdcl"), "-s", socket)
-		out, err := l.output("bird", append(argv, words...)...)
-		if err != nil {
-			return fmt.Errorf("birdc %v: %s: %w", words, bytes.TrimSpace(out), err)
-		}
-		return nil
-	}
-	p, err := l.start("bird", nil, append(append([]string{}, run...), filepath.Join(root, "usr/sbin/bird"), "-f", "-c", config, "-s", socket, "-P", filepath.Join(l.dir, "bird.pid"))...)
+	p, err := l.tree("bird", runBIRD, map[string]string{"bird.conf": birdHead + statics("via "+firstGateway, "via "+secondGateway)})
 	if err != nil {
 		return nil, err
 	}
-	if err := l.until("BIRD answers", 60*time.Second, func() bool { return birdc("show", "status") == nil }); err != nil {
+	if err := l.until("BIRD answers", 60*time.Second, func() bool { return p.birdc("show", "status") == nil }); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, p.tail())
 	}
-	if out, err := exec.Command(run[0], append(run[1:], filepath.Join(root, "usr/sbin/bird"), "--version")...).CombinedOutput(); err == nil {
+	if out, err := p.inside("/usr/sbin/bird", "--version"); err == nil {
 		rep.note("%s", strings.TrimSpace(string(out)))
 	}
-	return &writer{name: nameBIRD, space: "bird", lab: l, do: staticStates(birdc), before: secondStatics(birdc)}, nil
+	return &writer{name: nameBIRD, space: "bird", lab: l, do: staticStates(p.birdc), before: secondStatics(p.birdc)}, nil
 }
 
 // statics is two static protocols of BIRD, the first preferred to the second.
@@ -369,7 +353,7 @@ func frrWriter(l *lab, o options, rep *report) (*writer, error) {
 	if !o.wants(nameFRR) {
 		return nil, nil
 	}
-	if _, err := ospfTree(); err != nil {
+	if _, err := peersTree(); err != nil {
 		rep.note("%v", err)
 		return nil, nil
 	}
@@ -383,48 +367,21 @@ func frrWriter(l *lab, o options, rep *report) (*writer, error) {
 for d in zebra bgpd; do
 	/usr/lib/frr/$d -d -f /lab/$d.conf -i /run/frr/$d.pid -z /run/frr/zserv.api --vty_socket /run/frr
 done
-exec /usr/sbin/bird -f -c /lab/bird.conf -s /run/bird.ctl`,
+`+runBIRD,
 		map[string]string{"zebra.conf": "", "bgpd.conf": frrBGP, "bird.conf": birdBGP + statics("blackhole", "blackhole")})
 	if err != nil {
 		return nil, err
 	}
-	inside := func(argv ...string) ([]byte, error) {
-		return exec.Command("chroot", append([]string{fmt.Sprintf("/proc/%d/root", p.pid())}, argv...)...).CombinedOutput()
-	}
-	birdcl := func(words ...string) ([]byte, error) {
-		return inside(append([]string{"/usr/sbin/birdcl", "-s", "/run/bird.ctl"}, words...)...)
-	}
-	birdc := func(words ...string) error {
-		if out, err := birdcl(words...); err != nil {
-			return fmt.Errorf("birdc %v: %s: %w", words, bytes.TrimSpace(out), err)
-		}
-		return nil
-	}
 	err = l.until("BIRD and FRR talk BGP", 60*time.Second, func() bool {
-		out, _ := birdcl("show", "protocols", "frr")
+		out, _ := p.birdcl("show", "protocols", "frr")
 		return bytes.Contains(out, []byte("Established"))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, p.tail())
 	}
-	if out, err := inside("/usr/lib/frr/zebra", "--version"); err == nil {
+	if out, err := p.inside("/usr/lib/frr/zebra", "--version"); err == nil {
 		version, _, _ := strings.Cut(string(out), "\n")
 		rep.note("%s", version)
 	}
-	return &writer{name: nameFRR, space: frrSpace, lab: l, do: staticStates(birdc), before: secondStatics(birdc)}, nil
-}
-
-// findTree is the root of the tree of peers that has a program.
-func findTree(program string) string {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return ""
-	}
-	for _, dir := range []string{"spokeway-peers/trixie", "dmvpn-lab/trixie"} {
-		root := filepath.Join(cache, dir)
-		if _, err := os.Stat(filepath.Join(root, program)); err == nil {
-			return root
-		}
-	}
-	return ""
+	return &writer{name: nameFRR, space: frrSpace, lab: l, do: staticStates(p.birdc), before: secondStatics(p.birdc)}, nil
 }

@@ -55,55 +55,6 @@ func (inst *instance) changed(env *core.Env, old, e *entry) {
 	inst.endGraces(env, e)
 }
 
-// ourLinks counts the links between us and neighbours that an LSA tells of. Both ends have to tell of one before it counts (RFC 2328
-// 16.1 step 2b).
-func (inst *instance) ourLinks(e *entry) (n int) {
-	if e == nil || !e.usable() {
-		return 0
-	}
-	switch b := e.Body.(type) {
-	case *wire.RouterLSA:
-		own := e.Header.Router == inst.router
-		if !own && !e.db.area.adjoins(e.Header.Router) {
-			return 0
-		}
-		for _, l := range b.Links {
-			if l.Kind != wire.LinkStub && (own || e.db.area.joinedBy(&l)) {
-				n++
-			}
-		}
-	case *wire.NetworkLSA:
-		if slices.Contains(b.Routers, inst.router) {
-			n = len(b.Routers)
-		}
-	}
-	return n
-}
-
-// adjoins reports whether a router is a neighbour in the area.
-func (a *area) adjoins(r wire.RouterID) bool {
-	for _, i := range a.ifaces {
-		if i.routers[r] > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// joinedBy reports whether a neighbour's link leads to us, or to a network that we are on.
-func (a *area) joinedBy(l *wire.Link) bool {
-	to := l.To(a.inst.version())
-	if l.Kind == wire.LinkPointToPoint {
-		return to == a.inst.router
-	}
-	for _, i := range a.ifaces {
-		if l.Kind == wire.LinkTransit && i.dr != 0 && wire.RouterID(i.dr) == to {
-			return true
-		}
-	}
-	return false
-}
-
 // routerChange is what another instance of a router-LSA calls for: no new tree when it differs in networks behind the router
 // alone, as those of OSPFv2 can.
 func (inst *instance) routerChange(old, e *entry) spf.Change {
@@ -166,10 +117,6 @@ func (inst *instance) armSPF(env *core.Env) {
 	}
 	inst.urgent, inst.joining, inst.allMade = false, false, false
 }
-
-// joinApart is how far apart routes are computed because of links of ours, for each LSA that there is: a tenth of the time that the
-// computation takes, or less, where thousands of neighbours come.
-const joinApart = 20 * time.Microsecond
 
 // completeApart is how far apart routes are computed because a database is complete: at a hub one after the other is.
 const completeApart = 200 * time.Millisecond
