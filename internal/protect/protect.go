@@ -25,11 +25,10 @@ type (
 	}
 
 	// Release takes an Ensure back. When nobody of this router needs the SA, and this router began it, it is closed as soon as the
-	// peer does not use it either; at once when the tunnel is gone, for what the peer sends ends here then.
+	// peer does not use it either.
 	Release struct {
 		Tunnel        string
 		Local, Remote netip.Addr
-		Gone          bool
 	}
 )
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spokeway/spokeway/internal/core"
 	"github.com/spokeway/spokeway/internal/dataplane"
-	"github.com/spokeway/spokeway/internal/protect"
 	"github.com/spokeway/spokeway/internal/proto/ike/auth"
 	"github.com/spokeway/spokeway/internal/proto/ike/wire"
 )
@@ -422,15 +421,6 @@ func TestInformational(t *testing.T) {
 				}
 			}
 			if w.pass(4 * lingerTime); !a.idle() || !b.idle() || len(b.downs) != 1 || !b.downs[0].Closed {
-				t.Error(a.logs, b.downs)
-			}
-		}},
-		{"RFC 7296 1.4.1: the IKE SA of a tunnel that is gone is deleted at once", func(t *testing.T) {
-			w, a, b := met(t, plain)
-			w.data(b, a)
-			a.post(core.Request{Body: protect.Release{Tunnel: "tun0", Local: a.addr, Remote: b.addr, Gone: true}})
-			a.run()
-			if w.pass(time.Second); !a.idle() || !b.idle() || len(b.downs) != 1 || !b.downs[0].Closed {
 				t.Error(a.logs, b.downs)
 			}
 		}},

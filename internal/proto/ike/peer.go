@@ -116,10 +116,10 @@ func (p *peer) joined(env *core.Env, s *sa) {
 
 // leave ends what we began with a peer when nobody here needs it, once nothing has come from it for lingerTime: spokes take each
 // other's way by themselves, one may still do so when the other has no use for it any more, and would lose what it sends until it has
-// read our goodbye. What the peer began is the peer's, and where the tunnel is gone it would lose what it sends anyway.
-func (p *peer) leave(env *core.Env, gone bool) {
-	if gone || !p.up {
-		p.abandon(env)
+// read our goodbye. What the peer began is the peer's.
+func (p *peer) leave(env *core.Env) {
+	if !p.up {
+		p.part(env)
 		return
 	}
 	env.Emit(dataplane.AskSA{SA: p.handle})
@@ -131,16 +131,11 @@ const lingerTime = 5 * time.Second
 // part is leave, with the answer to what it asked.
 func (p *peer) part(env *core.Env) {
 	p.parting = false
-	if p.up && env.Now()-p.fed < lingerTime && len(p.wants()) == 0 {
-		env.Arm(&p.leaving, lingerTime)
+	if len(p.wants()) > 0 {
 		return
 	}
-	p.abandon(env)
-}
-
-// abandon closes what we began with a peer, unless somebody here needs it.
-func (p *peer) abandon(env *core.Env) {
-	if len(p.wants()) > 0 {
+	if p.up && env.Now()-p.fed < lingerTime {
+		env.Arm(&p.leaving, lingerTime)
 		return
 	}
 	for _, s := range slices.Clone(p.sas) {

@@ -199,7 +199,7 @@ func (w *want) lost(env *core.Env, reason string, served bool) {
 	}
 }
 
-// release takes a [protect.Release].
+// release takes a [protect.Release]. With the last who asked, what we began ends, unless the peer goes on using it.
 func (m *Module) release(env *core.Env, r protect.Release) {
 	at := pair{r.Local, r.Remote}
 	w := m.wants[at]
@@ -210,7 +210,7 @@ func (m *Module) release(env *core.Env, r protect.Release) {
 	if len(w.tunnels) == 0 {
 		w.drop(env)
 		for p := range m.peersFor(at) {
-			p.leave(env, r.Gone)
+			p.leave(env)
 		}
 	}
 }

@@ -176,7 +176,7 @@ func (t *tunnel) release(env *core.Env, nbma netip.Addr) {
 	}
 	if n.users--; n.users == 0 {
 		delete(t.needs, nbma)
-		env.Request(protect.IKE, protect.Release{Tunnel: t.name(), Local: n.local, Remote: nbma, Gone: !t.up})
+		env.Request(protect.IKE, protect.Release{Tunnel: t.name(), Local: n.local, Remote: nbma})
 	}
 }
 

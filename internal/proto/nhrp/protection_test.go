@@ -33,11 +33,7 @@ func (k *testIKE) Handle(_ *core.Env, ev core.Event) {
 		k.r.asked = append(k.r.asked, asked)
 		k.r.w.negotiate(k.r, body)
 	case protect.Release:
-		verb := "release "
-		if body.Gone {
-			verb = "abandon "
-		}
-		k.r.asked = append(k.r.asked, verb+body.Remote.String())
+		k.r.asked = append(k.r.asked, "release "+body.Remote.String())
 	}
 }
 
@@ -650,19 +646,18 @@ func TestAnotherSAWithTheSamePeerTakesOver(t *testing.T) {
 func TestProtectionIsReleased(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		gone bool // what the peer sends has nowhere to go then
 		do   func(r *router)
 	}{
-		{"the tunnel is down", true, func(r *router) {
+		{"the tunnel is down", func(r *router) {
 			r.post(core.Notice{Body: dataplane.TunnelDown{Name: testTunnel, Reason: "test"}})
 		}},
-		{"the tunnel is removed from the configuration", true, func(r *router) { r.post(core.Request{Body: Configure{}}) }},
-		{"the servers are", false, func(r *router) {
+		{"the tunnel is removed from the configuration", func(r *router) { r.post(core.Request{Body: Configure{}}) }},
+		{"the servers are", func(r *router) {
 			cfg := *r.module.tunnels[testTunnel].cfg
 			cfg.Servers, cfg.Shortcut = nil, false
 			r.post(core.Request{Body: Configure{Tunnels: []*Config{&cfg}}})
 		}},
-		{"protection is switched off", true, func(r *router) {
+		{"protection is switched off", func(r *router) {
 			r.protected = false
 			r.linkUp("10.100.0.11/24")
 			r.w.run(0)
@@ -678,10 +673,10 @@ func TestProtectionIsReleased(t *testing.T) {
 			if n := spoke1.module.Size().Needs; n != 0 {
 				t.Errorf("%d are still asked for", n)
 			}
-			asked, release := map[string]int{}, map[bool]string{false: "release", true: "abandon"}[c.gone]
+			asked := map[string]int{}
 			for _, a := range spoke1.asked {
 				verb, remote, _ := strings.Cut(a, " ")
-				asked[remote] += map[string]int{"ensure": 1, release: -1}[verb]
+				asked[remote] += map[string]int{"ensure": 1, "release": -1}[verb]
 			}
 			for remote, n := range asked {
 				if n != 0 {
