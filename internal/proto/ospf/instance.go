@@ -41,7 +41,8 @@ type instance struct {
 	pending   spf.Change
 	dirty     bool
 	urgent    bool          // do not wait for the throttle
-	joining   bool          // we were told what may make a link of ours count
+	joining   bool          // we were told of a link of ours
+	early     bool          // the computation is before its turn, because of that
 	allMade   bool          // the last adjacency that was being made is: what its database says may be computed
 	gather    time.Duration // but for what is lost together, to be told of it together
 	reoffer   bool          // all routes are offered again: what decides on them has changed

@@ -32,16 +32,22 @@ func (a *area) describeV3(env *core.Env, add func(wire.Function, uint32, wire.LS
 	}
 }
 
+// drInterface is the interface that the designated router has on the network.
+func (i *iface) drInterface() uint32 {
+	if i.state != designated {
+		for _, n := range i.neighbors {
+			if n.id() == i.dr {
+				return n.interfaceID
+			}
+		}
+	}
+	return i.id()
+}
+
 func (i *iface) linksV3() []wire.Link {
 	var links []wire.Link
 	if i.transit() {
-		l := wire.Link{Kind: wire.LinkTransit, Metric: uint16(i.transitCost(nil)), Interface: i.id(), NeighborInterface: i.id(), Neighbor: wire.RouterID(i.dr)}
-		for _, n := range i.neighbors {
-			if n.id() == i.dr {
-				l.NeighborInterface = n.interfaceID
-			}
-		}
-		return append(links, l)
+		return append(links, wire.Link{Kind: wire.LinkTransit, Metric: uint16(i.transitCost(nil)), Interface: i.id(), NeighborInterface: i.drInterface(), Neighbor: wire.RouterID(i.dr)})
 	}
 	if i.state != pointToPoint {
 		return nil

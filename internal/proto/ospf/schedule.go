@@ -48,7 +48,7 @@ func (inst *instance) changed(env *core.Env, old, e *entry) {
 		return
 	}
 	inst.lastWhy = f.String() + " LSA of " + e.Header.Router.String()
-	inst.joining = inst.joining || inst.ourLinks(e) > inst.ourLinks(old)
+	inst.joining = inst.joining || inst.joins(old, e)
 	if f == wire.FunctionLink {
 		e.db.iface.touch() // a designated router tells of the prefixes of all
 	}
@@ -109,11 +109,14 @@ func (inst *instance) armSPF(env *core.Env) {
 	case inst.spfTimer.Armed() && !inst.joining:
 		return
 	}
+	early := false
 	if inst.joining { // others know of our link as well, and send to us by what they compute: we had better know the way by then
-		wait = min(wait, max(inst.cfg.SPF.Initial/10, inst.lastRun+time.Duration(inst.lsas)*joinApart-env.Now()))
+		join := inst.joinWait(env.Now())
+		wait, early = min(wait, join), join < wait
 	}
 	if !inst.spfTimer.Armed() || inst.spfTimer.At() > env.Now()+wait {
 		env.Arm(&inst.spfTimer, wait)
+		inst.early = early
 	}
 	inst.urgent, inst.joining, inst.allMade = false, false, false
 }
@@ -124,7 +127,10 @@ const completeApart = 200 * time.Millisecond
 // calculate computes the routing table and tells of what is new in it, RFC 2328 16.
 func (inst *instance) calculate(env *core.Env) {
 	now := env.Now()
-	inst.pacing.done(inst.cfg.SPF, now)
+	if !inst.early { // else what comes after would wait for what did not
+		inst.pacing.done(inst.cfg.SPF, now)
+	}
+	inst.early = false
 	inst.runs++
 	inst.lastRun = now
 	change := inst.pending

@@ -45,7 +45,8 @@ type Link struct {
 	Neighbor          RouterID // v3: or the DR
 }
 
-// To is the router at the other end of a link; on a transit link, which leads to a network, that of OSPFv3's DR.
+// To is the router at the other end of a link. A transit link leads to a network, which it names by its DR: by the router ID in OSPFv3,
+// by the address in OSPFv2.
 func (l *Link) To(v Version) RouterID {
 	if v == V2 {
 		return RouterID(l.ID)
